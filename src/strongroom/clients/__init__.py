@@ -1,0 +1,1 @@
+"""Backup software behind one contract: one module per client."""

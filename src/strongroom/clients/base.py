@@ -1,0 +1,102 @@
+"""The contract between Strongroom and the software that copies the bytes.
+
+A *client* is one such software, set up by one table of the configuration. The rest of the program knows it only through
+`Client`; which one it is shows in no other place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from strongroom.model import (
+    Account,
+    Entry,
+    FileCounts,
+    Frozen,
+    Level,
+    Point,
+    Pruned,
+    ReadPlan,
+    Verification,
+)
+
+
+class Task(Frozen):
+    """One account to back up at one level (a client makes a point a full one when it has nothing to compare with)."""
+
+    account: Account
+    level: Level
+
+
+class RunHead(Frozen):
+    """What all points of one run share; ``excludes`` are the administrator's gitignore-style patterns."""
+
+    id: str
+    started: str
+    server: str
+    workers: int
+    excludes: tuple[str, ...] = ()
+
+
+class Failure(Frozen):
+    """An account that has no point from this run, and why."""
+
+    account: str
+    message: str
+
+
+class Monitor(Protocol):
+    """Is told how work goes on. Calls are cheap and frequent (a few per second); implementations must not block."""
+
+    def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
+        """Say which accounts are at work, what has been done in all, and how many entries last time had (0: unknown)."""
+
+    def note(self, message: str) -> None:
+        """Say one thing a user should read now, such as an attribute that cannot be kept without root."""
+
+
+class Client(Protocol):
+    """What every client can do. Errors are `strongroom.errors`; an unreadable file is never one, but a remark."""
+
+    name: str
+
+    def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
+        """Back up accounts, several at once where the client can, and yield each one's outcome once it is durable."""
+
+    def points(self) -> list[Point]:
+        """All points that can be restored, in no particular order."""
+
+    def ids(self) -> set[str]:
+        """The ids of `points()`, without reading them: what tells a catalog that it is up to date."""
+
+    def load(self, ids: Iterable[str]) -> list[Point]:
+        """The points with these ids."""
+
+    def lookup(self, point: Point, path: bytes) -> Entry | None:
+        """The entry at a stored path, or None."""
+
+    def ls(self, point: Point, path: bytes) -> list[Entry]:
+        """What a folder holds, sorted by name; raise UnknownError when the path is not a folder of the point."""
+
+    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice."""
+
+    def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
+        """The content of files as ``(number in entries, offset, bytes)`` pieces, in the order cheapest to read.
+
+        Exactly ``entry.stored`` bytes come for each file; what is a hole does not come. Raise ClientError when a piece
+        cannot be read or is not what was stored.
+        """
+
+    def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
+        """What restoring these stored paths would read."""
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Make points unrestorable; their room is freed by `prune`."""
+
+    def prune(self, *, dry_run: bool) -> Pruned:
+        """Free what no point needs."""
+
+    def verify(self, *, read_data: float, repair: bool) -> Verification:
+        """Check the storage; ``read_data`` is the share of the content to read back (0.0 to 1.0)."""

@@ -1,0 +1,72 @@
+"""Every error a user can meet, as one tree.
+
+StrongroomError                 what was wrong, with what, and what to do: one line; exit status 2
+├── UsageError                  the command line contradicts itself or is out of range
+├── ConfigError                 the configuration: key and line are in the message
+├── UnknownError                an account, point or path that is not there
+├── SourceError                 what should be backed up cannot be (a database server's data folder, a missing root)
+├── ClientError                 the backup software or its storage: absent, full, read-only, wrong passphrase, damaged
+├── BusyError                   another run holds what this one needs
+├── RestoreError                a restore that was refused or could not be finished
+└── NotBuiltError               a command of the interface that is not there yet
+
+``code`` is the stable word that ``--json`` prints as ``error.code``. What merely makes a point incomplete is no error but
+a `Remark` of the point.
+"""
+
+from __future__ import annotations
+
+
+class StrongroomError(Exception):
+    """Something the user has to know; the message is one line. Raise a leaf, not this."""
+
+    code = "error"
+    exit_status = 2
+
+
+class UsageError(StrongroomError):
+    """The command line contradicts itself, or a value is out of range."""
+
+    code = "usage"
+
+
+class ConfigError(StrongroomError):
+    """The configuration is wrong; the message names file, line and key."""
+
+    code = "config"
+
+
+class UnknownError(StrongroomError):
+    """There is no such account, point or path."""
+
+    code = "unknown"
+
+
+class SourceError(StrongroomError):
+    """A location cannot be backed up, and the message says why."""
+
+    code = "source"
+
+
+class ClientError(StrongroomError):
+    """The backup software or its storage does not do what it must."""
+
+    code = "client"
+
+
+class BusyError(StrongroomError):
+    """Another run is at work on the same thing."""
+
+    code = "busy"
+
+
+class RestoreError(StrongroomError):
+    """A restore was refused, or stopped before it was done."""
+
+    code = "restore"
+
+
+class NotBuiltError(StrongroomError):
+    """A promised command that this version does not have yet."""
+
+    code = "not-built"

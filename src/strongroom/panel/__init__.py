@@ -1,0 +1,1 @@
+"""What is on this server, read only: one module per layout."""

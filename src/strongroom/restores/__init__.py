@@ -1,0 +1,1 @@
+"""A restore from question to bytes: find, plan, fetch, write beneath."""

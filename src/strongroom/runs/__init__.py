@@ -1,0 +1,1 @@
+"""A backup from plan to record: levels, catalog, retention, status."""
