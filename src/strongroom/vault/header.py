@@ -1,0 +1,147 @@
+"""The vault's header: made once, never changed, readable without a key but not alterable.
+
+It names the format, the features a program must know to read, write or prune, the public key, the class keys sealed to it,
+and the chunker's parameters (advice: no reader needs them). A MAC under the ``meta`` key covers all of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from strongroom.vault import keys
+from strongroom.vault.errors import AbsentError, DamagedError, FormatError, PassphraseError
+from strongroom.vault.keys import Keys
+from strongroom.vault.storage import Storage
+
+NAME = "vault"
+SLOTS = "keys/"
+FORMAT = 1
+_MAGIC = "strongroom vault"
+_KNOWN_FEATURES: frozenset[str] = frozenset()
+
+
+class Chunker(msgspec.Struct, frozen=True, kw_only=True):
+    """FastCDC's sizes in bytes, for files above the size of a frame."""
+
+    name: str = "fastcdc"
+    least: int = 256 << 10
+    average: int = 512 << 10
+    most: int = 4 << 20
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What the object ``vault`` holds."""
+
+    magic: str
+    format: int
+    id: bytes
+    public: bytes
+    sealed: dict[str, bytes]
+    dedup: str
+    chunker: Chunker
+    read_features: list[str]
+    write_features: list[str]
+    prune_features: list[str]
+    sealing: str = "x25519-hkdf-sha256-aes256gcm"
+    mac: bytes = b""
+
+
+def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault") -> Keys:
+    """Make a vault in an empty storage. Raise FormatError when there is one already."""
+    private = X25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw()
+    vault_id = secrets.token_bytes(16)
+    classes = {name: secrets.token_bytes(keys.KEY_SIZE) for name in ("id", "index", "meta")}
+    header = Header(
+        magic=_MAGIC,
+        format=FORMAT,
+        id=vault_id,
+        public=public,
+        sealed={name: keys.seal(public, key, name.encode() + vault_id) for name, key in classes.items()},
+        dedup=dedup,
+        chunker=Chunker(),
+        read_features=[],
+        write_features=[],
+        prune_features=[],
+    )
+    header = msgspec.structs.replace(header, mac=_mac(header, classes["meta"]))
+    # The slot first: a vault whose header is there can always be opened.
+    add_slot(storage, vault_id, private.private_bytes_raw(), passphrase, label="init")
+    storage.barrier()
+    if not storage.put_if_absent(NAME, msgspec.msgpack.encode(header)):
+        raise FormatError("there is a vault already; it is left as it is")
+    storage.barrier()
+    return Keys(vault_id=vault_id, public=public, private=private.private_bytes_raw(), **classes)
+
+
+def load(storage: Storage) -> Header:
+    """Read the header. Raise AbsentError, FormatError, DamagedError."""
+    try:
+        header = msgspec.msgpack.decode(storage.get(NAME), type=Header)
+    except AbsentError as error:
+        raise AbsentError("there is no vault there; make one with: strongroom init") from error
+    except msgspec.MsgspecError as error:
+        raise DamagedError("the vault's header is damaged; copy the object 'vault' back from a copy") from error
+    if header.magic != _MAGIC:
+        raise FormatError("the object 'vault' is not the header of a strongroom vault")
+    if header.format != FORMAT or set(header.read_features) - _KNOWN_FEATURES:
+        raise FormatError(f"the vault has format {header.format}: it needs a newer strongroom")
+    return header
+
+
+def refuse(features: list[str], doing: str) -> None:
+    """Raise FormatError when a vault uses features that this program does not know."""
+    if unknown := sorted(set(features) - _KNOWN_FEATURES):
+        raise FormatError(f"cannot {doing} this vault: it uses {', '.join(unknown)}; use a newer strongroom")
+
+
+def unlock(storage: Storage, header: Header, passphrase: bytes, first: str | None = None) -> tuple[Keys, str]:
+    """Open the vault with a passphrase: the keys, and the name of the slot that fitted (try it ``first`` next time)."""
+    names = sorted((listed.name for listed in storage.list(SLOTS)), key=lambda name: (name != first, name))
+    refused: PassphraseError | None = None
+    for name in names:
+        try:
+            slot = msgspec.msgpack.decode(storage.get(name), type=keys.Slot)
+            return _keys(header, keys.open_slot(header.id, slot, passphrase)), name
+        except PassphraseError as error:
+            refused = error
+        except msgspec.MsgspecError as error:
+            refused = PassphraseError(f"key slot {name} is damaged, and no other slot opens with this passphrase")
+            refused.__cause__ = error
+    raise refused or DamagedError("the vault has no key slot left: without one, nothing in it can be read")
+
+
+def _keys(header: Header, private: bytes) -> Keys:
+    public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    classes = {
+        name: keys.unseal(private, header.sealed.get(name, b""), name.encode() + header.id)
+        for name in ("id", "index", "meta")
+    }
+    if public != header.public or not secrets.compare_digest(header.mac, _mac(header, classes["meta"])):
+        raise DamagedError("the vault's header was altered: its keys and its seal do not fit")
+    return Keys(vault_id=header.id, public=public, private=private, **classes)
+
+
+def add_slot(storage: Storage, vault_id: bytes, private: bytes, passphrase: bytes, label: str = "") -> str:
+    """Let one more passphrase open the vault; returns the slot's name."""
+    name = SLOTS + secrets.token_hex(8)
+    storage.put(name, msgspec.msgpack.encode(keys.new_slot(vault_id, private, passphrase, label)))
+    storage.barrier()
+    return name
+
+
+def remove_slot(storage: Storage, name: str) -> None:
+    """Take a slot away; the last one stays. Raise DamagedError."""
+    if [listed.name for listed in storage.list(SLOTS)] == [name]:
+        raise DamagedError("this is the vault's last key slot; add another before removing it")
+    storage.delete(name)
+    storage.barrier()
+
+
+def _mac(header: Header, meta: bytes) -> bytes:
+    bare = msgspec.structs.replace(header, mac=b"")
+    return blake3(b"strongroom header 1" + msgspec.msgpack.encode(bare), key=meta).digest()

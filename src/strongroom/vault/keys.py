@@ -1,0 +1,153 @@
+"""Keys: what protects what, and who can open it.
+
+The vault has an X25519 key pair. Its private key is wrapped by passphrase *slots* (Argon2id, RFC 9106; AES-256-GCM), each an
+object of its own, so that slots come and go without touching data. Symmetric *class keys* are sealed to the public key:
+
+* ``id`` names chunks and nodes (keyed BLAKE3) and seeds the chunker;
+* ``index`` encrypts what is needed to find chunks;
+* ``meta`` encrypts snapshots, references and records: enough to list, to forget and to mark, not to read;
+* ``data`` is not one key: each writing process makes its own, sealed to the public key and named by each frame.
+
+A host that held the first three and the public key alone could therefore write and not read. Sealing is ephemeral X25519,
+HKDF-SHA256 (RFC 5869), AES-256-GCM with a zero nonce, since each derived key is used once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from strongroom.vault.errors import DamagedError, FormatError, PassphraseError
+
+KEY_SIZE = 32
+SEALED_SIZE = 32 + KEY_SIZE + 16
+ID_SIZE = 20
+_ZERO_NONCE = bytes(12)
+
+# What a slot may ask for before it is authenticated: its parameters are anyone's who can write to the storage.
+_MOST_MEMORY_KIB = 1 << 20
+_MOST_ITERATIONS = 16
+_MOST_LANES = 16
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """One passphrase's way to the private key; ``memory`` in KiB, as RFC 9106 counts."""
+
+    version: int
+    kdf: str
+    salt: bytes
+    memory: int
+    iterations: int
+    lanes: int
+    wrapped: bytes
+    label: str = ""
+
+
+def seal(public: bytes, key: bytes, context: bytes) -> bytes:
+    """Encrypt a key of 32 bytes so that only the vault's private key opens it (80 bytes)."""
+    ephemeral = X25519PrivateKey.generate()
+    sender = ephemeral.public_key().public_bytes_raw()
+    shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
+    return sender + AESGCM(_sealing_key(shared, sender, public, context)).encrypt(_ZERO_NONCE, key, context)
+
+
+def unseal(private: bytes, sealed: bytes, context: bytes) -> bytes:
+    """Open what `seal` made. Raise DamagedError."""
+    if len(sealed) != SEALED_SIZE:
+        raise DamagedError("a sealed key has the wrong size")
+    key = X25519PrivateKey.from_private_bytes(private)
+    sender = sealed[:32]
+    try:
+        shared = key.exchange(X25519PublicKey.from_public_bytes(sender))
+        derived = _sealing_key(shared, sender, key.public_key().public_bytes_raw(), context)
+        return AESGCM(derived).decrypt(_ZERO_NONCE, sealed[32:], context)
+    except (InvalidTag, ValueError) as error:
+        raise DamagedError("a sealed key does not open with this vault's private key") from error
+
+
+def _sealing_key(shared: bytes, sender: bytes, public: bytes, context: bytes) -> bytes:
+    hkdf = HKDF(hashes.SHA256(), KEY_SIZE, salt=sender + public, info=b"strongroom seal 1" + context)
+    return hkdf.derive(shared)
+
+
+def new_slot(vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, memory: int = 65536) -> Slot:
+    """Wrap the private key by a passphrase: 64 MiB, 3 passes, 4 lanes take about 0.2 s."""
+    salt = secrets.token_bytes(16)
+    slot = Slot(
+        version=1, kdf="argon2id", salt=salt, memory=memory, iterations=3, lanes=4, wrapped=b"", label=label
+    )
+    wrapped = AESGCM(_slot_key(slot, passphrase)).encrypt(_ZERO_NONCE, private, _slot_context(vault_id, slot))
+    return msgspec.structs.replace(slot, wrapped=wrapped)
+
+
+def open_slot(vault_id: bytes, slot: Slot, passphrase: bytes) -> bytes:
+    """The private key. Raise PassphraseError, or FormatError for a slot that asks too much."""
+    if slot.version != 1 or slot.kdf != "argon2id":
+        raise FormatError(f"a key slot of kind {slot.kdf!r} version {slot.version} needs a newer strongroom")
+    low = slot.memory < 8 * slot.lanes or slot.iterations < 1 or slot.lanes < 1
+    if low or slot.memory > _MOST_MEMORY_KIB or slot.iterations > _MOST_ITERATIONS or slot.lanes > _MOST_LANES:
+        raise FormatError("a key slot asks for more than 1 GiB or 16 passes: it is not one that strongroom made")
+    try:
+        return AESGCM(_slot_key(slot, passphrase)).decrypt(_ZERO_NONCE, slot.wrapped, _slot_context(vault_id, slot))
+    except InvalidTag as error:
+        raise PassphraseError("the passphrase opens none of the vault's key slots; check passphrase_file") from error
+
+
+def _slot_key(slot: Slot, passphrase: bytes) -> bytes:
+    kdf = Argon2id(
+        salt=slot.salt, length=KEY_SIZE, iterations=slot.iterations, lanes=slot.lanes, memory_cost=slot.memory
+    )
+    return kdf.derive(passphrase)
+
+
+def _slot_context(vault_id: bytes, slot: Slot) -> bytes:
+    return b"strongroom slot 1" + vault_id + slot.salt
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An opened vault's keys. ``private`` is None on a host that may only write."""
+
+    vault_id: bytes
+    public: bytes
+    id: bytes
+    index: bytes
+    meta: bytes
+    private: bytes | None
+
+    def derive(self, key: bytes, label: bytes) -> bytes:
+        """A key for one purpose, from a class key."""
+        return blake3(b"strongroom derive 1" + label, key=key).digest()
+
+    def chunk_key(self, scope: int) -> bytes:
+        """What file content is hashed with; scopes share nothing."""
+        return self.derive(self.id, b"chunk" + scope.to_bytes(4, "little"))
+
+    def node_key(self, scope: int) -> bytes:
+        """What tree nodes are hashed with."""
+        return self.derive(self.id, b"node" + scope.to_bytes(4, "little"))
+
+    def chunker_seed(self, scope: int) -> int:
+        """Moves the chunker's cut points: obfuscation, not secrecy."""
+        return int.from_bytes(self.derive(self.id, b"cdc" + scope.to_bytes(4, "little"))[:8], "little")
+
+    def data_key(self, sealed: bytes) -> bytes:
+        """Open a writing process's data key. Raise DamagedError, PassphraseError on a write-only host."""
+        if self.private is None:
+            raise PassphraseError("this host may write to the vault, not read: give the passphrase of a slot")
+        return _data_key(self.private, sealed, self.vault_id)
+
+
+@lru_cache(maxsize=256)
+def _data_key(private: bytes, sealed: bytes, vault_id: bytes) -> bytes:
+    return unseal(private, sealed, b"data" + vault_id)

@@ -1,0 +1,147 @@
+"""Packs: the objects that hold frames.
+
+Layout: head of 64 bytes (magic ``SRPACK1\\n``, vault id, pack id, kind u32, zeros), frames, then the trailer: an envelope
+(class ``index``) of the frames' offsets and sizes as u32 pairs, its length u32, and the magic ``SRPEND1\\n``. The trailer is a
+convenience: without it the frames are found by hopping from head to head.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from collections.abc import Iterator, Sequence
+
+from strongroom.vault import envelope
+from strongroom.vault.errors import DamagedError
+from strongroom.vault.frame import HEAD_SIZE, Chunk, Head, Kind, Opener, Sealer, read_head
+from strongroom.vault.index import FrameEntry
+from strongroom.vault.keys import Keys
+from strongroom.vault.storage import Spool, Storage
+
+PREFIX = "packs/"
+# Finished when it has grown to this: large enough that a vault of terabytes lists quickly, small enough to rewrite.
+FULL = 64 << 20
+_HEAD = struct.Struct("<8s16s16sI20s")
+_MAGIC = b"SRPACK1\n"
+_END = b"SRPEND1\n"
+_PAIR = struct.Struct("<II")
+_FOOT = struct.Struct("<I8s")
+
+
+def name_of(pack_id: bytes) -> str:
+    """The object's name of a pack."""
+    text = pack_id.hex()
+    return f"{PREFIX}{text[:2]}/{text}"
+
+
+def id_of(name: str) -> bytes:
+    """The pack id in an object's name. Raise DamagedError for another's file."""
+    try:
+        pack_id = bytes.fromhex(name.rsplit("/", 1)[1])
+    except ValueError:
+        pack_id = b""
+    if len(pack_id) != 16:
+        raise DamagedError(f"{name} is no pack of this vault")
+    return pack_id
+
+
+class PackWriter:
+    """A pack under construction in a spool."""
+
+    def __init__(self, storage: Storage, keys: Keys, sealer: Sealer, kind: Kind) -> None:
+        self.id = secrets.token_bytes(16)
+        self.kind = kind
+        self._keys, self._sealer = keys, sealer
+        self.spool = storage.spool()
+        self.frames: list[FrameEntry] = []
+        head = _HEAD.pack(_MAGIC, keys.vault_id, self.id, kind, bytes(20))
+        self.spool.append(head)
+        self.size = len(head)
+
+    def append(self, chunks: Sequence[Chunk], *, compress: bool = True) -> FrameEntry:
+        """Seal chunks into one frame and append it."""
+        data = self._sealer.seal(self.id, chunks, compress=compress)
+        self.spool.append(data)
+        entry = FrameEntry(self.size, len(data), b"".join([chunk.id for chunk in chunks]))
+        self.size += len(data)
+        self.frames.append(entry)
+        return entry
+
+    @property
+    def full(self) -> bool:
+        """Whether the next frame belongs in another pack."""
+        return self.size >= FULL
+
+    def finish(self) -> int:
+        """Append the trailer and sync; the spool can be put. Returns the object's size in bytes."""
+        return finish(self._keys, self.spool, self.id, self.frames, self.size)
+
+
+def finish(keys: Keys, spool: Spool, pack_id: bytes, frames: Sequence[FrameEntry], size: int) -> int:
+    """Append a trailer after ``size`` bytes of head and frames, and sync. Returns the object's size in bytes.
+
+    Also how the coordinating process finishes the pack of a worker that died: what was acknowledged is whole, and what lies
+    behind it is cut off.
+    """
+    spool.truncate(size)
+    pairs = b"".join([_PAIR.pack(frame.offset, frame.size) for frame in frames])
+    sealed = envelope.close(envelope.Kind.TRAILER, keys.index, keys.vault_id, name_of(pack_id), pairs)
+    foot = sealed + _FOOT.pack(len(sealed), _END)
+    spool.append(foot)
+    spool.sync()
+    return size + len(foot)
+
+
+def read_frames(storage: Storage, keys: Keys, name: str, size: int) -> tuple[Kind, list[FrameEntry], bool]:
+    """Rebuild a pack's index entry from the pack: its kind, its frames, and whether it was whole to its end.
+
+    Raise DamagedError when not even its head can be read.
+    """
+    head = storage.get(name, 0, _HEAD.size)
+    pack_id = id_of(name)
+    if len(head) < _HEAD.size:
+        raise DamagedError(f"{name} is damaged: it is cut short")
+    magic, vault_id, own_id, kind, _ = _HEAD.unpack(head)
+    if magic != _MAGIC or vault_id != keys.vault_id or own_id != pack_id or kind not in (Kind.DATA, Kind.TREE):
+        raise DamagedError(f"{name} is damaged: it does not begin as it must")
+    places = _trailer(storage, keys, name, size)
+    opener = Opener(keys)
+    frames: list[FrameEntry] = []
+    try:
+        for offset, _head, data in _heads(storage, name, places, size):
+            items = opener.contents(pack_id, _head, data)
+            frames.append(FrameEntry(offset, _head.size, b"".join([item.id for item in items])))
+    except DamagedError:
+        return Kind(kind), frames, False
+    return Kind(kind), frames, places is not None
+
+
+def _trailer(storage: Storage, keys: Keys, name: str, size: int) -> list[tuple[int, int]] | None:
+    """The frames' offsets and sizes by the trailer, or None when that cannot be read."""
+    foot = storage.get(name, max(size - _FOOT.size, 0), _FOOT.size)
+    if len(foot) < _FOOT.size:
+        return None
+    length, magic = _FOOT.unpack(foot)
+    if magic != _END or length + _FOOT.size > size:
+        return None
+    try:
+        sealed = storage.get(name, size - _FOOT.size - length, length)
+        pairs = envelope.open_(envelope.Kind.TRAILER, keys.index, keys.vault_id, name, sealed)
+    except DamagedError:
+        return None
+    return list(_PAIR.iter_unpack(pairs))
+
+
+def _heads(
+    storage: Storage, name: str, places: list[tuple[int, int]] | None, size: int
+) -> Iterator[tuple[int, Head, bytes]]:
+    """Each frame's offset, head, and the bytes of head and contents."""
+    offset = _HEAD.size
+    number = 0
+    while offset < size if places is None else number < len(places):
+        if places is not None:
+            offset = places[number][0]
+        head = read_head(storage.get(name, offset, HEAD_SIZE))
+        yield offset, head, storage.get(name, offset, HEAD_SIZE + head.contents_size)
+        offset += head.size
+        number += 1

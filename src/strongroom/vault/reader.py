@@ -1,0 +1,270 @@
+"""Reading a vault: chunks, records, and what a snapshot holds at a path.
+
+Every chunk is hashed again when it is read. Decoded frames are kept, a few at a time, because neighbours in a folder are
+neighbours in a frame. One file of a snapshot costs four gets: snapshot, segment, record, data.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+from blake3 import blake3
+
+from strongroom.vault import pack, snapshot
+from strongroom.vault import record as records
+from strongroom.vault.errors import AbsentError, DamagedError
+from strongroom.vault.frame import Item, Kind, Opener, read_head
+from strongroom.vault.index import FramePlace, Index
+from strongroom.vault.keys import ID_SIZE, Keys
+from strongroom.vault.record import Record, Row
+from strongroom.vault.snapshot import SegmentHead, Snapshot
+from strongroom.vault.storage import Storage
+
+_KEPT_FRAMES = 24
+
+
+class Piece(NamedTuple):
+    """One chunk of a file: which of the asked files, the offset there, its size, and its id."""
+
+    number: int
+    offset: int
+    size: int
+    id: bytes
+
+
+class Frame:
+    """A decoded frame."""
+
+    def __init__(self, kind: int, scope: int, items: list[Item], references: bytes, body: bytes) -> None:
+        self.kind, self.scope = kind, scope
+        self._body, self._references = body, references
+        self._at: dict[bytes, tuple[int, int, int, int]] = {}
+        offset = reference = 0
+        for item in items:
+            end, last = offset + item.size, reference + item.references * ID_SIZE
+            self._at[item.id] = (offset, end, reference, last)
+            offset, reference = end, last
+
+    def chunk(self, id: bytes) -> tuple[bytes, bytes] | None:
+        """A chunk's bytes and references."""
+        place = self._at.get(id)
+        if place is None:
+            return None
+        return self._body[place[0] : place[1]], self._references[place[2] : place[3]]
+
+
+class Reader:
+    """Reads chunks and records through an index."""
+
+    def __init__(self, storage: Storage, keys: Keys, index: Index) -> None:
+        self.storage, self.keys, self.index = storage, keys, index
+        self._opener = Opener(keys)
+        self._frames: OrderedDict[tuple[bytes, int], Frame] = OrderedDict()
+        self._chunk_keys: dict[int, bytes] = {}
+        self._node_keys: dict[int, bytes] = {}
+
+    # --- chunks ---------------------------------------------------------------------------------------------------
+
+    def locate(self, id: bytes) -> FramePlace:
+        """Where a chunk lies; looks once more at the storage when it is not known. Raise AbsentError."""
+        place = self.index.find(id)
+        if place is None:
+            self.index.reload()
+            place = self.index.find(id)
+        if place is None:
+            raise AbsentError(f"chunk {id.hex()} is not in the vault's index; run: strongroom check --repair")
+        return place
+
+    def frame(self, place: FramePlace) -> Frame:
+        """A decoded frame. Raise DamagedError, AbsentError."""
+        key = (place.pack.id, place.offset)
+        frame = self._frames.get(key)
+        if frame is not None:
+            self._frames.move_to_end(key)
+            return frame
+        frame = self.read_frame(place)
+        self._frames[key] = frame
+        if len(self._frames) > _KEPT_FRAMES:
+            self._frames.popitem(last=False)
+        return frame
+
+    def read_frame(self, place: FramePlace) -> Frame:
+        """Read and decode a frame, with no chunk's hash compared yet."""
+        name = pack.name_of(place.pack.id)
+        data = self.storage.get(name, place.offset, place.size)
+        try:
+            head = read_head(data)
+            if head.size != place.size or len(data) < place.size:
+                raise DamagedError("a frame is cut short")
+            items = self._opener.contents(place.pack.id, head, data)
+            references = self._opener.references(place.pack.id, head, data)
+            body = self._opener.body(place.pack.id, head, data)
+        except DamagedError as error:
+            raise DamagedError(f"{name} is damaged at byte {place.offset}: {error}") from error
+        if sum(item.size for item in items) != len(body) or sum(item.references for item in items) * ID_SIZE != len(
+            references
+        ):
+            raise DamagedError(f"{name} is damaged at byte {place.offset}: its contents do not add up")
+        return Frame(head.kind, head.scope, items, references, body)
+
+    def chunk(self, id: bytes) -> bytes:
+        """A data chunk's bytes, hashed again. Raise AbsentError, DamagedError."""
+        frame = self.frame(self.locate(id))
+        found = frame.chunk(id)
+        if found is None or self.hash_data(found[0], frame.scope) != id:
+            raise DamagedError(f"chunk {id.hex()} is not what was stored")
+        return found[0]
+
+    def node(self, id: bytes) -> tuple[bytes, bytes]:
+        """A tree node's body and references, hashed again. Raise AbsentError, DamagedError."""
+        frame = self.frame(self.locate(id))
+        found = frame.chunk(id)
+        if found is None or self.hash_node(found[1], found[0], frame.scope) != id:
+            raise DamagedError(f"tree node {id.hex()} is not what was stored")
+        return found
+
+    def hash_data(self, data: bytes, scope: int) -> bytes:
+        """The id that a data chunk must have."""
+        key = self._chunk_keys.get(scope)
+        if key is None:
+            key = self._chunk_keys[scope] = self.keys.chunk_key(scope)
+        return blake3(data, key=key).digest(ID_SIZE)
+
+    def hash_node(self, references: bytes, body: bytes, scope: int) -> bytes:
+        """The id that a tree node must have."""
+        key = self._node_keys.get(scope)
+        if key is None:
+            key = self._node_keys[scope] = self.keys.node_key(scope)
+        return records.node_id(key, references, body)
+
+    def check_chunk(self, kind: int, scope: int, id: bytes, found: tuple[bytes, bytes]) -> bool:
+        """Whether a chunk of a decoded frame is what its id says."""
+        if kind == Kind.TREE:
+            return self.hash_node(found[1], found[0], scope) == id
+        return self.hash_data(found[0], scope) == id
+
+    # --- snapshots ------------------------------------------------------------------------------------------------
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        """One snapshot. Raise AbsentError, DamagedError."""
+        return snapshot.decode(self.storage.get(snapshot.name_of(snapshot_id)), snapshot_id, self.keys)
+
+    def segment(self, head: SegmentHead) -> list[tuple[bytes, bytes]]:
+        """The folders of one segment of a map."""
+        return snapshot.decode_segment(*self.node(head.id))
+
+    def record(self, record_id: bytes) -> Record:
+        """One directory record."""
+        return records.decode(*self.node(record_id))
+
+    def record_id(self, of: Snapshot, path: bytes) -> bytes | None:
+        """The record id of a folder, or None."""
+        number = snapshot.segment_for(of.segments, path)
+        if number is None:
+            return None
+        for folder, record_id in self.segment(of.segments[number]):
+            if folder == path:
+                return record_id
+        return None
+
+    def directories(self, of: Snapshot, below: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """The (path, record id) pairs at and below a folder, sorted; all of them for no path."""
+        first = snapshot.segment_for(of.segments, below) if below else 0
+        inside = below + b"/"
+        for head in of.segments[first or 0 :]:
+            if below and not (head.first == below or head.first.startswith(inside)):
+                if records.sort_key(head.first) > records.sort_key(below):
+                    return
+            for path, record_id in self.segment(head):
+                if not below or path == below or path.startswith(inside):
+                    yield path, record_id
+
+    def row(self, of: Snapshot, path: bytes) -> Row | None:
+        """The row of a path that is not a folder, or None."""
+        folder, _, name = path.rpartition(b"/")
+        record_id = self.record_id(of, folder) if folder else None
+        if record_id is None:
+            return None
+        for row in self.record(record_id).rows:
+            if row.name == name and row.type != records.Type.DIR:
+                return row
+        return None
+
+    # --- content --------------------------------------------------------------------------------------------------
+
+    def references(self, row: Row) -> bytes:
+        """The chunk ids of a row's content, list nodes resolved."""
+        ids = records.content_references(row)
+        for _ in range(row.extra.depth):
+            ids = b"".join([self.node(ids[at : at + ID_SIZE])[1] for at in range(0, len(ids), ID_SIZE)])
+        return ids
+
+    def lengths(self, row: Row) -> tuple[int, ...]:
+        """The sizes of a row's chunks, in order."""
+        if row.extra.depth:
+            return tuple(self._listed_lengths(records.content_references(row), row.extra.depth))
+        content = stored_size(row)
+        return row.extra.lengths or ((content,) if content else ())
+
+    def _listed_lengths(self, ids: bytes, depth: int) -> Iterator[int]:
+        for at in range(0, len(ids), ID_SIZE):
+            body, references = self.node(ids[at : at + ID_SIZE])
+            if depth > 1:
+                yield from self._listed_lengths(references, depth - 1)
+            else:
+                yield from msgspec.msgpack.decode(body, type=records.ListNode).lengths
+
+    def xattrs(self, extra: records.Extra, references: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        """An entry's extended attributes with the large values fetched."""
+        return tuple(
+            (name, value if isinstance(value, bytes) else self.chunk(references[value * ID_SIZE : (value + 1) * ID_SIZE]))
+            for name, value in extra.xattrs
+        )
+
+    def pieces(self, rows: Sequence[Row]) -> Iterator[Piece]:
+        """Where the chunks of files belong, file by file."""
+        for number, row in enumerate(rows):
+            ids = self.references(row)
+            at = 0
+            places = _offsets(row, self.lengths(row))
+            for offset, size in places:
+                yield Piece(number, offset, size, ids[at : at + ID_SIZE])
+                at += ID_SIZE
+
+    def contents(self, rows: Sequence[Row]) -> Iterator[tuple[int, int, bytes]]:
+        """The content of files as (number, offset, bytes), frame by frame. Raise AbsentError, DamagedError."""
+        wanted: dict[tuple[bytes, int], tuple[FramePlace, list[Piece]]] = {}
+        for piece in self.pieces(rows):
+            place = self.locate(piece.id)
+            wanted.setdefault((place.pack.id, place.offset), (place, []))[1].append(piece)
+        for place, pieces in wanted.values():
+            frame = self.frame(place)
+            for piece in pieces:
+                found = frame.chunk(piece.id)
+                if found is None or len(found[0]) != piece.size or self.hash_data(found[0], frame.scope) != piece.id:
+                    raise DamagedError(f"chunk {piece.id.hex()} is not what was stored")
+                yield piece.number, piece.offset, found[0]
+
+
+def stored_size(row: Row) -> int:
+    """How many bytes of a file are not holes."""
+    if row.type != records.Type.FILE or row.extra.defect in (records.Defect.UNREAD, records.Defect.FOREIGN):
+        return 0
+    if row.extra.extents is None:
+        return row.size
+    return sum(size for _, size in row.extra.extents)
+
+
+def _offsets(row: Row, lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Offset and size of each chunk; chunks never span two extents."""
+    extents = iter(((0, row.size),) if row.extra.extents is None else row.extra.extents)
+    offset = left = 0
+    for length in lengths:
+        while left == 0:
+            offset, left = next(extents, (offset, length))
+        yield offset, length
+        offset += length
+        left -= length
