@@ -14,6 +14,7 @@ Paths are bytes, everywhere. Two spellings exist, and no third:
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import dataclass_transform
 
 import msgspec
 
@@ -46,6 +47,7 @@ class FileType(StrEnum):
     SOCKET = "socket"
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Base of every value here: immutable, compared by content, made by keyword."""
 
