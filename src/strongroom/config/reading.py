@@ -131,9 +131,10 @@ def _server(table: Table) -> Server:
 def _globs(table: Table, key: str) -> tuple[bytes, ...] | None:
     globs = table.texts(key)
     for glob in globs or ():
-        if not glob.startswith("/") or ".." in glob.split("/") or "**" in glob:
+        parts = [part for part in glob.split("/") if part]
+        if not glob.startswith("/") or not parts or not {".", "..", "**"}.isdisjoint(parts):
             raise table.error(key, f'must hold absolute globs of folders such as "/srv/*", not "{glob}"')
-    return None if globs is None else tuple(re.sub(r"/+", "/", glob).rstrip("/").encode() or b"/" for glob in globs)
+    return None if globs is None else tuple(re.sub(r"/+", "/", glob).rstrip("/").encode() for glob in globs)
 
 
 def _vault(table: Table, server: Server) -> Vault:

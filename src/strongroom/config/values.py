@@ -149,7 +149,7 @@ class Bacula(Frozen):
 
 
 class Command(Frozen):
-    """A client made of commands; each a list of arguments with ``{point}``, ``{sources}``, ``{target}``, ``{since}``."""
+    """A client of commands; each a list of arguments with ``{point}``, ``{sources}``, ``{target}``, ``{since}``."""
 
     driver: str
     backup: tuple[str, ...]
