@@ -28,7 +28,9 @@ _DATA_EXCLUDE: tuple[Exclusion, ...] = (
     Exclusion(pattern=b"/var/lib/mysql", reason=COPIES_ARE_CORRUPT),
     Exclusion(pattern=b"/var/lib/pgsql", reason=COPIES_ARE_CORRUPT),
 )
-_INFO_EXCLUDE: tuple[Exclusion, ...] = (Exclusion(pattern=b"/work", reason="the kernel's work folder of the account's overlay"),)
+_INFO_EXCLUDE: tuple[Exclusion, ...] = (
+    Exclusion(pattern=b"/work", reason="the kernel's work folder of the account's overlay"),
+)
 
 # The maps in /etc/virtualhosting are not among these: the panel derives them from the accounts' info (mapCheck.php).
 _SELECTIONS: tuple[Selection, ...] = (

@@ -1,8 +1,8 @@
 """The panel's info files: what it knows of an account, one file for each service.
 
 The format is INI as the panel writes it: a header ``[DEFAULT]``, then lines ``key = value``. A value is bare or in
-quotes, or an array ``['a','b']``; booleans are 1 and 0; nothing, ``None`` or ``null`` mean undefined. What does not fit is
-skipped: these values are for finding and showing accounts, and one odd file must not hide the others.
+quotes, or an array ``['a','b']``; booleans are 1 and 0; nothing, ``None`` or ``null`` mean undefined. What does not fit
+is skipped: these values are for finding and showing accounts, and one odd file must not hide the others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The plain layout: any folder of folders, each an account, given by globs in the configuration.
 
-An account has the name of its folder and one location, the folder. Its own users are the folder's owner and those in its
-``etc/passwd``, where root alone can have written that.
+An account has the name of its folder and one location, the folder. Its own users are the folder's owner and those in
+its ``etc/passwd``, where root alone can have written that.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Plain:
     def _folders(self) -> Iterator[tuple[bytes, frozenset[int]]]:
         """Every folder that a glob of the configuration matches, but for our own, with its users."""
         for glob in self._config.server.accounts:
-            for path, users in _matches(self._config.server.below(glob)):
+            for path, users in _matches(self._config.server.root, glob):
                 if not is_ours(self._config, path):
                     yield path, users
 
@@ -94,15 +94,15 @@ class Plain:
         )
 
 
-def _matches(glob: bytes) -> Iterator[tuple[bytes, frozenset[int]]]:
-    """The real folders that a glob matches, with the users each has.
+def _matches(root: bytes, glob: bytes) -> Iterator[tuple[bytes, frozenset[int]]]:
+    """The real folders below a root that a glob matches, with the users each has.
 
     Links before its first wildcard are the administrator's own. From there on folders may belong to strangers: what a
     wildcard finds, and all below it, is never followed through a link. Hidden folders match only what names the dot.
     """
     parts = glob.strip(b"/").split(b"/")
     fixed = next((number for number, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
-    start = b"/" + b"/".join(parts[:fixed])
+    start = os.path.join(root, *parts[:fixed])
     try:
         top = Folder.at(start)
     except OSError:
