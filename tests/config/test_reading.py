@@ -192,7 +192,7 @@ def test_an_empty_file_is_a_server_of_the_panel_with_all_defaults() -> None:
             "is missing",
         ),
         (
-            "[clients.c]\ndriver = 'command'\nbackup = ['t', '{point}', '-s{sources}']\nrestore = ['t', '{point}{target}']",
+            "[clients.c]\ndriver = 'command'\nbackup = ['t', '{point}', '-s{sources}']\nrestore = ['{point}{target}']",
             "3: clients.c.backup:",
             "an argument of its own",
         ),

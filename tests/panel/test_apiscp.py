@@ -185,6 +185,9 @@ def test_without_a_passwd_the_owners_of_its_homes_are_its_users(root: Path) -> N
     shadow = site(root, 1, "one.com", uid=10001) / "shadow"
     (shadow / "etc/passwd").unlink()
     (shadow / "home/ftp").mkdir()
+    mallory = write(shadow.parent / "elsewhere")
+    os.chown(mallory, 4242, 4242)
+    (shadow / "home/link").symlink_to(mallory)
     assert only(root).users == {10001}
 
 

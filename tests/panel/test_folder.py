@@ -38,7 +38,7 @@ def test_what_is_no_regular_file_is_never_opened(tmp_path: Path) -> None:
     assert [read(tmp_path, name) for name in (b"pipe", b"device", b"folder", b"absent", b"x" * 300)] == [None] * 5
 
 
-def test_a_file_that_says_it_is_empty_is_still_bounded() -> None:
+def test_a_file_that_holds_more_than_it_says_is_not_read() -> None:
     assert read(Path("/proc/self"), b"status", limit=10) is None
 
 

@@ -61,8 +61,6 @@ class _Scanner:
         line = self._text.count("\n", 0, at) + 1
         for length in range(1, len(name) + 1):
             self.lines.setdefault(name[:length], line)
-        # A table's own header says more than the header of the first table below it.
-        self.lines[name] = line
 
     def _pair(self, table: Name) -> None:
         self._next()

@@ -69,10 +69,11 @@ class Folder:
                 opened = os.fstat(file.fileno())
                 if (opened.st_dev, opened.st_ino) != (seen.st_dev, seen.st_ino):
                     return None
-                content = file.read(limit + 1)
+                content = file.read(seen.st_size + 1)
         except OSError:
             return None
-        return content if content is not None and len(content) <= limit else None
+        # One byte more than there was to read: the file is growing, or says less than it holds, as those in /proc do.
+        return content if content is not None and len(content) <= seen.st_size else None
 
     def stat(self, *names: bytes) -> os.stat_result | None:
         """What stands below this folder, or is this folder itself; a link is told as such."""
