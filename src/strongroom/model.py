@@ -14,6 +14,7 @@ Paths are bytes, everywhere. Two spellings exist, and no third:
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import dataclass_transform
 
 import msgspec
 
@@ -46,6 +47,7 @@ class FileType(StrEnum):
     SOCKET = "socket"
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Base of every value here: immutable, compared by content, made by keyword."""
 
@@ -67,11 +69,20 @@ class Exclusion(Frozen):
     reason: str
 
 
+class Selection(Frozen):
+    """Something a location takes where it does not take all: a pattern of ``Location.select``, and the reason shown."""
+
+    pattern: bytes
+    reason: str
+    required: bool = True
+
+
 class Location(Frozen):
     """A folder of the server to back up, and why.
 
     ``tree`` is the name it has inside a point (``data``, ``info``). ``select`` is None for all of it, else patterns of
     absolute shell globs below ``path`` of what to take (``/var/log/mailer_table*``); folders on the way are kept as such.
+    ``selections`` say why each pattern of ``select`` is taken.
     """
 
     tree: str
@@ -79,6 +90,7 @@ class Location(Frozen):
     why: str
     required: bool = True
     select: tuple[bytes, ...] | None = None
+    selections: tuple[Selection, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
 
 

@@ -1,0 +1,194 @@
+"""The configuration as frozen values; the defaults are those that ``docs`` and the commented configuration show.
+
+Server paths are bytes, absolute and normalised. What is a secret is never here: only the path of the file it stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from functools import cached_property
+
+import msgspec
+
+from strongroom.model import Frozen
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
+
+
+class Days(Frozen):
+    """Some days: none, each, one weekday, or one weekday of each month.
+
+    ``phrase`` is as it was written. ``weekday`` counts from Monday, 0; None means any. ``nth`` is which of the month's
+    such weekdays, 1 to 4, or -1 for the last; None means each of them.
+    """
+
+    phrase: str
+    weekday: int | None = None
+    nth: int | None = None
+
+    @classmethod
+    def parse(cls, phrase: str) -> Days:
+        """Read ``never``, ``daily``, ``sunday``, or ``first sunday``; raise ValueError for anything else."""
+        words = phrase.lower().split()
+        if words in (["never"], ["daily"]):
+            return cls(phrase=words[0])
+        nth = ORDINALS[words[0]] if len(words) == 2 and words[0] in ORDINALS else None
+        if words and words[-1] in WEEKDAYS and len(words) == (1 if nth is None else 2):
+            return cls(phrase=" ".join(words), weekday=WEEKDAYS.index(words[-1]), nth=nth)
+        raise ValueError(phrase)
+
+    def __contains__(self, day: date) -> bool:
+        if self.weekday is None:
+            return self.phrase == "daily"
+        if day.weekday() != self.weekday:
+            return False
+        if self.nth == -1:
+            return (day + timedelta(days=7)).month != day.month
+        return self.nth is None or (day.day - 1) // 7 + 1 == self.nth
+
+
+class Server(Frozen):
+    """Where the server's tree is and how its panel lays accounts out; ``accounts`` are globs, for the plain layout."""
+
+    layout: str = "apiscp"
+    root: bytes = b"/"
+    state: bytes = b"/var/lib/strongroom"
+    accounts: tuple[bytes, ...] = ()
+
+    def below(self, path: bytes) -> bytes:
+        """The server path of an absolute path as that server itself would say it."""
+        return path if self.root == b"/" else self.root + path.rstrip(b"/")
+
+    def within(self, path: bytes) -> bytes | None:
+        """The reverse of `below`: what this server calls a path, or None when it is outside its tree."""
+        if self.root == b"/":
+            return path
+        return path.removeprefix(self.root) if path.startswith(self.root + b"/") else None
+
+
+class Vault(Frozen):
+    """The embedded client: a folder or a store's URL; ``dedup`` says who shares chunks when `init` makes the vault."""
+
+    url: str = "/var/backups/strongroom"
+    passphrase_file: bytes = b"/etc/strongroom/passphrase"
+    dedup: str = "vault"
+
+    @property
+    def folder(self) -> bytes | None:
+        """The vault's folder, or None when it is somewhere else than on a file system."""
+        return self.url.encode() if self.url.startswith("/") else None
+
+
+class Backup(Frozen):
+    """How backups run: ``workers`` accounts at once (0: one for each core), ``exclude`` gitignore-style patterns."""
+
+    client: str = "vault"
+    workers: int = 0
+    exclude: tuple[str, ...] = ()
+    full: Days = Days(phrase="first sunday", weekday=6, nth=1)
+    differential: Days = Days(phrase="sunday", weekday=6)
+
+
+class Mysql(Frozen):
+    """A MariaDB or MySQL server; without ``socket`` and ``host``, where its own tools look."""
+
+    socket: bytes | None = None
+    host: str | None = None
+    port: int = 3306
+    user: str = "root"
+    password_file: bytes | None = None
+    defaults_file: bytes | None = None
+
+
+class Postgresql(Frozen):
+    """A PostgreSQL server; a ``host`` with a leading slash is the folder of its socket."""
+
+    host: str = "/run/postgresql"
+    port: int = 5432
+    user: str = "postgres"
+    password_file: bytes | None = None
+
+
+class Databases(Frozen):
+    """The database servers here; None where there is no such server."""
+
+    mysql: Mysql | None = None
+    postgresql: Postgresql | None = None
+
+
+class Retention(Frozen):
+    """How many points of each kind an account keeps; 0 keeps none of that kind."""
+
+    keep_last: int = 0
+    keep_hourly: int = 0
+    keep_daily: int = 7
+    keep_weekly: int = 4
+    keep_monthly: int = 6
+    keep_yearly: int = 0
+
+
+class Repository(Frozen):
+    """A client with a repository of its own: duplicity, restic, borg."""
+
+    driver: str
+    url: str
+    passphrase_file: bytes | None = None
+
+
+class Bacula(Frozen):
+    """A Bacula director, reached through its console; ``include`` is the folder of its configuration that is ours."""
+
+    driver: str
+    console: bytes
+    include: bytes
+    client: str
+    storage: str
+    pool: str
+
+
+class Command(Frozen):
+    """A client of commands; each a list of arguments with ``{point}``, ``{sources}``, ``{target}``, ``{since}``."""
+
+    driver: str
+    backup: tuple[str, ...]
+    restore: tuple[str, ...]
+    list: tuple[str, ...] | None = None
+
+
+class Foreign(Frozen):
+    """A client whose driver another distribution brings; it checks its own ``options``."""
+
+    driver: str
+    options: Mapping[str, object]
+
+
+ClientSettings = Repository | Bacula | Command | Foreign
+
+
+class AccountSettings(Frozen):
+    """What a plain layout cannot see by itself: the account's databases, as ``mysql:NAME`` or ``postgresql:NAME``."""
+
+    databases: tuple[str, ...] = ()
+
+
+class Config(Frozen, dict=True):
+    """One configuration file, read and checked; ``path`` is the absolute path it came from."""
+
+    path: bytes
+    server: Server = Server()
+    vault: Vault = Vault()
+    backup: Backup = Backup()
+    databases: Databases = Databases()
+    retention: Retention = Retention()
+    clients: Mapping[str, ClientSettings] = msgspec.field(default_factory=dict)
+    accounts: Mapping[str, AccountSettings] = msgspec.field(default_factory=dict)
+
+    @cached_property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Every file that the configuration names as holding a secret."""
+        tables = (self.vault, self.databases.mysql, self.databases.postgresql, *self.clients.values())
+        keys = ("passphrase_file", "password_file", "defaults_file")
+        found = (getattr(table, key, None) for table in tables for key in keys)
+        return tuple(sorted({path for path in found if path}))

@@ -1,0 +1,237 @@
+"""ApisCP's layout: ``/home/virtual/siteN``, the account's files in ``shadow`` and what the panel knows in ``info``.
+
+``fst`` is the overlay of ``shadow`` over shared templates and is never looked at. The links in ``/home/virtual`` (a
+domain, a group's name) lead to what the site folders hold already, and are not followed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from strongroom.config import Config
+from strongroom.errors import SourceError, UnknownError
+from strongroom.model import Account, Exclusion, Location, Selection, text
+from strongroom.panel import info
+from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
+from strongroom.panel.folder import Folder
+from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, glob_literal, own_exclusions
+
+VIRTUAL = b"/home/virtual"
+
+# What a listing looks at in one folder of an account before it stops: what is shown may not cost without bound.
+_MOST_NAMES = 2000
+
+_SITE = re.compile(r"site[0-9]+")
+_ENCODED = re.compile(r"@([0-9a-f]{4})")
+
+_DATA_EXCLUDE: tuple[Exclusion, ...] = (
+    Exclusion(pattern=b"/var/lib/mysql", reason=COPIES_ARE_CORRUPT),
+    Exclusion(pattern=b"/var/lib/pgsql", reason=COPIES_ARE_CORRUPT),
+)
+_INFO_EXCLUDE: tuple[Exclusion, ...] = (
+    Exclusion(pattern=b"/work", reason="the kernel's work folder of the account's overlay"),
+)
+
+# The maps in /etc/virtualhosting are not among these: the panel derives them from the accounts' info (mapCheck.php).
+_SELECTIONS: tuple[Selection, ...] = (
+    Selection(
+        pattern=b"/var/log/mailer_table*",
+        reason="mail addresses, domains and ids of all accounts, dumped by logrotate",
+    ),
+    Selection(pattern=b"/var/lib/mysql/mysql-grants*", reason="users and grants of the MySQL server"),
+    Selection(pattern=b"/var/lib/pgsql/*/backups", reason="roles and grants of the PostgreSQL server"),
+    Selection(pattern=b"/root/apnscp-vars.yml", reason="the panel's installation: makes a rebuilt server the same"),
+    Selection(pattern=b"/root/apnscp-vars-runtime.yml", reason="the panel's installation, as changed by scopes since"),
+    Selection(pattern=b"/usr/local/apnscp/config/custom", reason="the panel's settings and hooks made on this server"),
+    Selection(pattern=b"/usr/local/apnscp/config/db.yaml", reason="the panel's access to its own databases"),
+    Selection(pattern=b"/usr/local/apnscp/config/auth.yaml", reason="the panel's secret, which opens its keyring"),
+    Selection(
+        pattern=b"/usr/local/apnscp/config/license.pem",
+        reason="the panel's licence, which can be issued again",
+        required=False,
+    ),
+)
+
+
+class Apiscp:
+    """The layout ``apiscp``; see `strongroom.panel.base.Layout`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._virtual = config.server.below(VIRTUAL)
+
+    def accounts(self, *, details: bool = False) -> list[Account]:
+        """All accounts, in natural order."""
+        with self._open() as virtual:
+            sites = filter(_SITE.fullmatch, map(text, virtual.names()))
+            found = [self._account(virtual, name, details) for name in sites]
+            return sorted((account for account in found if account), key=lambda account: natural(account.name))
+
+    def account(self, name: str, *, details: bool = False) -> Account:
+        """The account with this name, primary domain or addon domain (in any case), or ``server``."""
+        wanted = name.lower()
+        if wanted == SERVER:
+            return self.server()
+        with self._open() as virtual:
+            site = wanted if _SITE.fullmatch(wanted) else self._site_of(wanted)
+            account = self._account(virtual, site, details) if site else None
+        if account is None:
+            raise unknown(name)
+        return account
+
+    def server(self) -> Account:
+        """The pseudo-account: mail maps, grants, the panel's settings, and Strongroom's own configuration."""
+        server = self._config.server
+        selections = _SELECTIONS
+        own = server.within(self._config.path)
+        if own is not None:
+            selections += (Selection(pattern=glob_literal(own), reason="Strongroom's configuration"),)
+        location = Location(
+            tree="data",
+            path=server.root,
+            why="what belongs to no account, and a rebuilt server needs",
+            select=tuple(selection.pattern for selection in selections),
+            selections=selections,
+            exclude=own_exclusions(self._config, server.root),
+        )
+        return Account(name=SERVER, locations=(location,))
+
+    def _open(self) -> Folder:
+        try:
+            return Folder.at(self._virtual)
+        except OSError as error:
+            problem = f"{error.strerror}; are server.root and server.layout right in the configuration?"
+            raise SourceError(f"{text(self._virtual)}: {problem}") from None
+
+    def _site_of(self, domain: str) -> str | None:
+        """The site that has a domain; a primary domain goes before another account's addon domain."""
+        accounts = self.accounts()
+        for having in (
+            [account.name for account in accounts if account.domains[:1] == (domain,)],
+            [account.name for account in accounts if domain in account.domains],
+        ):
+            if len(having) > 1:
+                raise UnknownError(f"{domain!r} belongs to {' and '.join(having)}; name the account by its siteN")
+            if having:
+                return having[0]
+        return None
+
+    def _account(self, virtual: Folder, name: str, details: bool) -> Account | None:
+        """Read one site's folder; None when it is none (a link, a file, or neither ``shadow`` nor ``info`` in it)."""
+        site = virtual.folder(name.encode())
+        if site is None:
+            return None
+        with site:
+            locations = self._locations(site, name.encode())
+            if not locations:
+                return None
+            siteinfo = _service(site, b"siteinfo")
+            domains = _domains(siteinfo, _service(site, b"aliases"))
+            return Account(
+                name=name,
+                domains=domains,
+                owner=info.word(siteinfo, "admin_user"),
+                suspended=_suspended(site),
+                users=_users(site),
+                databases=_databases(site) if details else (),
+                mailboxes=_mailboxes(site, domains) if details else (),
+                apps=_apps(site) if details else (),
+                locations=locations,
+            )
+
+    def _locations(self, site: Folder, name: bytes) -> tuple[Location, ...]:
+        """What to back up of a site: of its two folders those that are there, so that a lost home leaves the rest."""
+        locations = []
+        for tree, below, why, exclude in (
+            ("data", b"shadow", "all files of the account: web, mail, homes, settings", _DATA_EXCLUDE),
+            ("info", b"info", "what the panel knows of the account: plan, users, databases, domains", _INFO_EXCLUDE),
+        ):
+            path = b"/".join((self._virtual, name, below))
+            if site.holds_folder(below):
+                more = exclusions(self._config, path)
+                locations.append(Location(tree=tree, path=path, why=why, exclude=exclude + more))
+        return tuple(locations)
+
+
+def _service(site: Folder, name: bytes) -> dict[str, info.Value]:
+    """One service's current settings; empty when there are none."""
+    return info.parse(site.read(b"info", b"current", name, limit=info.MOST_BYTES) or b"")
+
+
+def _domains(siteinfo: dict[str, info.Value], aliases: dict[str, info.Value]) -> tuple[str, ...]:
+    addons = info.words(aliases, "aliases") if info.flag(aliases, "enabled", default=True) else ()
+    domains = (info.word(siteinfo, "domain"), *sorted(addons))
+    return tuple(dict.fromkeys(domain.lower() for domain in domains if domain))
+
+
+def _suspended(site: Folder) -> str | None:
+    """Why the account is suspended: the text of ``info/disabled`` but for comments; None when it is not."""
+    if site.stat(b"info", b"disabled") is None:
+        return None
+    content = site.read(b"info", b"disabled", limit=info.MOST_BYTES) or b""
+    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
+    return " ".join(line for line in lines if line and line[0] not in "#;") or "no reason given"
+
+
+def _users(site: Folder) -> frozenset[int]:
+    """The ids of the account's own users; without an ``etc/passwd``, whoever owns its homes."""
+    if site.stat(b"shadow", b"etc", b"passwd"):
+        return frozenset(user_ids(site, b"shadow"))
+    return frozenset(owner for _, owner in _homes(site) if owner != 0)
+
+
+def _homes(site: Folder) -> list[tuple[bytes, int]]:
+    """The homes of an account's users, and who owns each."""
+    home = site.folder(b"shadow", b"home")
+    if home is None:
+        return []
+    with home:
+        seen = [(name, home.stat(name)) for name in home.names(most=_MOST_NAMES)]
+    return [(name, status.st_uid) for name, status in seen if status]
+
+
+def _databases(site: Folder) -> tuple[str, ...]:
+    """The account's MySQL databases: their folders are in its tree, with names as the server encodes them.
+
+    PostgreSQL's are in a tablespace, without names.
+    """
+    folder = site.folder(b"shadow", b"var", b"lib", b"mysql")
+    if folder is None:
+        return ()
+    with folder:
+        names = [name for name in folder.names(most=_MOST_NAMES) if folder.holds_folder(name)]
+    return tuple(f"mysql:{_ENCODED.sub(_character, shown(name))}" for name in names)
+
+
+def _character(code: re.Match[str]) -> str:
+    point = int(code.group(1), 16)
+    return code.group() if 0xD800 <= point < 0xE000 else chr(point)
+
+
+def _mailboxes(site: Folder, domains: tuple[str, ...]) -> tuple[str, ...]:
+    """The users who have a Maildir in their home."""
+    at = f"@{domains[0]}" if domains else ""
+    return tuple(shown(name) + at for name, _ in _homes(site) if site.holds_folder(b"shadow", b"home", name, b"Mail"))
+
+
+def _apps(site: Folder) -> tuple[str, ...]:
+    """The WordPress sites in the account's document roots and one folder below them."""
+    www = site.folder(b"shadow", b"var", b"www")
+    if www is None:
+        return ()
+    with www:
+        places = _document_folders(www)
+        found = [b"/".join(place) for place in places if www.stat(*place, b"wp-includes", b"version.php")]
+    return tuple(f"wordpress:/var/www/{shown(path)}" for path in found)
+
+
+def _document_folders(www: Folder) -> list[tuple[bytes, ...]]:
+    places: list[tuple[bytes, ...]] = []
+    for name in www.names(most=_MOST_NAMES):
+        root = www.folder(name)
+        if root is None:
+            continue
+        with root:
+            below = root.names(most=max(0, _MOST_NAMES - len(places)))
+        places += [(name,), *((name, deeper) for deeper in below)]
+    return places
