@@ -94,10 +94,10 @@ class Head(NamedTuple):
 class Sealer:
     """Makes frames under one data key of its own. Make it after fork: a key used by two processes repeats nonces."""
 
-    def __init__(self, keys: Keys, kind: Kind, scope: int = 0) -> None:
+    def __init__(self, keys: Keys, kind: Kind) -> None:
         key = secrets.token_bytes(32)
         self._sealed = seal(keys.public, key, b"data" + keys.vault_id)
-        self._kind, self._scope = kind, scope
+        self._kind = kind
         self._vault_id = keys.vault_id
         self._body = AESGCM(key)
         self._contents = AESGCM(blake3(b"strongroom contents 1" + self._sealed[:32], key=keys.index).digest())
@@ -105,7 +105,7 @@ class Sealer:
         self._zstd = zstd.ZstdCompressor(level=_LEVEL)
         self._number = 0
 
-    def seal(self, pack_id: bytes, chunks: Sequence[Chunk], *, compress: bool = True) -> bytes:
+    def seal(self, pack_id: bytes, scope: int, chunks: Sequence[Chunk], *, compress: bool = True) -> bytes:
         """One frame for that pack."""
         raw = b"".join([chunk.data for chunk in chunks])
         body, codec = self._compressed(raw) if compress else (raw, Codec.RAW)
@@ -115,7 +115,7 @@ class Sealer:
         references = b"".join([chunk.references for chunk in chunks])
         self._number += 1
         head = _HEAD.pack(
-            _MAGIC, self._kind, codec, b"\0\0", self._scope, len(chunks), self._number,
+            _MAGIC, self._kind, codec, b"\0\0", scope, len(chunks), self._number,
             len(contents) + 16, len(references) + 16 if references else 0, len(body) + 16, len(raw), self._sealed, bytes(8),
         )  # fmt: skip
         nonce = self._number.to_bytes(12, "little")

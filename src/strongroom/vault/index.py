@@ -169,6 +169,21 @@ class Index:
         assert self._table is not None  # noqa: S101 - reload() opened it
         return self._table.rows()
 
+    def chunks_in(self, packs: set[bytes]) -> list[bytes]:
+        """The chunks of these published packs (a look at the whole table; none for none)."""
+        numbers = {number for number, pack in enumerate(self._local.packs) if pack.id in packs}
+        return [id for id, place in self.pack_rows() if place.pack in numbers] if numbers else []
+
+    @staticmethod
+    def remembered_packs(folder: str) -> list[PackHead] | None:
+        """The packs that the table in a state folder holds, without opening anything; None where there is none."""
+        try:
+            with open(f"{folder}/local", "rb") as file:
+                local = msgspec.msgpack.decode(file.read(), type=_Local)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+        return None if local.dirty else local.packs
+
     # --- what is known --------------------------------------------------------------------------------------------
 
     def treat_as_absent(self, packs: Iterable[bytes], chunks: frozenset[bytes]) -> None:
@@ -223,6 +238,10 @@ class Index:
     def growing(self, pack_id: bytes) -> list[FrameEntry]:
         """The frames of a pack under construction."""
         return self._growing.get(pack_id, [])
+
+    def growing_packs(self) -> list[bytes]:
+        """The packs under construction."""
+        return list(self._growing)
 
     def finish_pack(self, pack_id: bytes, size: int) -> None:
         """A pack was put: the next `publish` covers it."""

@@ -139,7 +139,7 @@ class Keys:
 
     def chunker_seed(self, scope: int) -> int:
         """Moves the chunker's cut points: obfuscation, not secrecy."""
-        return int.from_bytes(self.derive(self.id, b"cdc" + scope.to_bytes(4, "little"))[:8], "little")
+        return int.from_bytes(self.derive(self.id, b"cdc" + scope.to_bytes(4, "little"))[:8], "little") >> 1
 
     def data_key(self, sealed: bytes) -> bytes:
         """Open a writing process's data key. Raise DamagedError, PassphraseError on a write-only host."""

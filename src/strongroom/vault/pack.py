@@ -58,9 +58,9 @@ class PackWriter:
         self.spool.append(head)
         self.size = len(head)
 
-    def append(self, chunks: Sequence[Chunk], *, compress: bool = True) -> FrameEntry:
+    def append(self, scope: int, chunks: Sequence[Chunk], *, compress: bool = True) -> FrameEntry:
         """Seal chunks into one frame and append it."""
-        data = self._sealer.seal(self.id, chunks, compress=compress)
+        data = self._sealer.seal(self.id, scope, chunks, compress=compress)
         self.spool.append(data)
         entry = FrameEntry(self.size, len(data), b"".join([chunk.id for chunk in chunks]))
         self.size += len(data)

@@ -219,8 +219,10 @@ class Reader:
 
     def xattrs(self, extra: records.Extra, references: bytes) -> tuple[tuple[bytes, bytes], ...]:
         """An entry's extended attributes with the large values fetched."""
+        large = sum(isinstance(value, int) for _, value in extra.xattrs)
+        ids = references[len(references) - large * ID_SIZE :]
         return tuple(
-            (name, value if isinstance(value, bytes) else self.chunk(references[value * ID_SIZE : (value + 1) * ID_SIZE]))
+            (name, value if isinstance(value, bytes) else self.chunk(ids[value * ID_SIZE : (value + 1) * ID_SIZE]))
             for name, value in extra.xattrs
         )
 

@@ -48,7 +48,7 @@ class Defect:
 class Extra(msgspec.Struct, frozen=True, omit_defaults=True):
     """What few entries have.
 
-    ``xattrs`` pairs names with values, or with the number of the entry's reference that holds the value. ``lengths`` are the
+    ``xattrs`` pairs names with values, or with numbers into the entry's last references, which hold large values. ``lengths`` are the
     sizes of the chunks when there are several. ``extents`` are the data of a sparse file as (offset, size). ``depth`` counts
     the levels of list nodes between the record and the chunks. ``remark`` is told with each point that uses the record.
     """

@@ -55,6 +55,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     segments: list[SegmentHead]
     sources: list[str]
     filter: bytes
+    entries: int
     detail: bytes
     version: int = 1
 
@@ -69,6 +70,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     scan_started: int
     filter: bytes
+    entries: int
 
 
 def name_of(snapshot_id: str) -> str:
@@ -99,7 +101,7 @@ def summary(snapshot: Snapshot) -> Summary:
     """The few fields that choosing a parent needs."""
     return Summary(
         id=snapshot.id, series=snapshot.series, seq=snapshot.seq, level=snapshot.level, complete=snapshot.complete,
-        scan_started=snapshot.scan_started, filter=snapshot.filter,
+        scan_started=snapshot.scan_started, filter=snapshot.filter, entries=snapshot.entries,
     )  # fmt: skip
 
 

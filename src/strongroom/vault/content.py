@@ -1,0 +1,335 @@
+"""Reading one entry: its content, attributes and extended attributes, among strangers and while it may change.
+
+A file is opened by the folder's descriptor without following links, read, and only then compared with what was seen: the
+same device, inode, size, times and owner before and after means that what was read is one state of that file. Otherwise it
+is read once more; a file that changed again is kept as read, and the point says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+import stat as modes
+import struct
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import msgspec
+from pyfastcdc import FastCDC
+
+from strongroom.vault.frame import Chunk
+from strongroom.vault.header import Chunker
+from strongroom.vault.keys import ID_SIZE
+from strongroom.vault.record import INLINE_XATTR, LIST_SIZE, MOST_INLINE, NOTHING, Defect, Extra, ListNode, Row, Type, node_id
+from strongroom.vault.scan import identity
+
+SMALL = 1 << 20
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TYPES = {
+    modes.S_IFREG: Type.FILE,
+    modes.S_IFDIR: Type.DIR,
+    modes.S_IFLNK: Type.SYMLINK,
+    modes.S_IFIFO: Type.FIFO,
+    modes.S_IFCHR: Type.CHAR,
+    modes.S_IFBLK: Type.BLOCK,
+    modes.S_IFSOCK: Type.SOCKET,
+}
+_GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h
+# Flags that a restore could set again (s u c S i a d A, j t D T C x P of chattr); the rest say how a file is stored.
+_FLAGS_KEPT = 0xFF | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
+# A file with more pieces than this between its holes is over the limit: its list alone would fill the memory.
+_MOST_EXTENTS = 100_000
+_NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
+_BILLION = 1_000_000_000
+
+
+class Keep(Protocol):
+    """Takes chunks and nodes to be stored, and gives their ids."""
+
+    node_key: bytes
+
+    def data(self, data: bytes) -> bytes:
+        """Store file content; returns its id."""
+
+    def node(self, node: Chunk) -> None:
+        """Store a tree node."""
+
+
+class ContentReader:
+    """Reads entries of one series' folders."""
+
+    def __init__(self, keep: Keep, chunker: Chunker, seed: int, owners: frozenset[int], count: Callable[[int], None]) -> None:
+        self._keep, self._owners, self._count = keep, owners, count
+        self._chunker = FastCDC(
+            chunker.average, min_size=chunker.least, max_size=chunker.most, normalized_chunking=2, seed=seed
+        )
+        self._device = 0
+        self._flags_supported = True
+        self._trusted_links: frozenset[int] = frozenset()
+
+    def enter(self, device: int, trusted_links: frozenset[int]) -> None:
+        """Begin with a folder on this device: whether it keeps inode flags is found out anew.
+
+        ``trusted_links`` are inodes all of whose names turned up in this series, whoever owns them.
+        """
+        if device != self._device:
+            self._device, self._flags_supported = device, True
+        self._trusted_links = trusted_links
+
+    # --- any entry ------------------------------------------------------------------------------------------------
+
+    def row(self, dir_fd: int, name: str, seen: os.stat_result) -> Row | None:
+        """The row of an entry, its content handed over; None when it vanished. Never raises OSError."""
+        kind = _TYPES.get(modes.S_IFMT(seen.st_mode), Type.SOCKET)
+        try:
+            if kind == Type.FILE:
+                return self._file(dir_fd, name, seen)
+            if kind == Type.SOCKET:
+                return _row(name, kind, seen, extra=Extra(remark="a socket: left out"))
+            return self._special(dir_fd, name, kind, seen)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return unread(name, seen, error)
+
+    def _special(self, dir_fd: int, name: str, kind: Type, seen: os.stat_result) -> Row:
+        """Links, pipes and devices: nothing is opened."""
+        xattrs, references = self._xattrs(f"/proc/self/fd/{dir_fd}/{name}")
+        target = os.readlink(os.fsencode(name), dir_fd=dir_fd) if kind == Type.SYMLINK else b""
+        rdev = (os.major(seen.st_rdev), os.minor(seen.st_rdev)) if kind in (Type.CHAR, Type.BLOCK) else None
+        again = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        remark = "" if identity(again) == identity(seen) else "changed while it was read"
+        extra = Extra(target=target, rdev=rdev, xattrs=xattrs, remark=remark, defect=Defect.CHANGED if remark else "")
+        return _row(name, kind, seen, references, extra)
+
+    # --- folders themselves ---------------------------------------------------------------------------------------
+
+    def folder(self, fd: int) -> tuple[Extra, bytes]:
+        """A folder's own extended attributes and flags, and the references of large values. Raise OSError."""
+        xattrs, references = self._xattrs(fd)
+        flags = self._inode_flags(fd)
+        return (Extra(xattrs=xattrs, flags=flags) if xattrs or flags else NOTHING), references
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def _file(self, dir_fd: int, name: str, seen: os.stat_result) -> Row | None:
+        for last in (False, True):
+            if not modes.S_ISREG(seen.st_mode):
+                return self.row(dir_fd, name, seen)
+            if left_out := self._foreign(seen):
+                return _row(name, Type.FILE, seen, extra=Extra(defect=Defect.FOREIGN, remark=left_out))
+            try:
+                fd = self._open(dir_fd, name)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                # A link stands there now: look again, and take it for what it is.
+                seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+                continue
+            try:
+                references, extra, size = self._read(fd, seen)
+                after = os.fstat(fd)
+            finally:
+                os.close(fd)
+            if identity(after) == identity(seen) and after.st_dev == seen.st_dev and size == seen.st_size:
+                return _row(name, Type.FILE, seen, references, extra)
+            if last and modes.S_ISREG(after.st_mode) and not self._foreign(after):
+                extra = msgspec.structs.replace(
+                    extra, defect=Defect.CHANGED, remark="changed while it was read, and again on the second try"
+                )
+                return _row(name, Type.FILE, after, references, extra)._replace(size=size)
+            seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        return unread(name, seen, OSError(errno.EBUSY, "it is swapped for something else again and again"))
+
+    @staticmethod
+    def _open(dir_fd: int, name: str) -> int:
+        try:
+            return os.open(name, _FILE_FLAGS | os.O_NOATIME, dir_fd=dir_fd)
+        except PermissionError:
+            return os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
+
+    def _foreign(self, seen: os.stat_result) -> str:
+        """Why a file's content is not ours to read, or nothing."""
+        if seen.st_dev != self._device:
+            return "on another file system: content left out"
+        if seen.st_nlink > 1 and seen.st_uid not in self._owners and seen.st_ino not in self._trusted_links:
+            return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
+        return ""
+
+    def _read(self, fd: int, seen: os.stat_result) -> tuple[bytes, Extra, int]:
+        """References, extra, and the logical size of what was read."""
+        xattrs, large = self._xattrs(fd)
+        flags = self._inode_flags(fd)
+        size = seen.st_size
+        sparse = _extents(fd, size) if size > 4096 or seen.st_blocks == 0 or xattrs else None
+        ids: list[bytes] = []
+        lengths: list[int] = []
+        extents: list[tuple[int, int]] = []
+        for offset, length in ((0, size),) if sparse is None else sparse:
+            first = len(lengths)
+            for data in self._chunks(fd, offset, length):
+                ids.append(self._keep.data(data))
+                lengths.append(len(data))
+            extents.append((offset, sum(lengths[first:])))
+        read = sum(lengths)
+        self._count(read)
+        references, sizes, depth = self._listed(b"".join(ids), lengths)
+        if not (xattrs or flags or sizes or depth or sparse is not None):
+            return references, NOTHING, read
+        extra = Extra(
+            xattrs=xattrs, flags=flags, lengths=sizes, depth=depth, extents=None if sparse is None else tuple(extents)
+        )
+        return references + large, extra, read if sparse is None else size
+
+    def _chunks(self, fd: int, offset: int, length: int) -> Iterator[bytes]:
+        """A stretch of a file: whole when small, else in content-defined chunks (FastCDC, Xia et al. 2016 and 2020)."""
+        if length > SMALL:
+            for chunk in self._chunker.cut_stream(_Extent(fd, offset, length)):
+                yield bytes(chunk.data)
+        elif length and (data := _read_all(fd, offset, length)):
+            yield data
+
+    def _listed(self, references: bytes, lengths: list[int]) -> tuple[bytes, tuple[int, ...], int]:
+        """Move long lists of chunks into list nodes, at most three levels."""
+        depth = 0
+        sizes = lengths
+        while len(sizes) > MOST_INLINE:
+            ids: list[bytes] = []
+            sums: list[int] = []
+            for at in range(0, len(sizes), LIST_SIZE):
+                part = references[ID_SIZE * at : ID_SIZE * (at + LIST_SIZE)]
+                body = msgspec.msgpack.encode(ListNode(sizes[at : at + LIST_SIZE]))
+                node = Chunk(node_id(self._keep.node_key, part, body), body, part)
+                self._keep.node(node)
+                ids.append(node.id)
+                sums.append(sum(sizes[at : at + LIST_SIZE]))
+            references, sizes = b"".join(ids), sums
+            depth += 1
+        return references, (() if depth or len(sizes) < 2 else tuple(sizes)), depth
+
+    # --- attributes -----------------------------------------------------------------------------------------------
+
+    def _xattrs(self, where: int | str) -> tuple[tuple[tuple[bytes, bytes | int], ...], bytes]:
+        """Names and values; of large values the number among the references that are returned with them."""
+        follow = isinstance(where, int)
+        try:
+            names = os.listxattr(where) if follow else os.listxattr(where, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NO_XATTRS:
+                return (), b""
+            raise
+        if not names:
+            return (), b""
+        found: list[tuple[bytes, bytes | int]] = []
+        large: list[bytes] = []
+        for name in sorted(names):
+            value = os.getxattr(where, name) if follow else os.getxattr(where, name, follow_symlinks=False)
+            if len(value) > INLINE_XATTR:
+                large.append(self._keep.data(value))
+                found.append((os.fsencode(name), len(large) - 1))
+            else:
+                found.append((os.fsencode(name), value))
+        return tuple(found), b"".join(large)
+
+    def _inode_flags(self, fd: int) -> int:
+        if not self._flags_supported:
+            return 0
+        try:
+            answer = fcntl.ioctl(fd, _GETFLAGS, b"\0\0\0\0\0\0\0\0")
+        except OSError:
+            self._flags_supported = False
+            return 0
+        return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
+
+
+class _Extent:
+    """A part of a file as the stream that the chunker reads."""
+
+    def __init__(self, fd: int, offset: int, length: int) -> None:
+        self._fd, self._offset, self._left = fd, offset, length
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer; 0 at the end."""
+        want = min(len(buffer), self._left)
+        got = os.preadv(self._fd, [buffer[:want]], self._offset) if want else 0
+        self._offset += got
+        self._left -= got
+        return got
+
+
+def _read_all(fd: int, offset: int, length: int) -> bytes:
+    """Up to ``length`` bytes from an offset; fewer when the file ends."""
+    data = os.pread(fd, length, offset)
+    while 0 < len(data) < length:
+        more = os.pread(fd, length - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _extents(fd: int, size: int) -> tuple[tuple[int, int], ...] | None:
+    """The data of a sparse file as (offset, size), or None for a file without holes."""
+    try:
+        if os.lseek(fd, 0, os.SEEK_HOLE) >= size:
+            return None
+        extents = tuple(itertools.islice(_data_extents(fd, size), _MOST_EXTENTS + 1))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENXIO):
+            return None  # the file system does not say, or the file shrank: then the sizes will not fit
+        raise
+    if len(extents) > _MOST_EXTENTS:
+        raise OSError(errno.EFBIG, f"more than {_MOST_EXTENTS:,} pieces between its holes")
+    return extents
+
+
+def _data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        if start >= size:
+            return
+        at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        yield start, at - start
+
+
+def _row(name: str, kind: Type, stat: os.stat_result, references: bytes = b"", extra: Extra = NOTHING) -> Row:
+    mtime_s, mtime_ns = divmod(stat.st_mtime_ns, _BILLION)
+    ctime_s, ctime_ns = divmod(stat.st_ctime_ns, _BILLION)
+    return Row(
+        os.fsencode(name), kind, stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, stat.st_size, mtime_s, mtime_ns, ctime_s,
+        ctime_ns, stat.st_ino, stat.st_nlink, references, extra,
+    )  # fmt: skip
+
+
+def unread(name: str, seen: os.stat_result, error: OSError) -> Row:
+    """The row of something that could not be read."""
+    remark = f"could not be read: {error.strerror or error}"
+    kind = _TYPES.get(modes.S_IFMT(seen.st_mode), Type.SOCKET)
+    return _row(name, kind, seen, extra=Extra(defect=Defect.UNREAD, remark=remark))
+
+
+def same(row: Row, stat: os.stat_result) -> bool:
+    """Whether a row of last time is what a stat shows now."""
+    mtime_s, mtime_ns = divmod(stat.st_mtime_ns, _BILLION)
+    ctime_s, ctime_ns = divmod(stat.st_ctime_ns, _BILLION)
+    return (
+        row.inode == stat.st_ino
+        and row.ctime_ns == ctime_ns
+        and row.ctime_s == ctime_s
+        and row.size == stat.st_size
+        and row.mtime_s == mtime_s
+        and row.mtime_ns == mtime_ns
+        and row.mode == stat.st_mode & 0o7777
+        and row.type == _TYPES.get(modes.S_IFMT(stat.st_mode), Type.SOCKET)
+        and row.uid == stat.st_uid
+        and row.gid == stat.st_gid
+        and row.links == stat.st_nlink
+    )

@@ -1,0 +1,134 @@
+"""What a worker works with, made when it is first needed.
+
+A walk over what did not change needs no key: it begins while the passphrase is still being stretched, and what needs the
+keys (records, content, last time's records) waits for them here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from multiprocessing.connection import Connection
+
+from strongroom.vault.content import ContentReader
+from strongroom.vault.header import Chunker
+from strongroom.vault.index import Index
+from strongroom.vault.keys import Keys
+from strongroom.vault.messages import Done, FromWorker, Known, Node, ToWorker, Unlocked, receive_work, send
+from strongroom.vault.packing import Packer
+from strongroom.vault.reader import Reader
+from strongroom.vault.state import State
+from strongroom.vault.storage import Storage
+
+# Positions in the memory shared with the coordinating process: some worker has nothing to do; finish your open pack.
+HUNGRY, ROTATE = 0, 1
+
+
+class Tools:
+    """One worker's storage, keys, packer and reader."""
+
+    def __init__(
+        self, connection: Connection, storage: Storage, state: State, chunker: Chunker, shared: memoryview
+    ) -> None:
+        self.storage, self.state, self.shared = storage, state, shared
+        self._connection, self._chunker = connection, chunker
+        self._sending = threading.Lock()
+        self._unlocked: Unlocked | None = None
+        self._series = self._scope = 0
+        self._packer: Packer | None = None
+        self.digest_key = state.digest_key()
+
+    # --- talking --------------------------------------------------------------------------------------------------
+
+    def send(self, message: FromWorker) -> None:
+        """Send to the coordinating process; the packer's thread does so too."""
+        with self._sending:
+            send(self._connection, message)
+
+    def receive(self) -> ToWorker:
+        """The next message that is not the keys'. Raise EOFError."""
+        while isinstance(message := receive_work(self._connection), Unlocked):
+            self._unlocked = message
+        return message
+
+    def _known(self) -> Known:
+        message = self.receive()
+        assert isinstance(message, Known)  # noqa: S101 - nothing else is sent to a worker that asked
+        return message
+
+    # --- what needs keys ------------------------------------------------------------------------------------------
+
+    def _unlock(self) -> Unlocked:
+        if self._unlocked is None:
+            message = receive_work(self._connection)
+            assert isinstance(message, Unlocked)  # noqa: S101 - nothing else is sent to a worker at work
+            self._unlocked = message
+        return self._unlocked
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The vault's keys, waited for."""
+        told = self._unlock()
+        return Keys(
+            vault_id=told.vault_id, public=told.public, id=told.id, index=told.index, meta=told.meta, private=told.private
+        )
+
+    @cached_property
+    def lost_chunks(self) -> frozenset[bytes]:
+        """Chunks that could not be read back; where there are any, the keys are here before the first task."""
+        return frozenset(self._unlocked.lost_chunks if self._unlocked else ())
+
+    @cached_property
+    def lost_records(self) -> frozenset[bytes]:
+        """Directory records that need lost chunks."""
+        return frozenset(self._unlocked.lost_records if self._unlocked else ())
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads last time's records."""
+        return Reader(self.storage, self.keys, Index(self.storage, self.keys, self.state.index_folder))
+
+    @property
+    def packer(self) -> Packer:
+        """Takes what is to be stored."""
+        if self._packer is None:
+            self._packer = Packer(self.storage, self.keys, self.send, self._known)
+            self._packer.begin(self._series, self._scope)
+        return self._packer
+
+    def content(self, owners: frozenset[int], count: Callable[[int], None]) -> ContentReader:
+        """Reads the files of a series whose own users are ``owners``."""
+        return ContentReader(self.packer, self._chunker, self.keys.chunker_seed(self._scope), owners, count)
+
+    # --- tasks ----------------------------------------------------------------------------------------------------
+
+    def begin(self, series: int, scope: int) -> None:
+        """What is stored from now on belongs to this series, and is shared within that scope."""
+        self._series, self._scope = series, scope
+        if self._packer is not None:
+            self._packer.begin(series, scope)
+
+    def take_nodes(self) -> list[Node]:
+        """Tree nodes made since the last call."""
+        if self._packer is None:
+            return []
+        nodes, self._packer.nodes = self._packer.nodes, []
+        return nodes
+
+    def done(self, task: int) -> None:
+        """Report a task done, after its content."""
+        if self._packer is None:
+            self.send(Done(task))
+        else:
+            self._packer.done(task)
+
+    def rotate(self) -> None:
+        """Finish the open pack."""
+        if self._packer is not None:
+            self._packer.rotate()
+
+    def finish(self) -> None:
+        """Finish everything."""
+        if self._packer is not None:
+            self._packer.finish()
