@@ -82,6 +82,7 @@ class Index:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         self._table: Table | None = None
         self._local = _Local([], [])
+        self.damaged: dict[str, str] = {}
         self._absent: set[int] = set()
         self._lost: frozenset[bytes] = frozenset()
         self._recent: dict[bytes, Place] = {}
@@ -131,6 +132,9 @@ class Index:
                 packs = self.read_run(name)
             except AbsentError:
                 continue  # a sweeper replaced it between our listing and now; the next reload sees what came instead
+            except DamagedError as error:
+                self.damaged[name] = str(error)  # its chunks count as unknown until check --repair reads the packs
+                continue
             self._table.add(self._rows(packs, len(self._local.packs)))
             self._local.packs.extend(PackHead(pack.id, pack.kind, pack.size) for pack in packs)
             self._local.runs.append(name)
@@ -296,8 +300,11 @@ class Index:
 
 
 def put_run(storage: Storage, keys: Keys, packs: list[PackEntry]) -> str:
-    """Put one index run; returns its name. Not durable before the next barrier."""
-    name = PREFIX + secrets.token_hex(16)
+    """Put one index run; returns its name. Not durable before the next barrier.
+
+    Names sort by time: of a chunk that is in two packs, the later one counts, since it was stored to heal the earlier.
+    """
+    name = f"{PREFIX}{int(storage.now() * 1e6):016x}{secrets.token_hex(8)}"
     plain = msgspec.msgpack.encode(packs)
     storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
     return name

@@ -92,3 +92,12 @@ class Vault:
 def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault") -> None:
     """Make a vault. Raise FormatError when there is one."""
     headers.create(storage, passphrase, dedup=dedup)
+
+
+def exists(storage: Storage) -> bool:
+    """Whether there is a vault in a storage. Raise FormatError for one of a newer program."""
+    try:
+        headers.load(storage)
+    except AbsentError:
+        return False
+    return True

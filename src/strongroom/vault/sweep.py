@@ -1,0 +1,296 @@
+"""Forgetting snapshots, and freeing what none needs.
+
+The order of operations (tombstone, sessions, liveness anew, index, snapshots, packs, tombstones) is that of
+docs/invariants.md, I6 to I9; each step is durable before the next begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from strongroom.vault import header as headers
+from strongroom.vault import pack, parents, session, snapshot
+from strongroom.vault.errors import AbsentError, BusyError, DamagedError
+from strongroom.vault.frame import TARGET, Chunk, Kind, Sealer
+from strongroom.vault.index import FramePlace, PackEntry, PackHead, put_run
+from strongroom.vault.keys import ID_SIZE
+from strongroom.vault.mark import Reached, ids_in, mark
+from strongroom.vault.session import Tombstone
+from strongroom.vault.vault import Vault
+
+# A pack less alive than this is written anew with what lives.
+_SPARSE = 0.5
+# Runs with fewer chunks than this are merged when the index is rewritten.
+_SMALL_RUN = 200_000
+
+
+class Swept(NamedTuple):
+    """Bytes freed, bytes that would be but for a run under way, and objects deleted."""
+
+    freed: int
+    held: int
+    objects: int
+
+
+class _Dead(NamedTuple):
+    """What no snapshot needs: whole packs, packs to be written anew, packs that no index run names, forgotten snapshots."""
+
+    whole: list[PackHead]
+    sparse: list[tuple[PackHead, int]]
+    orphans: list[tuple[bytes, int]]
+    snapshots: list[str]
+
+    @property
+    def packs(self) -> list[bytes]:
+        return [head.id for head in self.whole] + [head.id for head, _ in self.sparse] + [id for id, _ in self.orphans]
+
+    @property
+    def size(self) -> int:
+        wasted = sum(dead for _, dead in self.sparse)
+        return sum(head.size for head in self.whole) + wasted + sum(size for _, size in self.orphans)
+
+
+def forget(vault: Vault, ids: Sequence[str]) -> None:
+    """Make snapshots unrestorable, durably. Raise AbsentError for one that is not there."""
+    headers.refuse(vault.header.prune_features, "forget in")
+    known = vault.ids()
+    if missing := [id for id in ids if id not in known]:
+        raise AbsentError(f"snapshot {missing[0]} is not in the vault")
+    if ids:
+        session.put_tombstone(vault.storage, vault.keys, Tombstone(snapshots=list(ids)))
+
+
+def prune(vault: Vault, *, dry_run: bool = False) -> Swept:
+    """Free what no snapshot needs. Raise DamagedError when something needed cannot be read, BusyError for a second sweeper."""
+    headers.refuse(vault.header.prune_features, "prune")
+    if dry_run:
+        dead = _find_dead(vault)
+        held = bool(session.others(vault.storage))
+        return Swept(0 if held else dead.size, dead.size if held else 0, len(dead.packs) + len(dead.snapshots))
+    with _lease(vault):
+        return _sweep(vault)
+
+
+@contextlib.contextmanager
+def _lease(vault: Vault) -> Iterator[None]:
+    """One sweeper at a time; safety does not rest on it."""
+    storage = vault.storage
+    try:
+        if not storage.alive(session.SWEEPER):
+            storage.delete(session.SWEEPER)
+        hold = storage.hold(session.SWEEPER, b"")
+    except FileExistsError as error:
+        raise BusyError("another prune is at work on this vault; wait for its end") from error
+    try:
+        yield
+    finally:
+        hold.release()
+
+
+def _sweep(vault: Vault) -> Swept:
+    storage = vault.storage
+    vault.index.reload()
+    dead = _find_dead(vault)
+    stones = list(session.tombstones(storage, vault.keys))
+    if not dead.packs and not dead.snapshots and not stones:
+        storage.sweep_spools(storage.now() - 86_400)
+        return Swept(0, 0, 0)
+    if session.others(storage):
+        return Swept(0, dead.size, 0)
+    stones.append(session.put_tombstone(storage, vault.keys, Tombstone(packs=dead.packs)))
+    if session.others(storage):
+        # It began between our two looks: whether it saw the tombstone we cannot know, so the next prune goes on from here.
+        return Swept(0, dead.size, 0)
+    vault.index.reload()
+    certain = set(dead.packs)
+    dead = _find_dead(vault)  # anew: a snapshot may have been committed since
+    dead = _Dead(
+        [head for head in dead.whole if head.id in certain],
+        [item for item in dead.sparse if item[0].id in certain],
+        [item for item in dead.orphans if item[0] in certain],
+        dead.snapshots,
+    )
+    written = _rewrite(vault, dead)
+    for id in dead.snapshots:
+        storage.delete(snapshot.name_of(id))
+    storage.barrier()
+    gone = sum(head.size for head in dead.whole) + sum(head.size for head, _ in dead.sparse)
+    for pack_id in dead.packs:
+        storage.delete(pack.name_of(pack_id))
+    storage.barrier()
+    for name in stones:
+        storage.delete(name)
+    storage.barrier()
+    spools = storage.sweep_spools(storage.now() - 600)
+    vault.index.reload()
+    freed = gone + sum(size for _, size in dead.orphans) + spools - written
+    return Swept(max(freed, 0), 0, len(dead.packs) + len(dead.snapshots))
+
+
+def _find_dead(vault: Vault) -> _Dead:
+    """What the snapshots that are not forgotten do not need. Raise DamagedError when that cannot be told."""
+    storage, reader = vault.storage, vault.reader
+    if vault.index.damaged:
+        raise DamagedError("prune deletes nothing while an index run is damaged; run: strongroom check --repair")
+    listed_snapshots = parents.listed_ids(storage)
+    forgotten = vault.forgotten() & listed_snapshots
+    lost = frozenset(session.lost(storage, vault.keys).chunks)
+    reached = Reached(vault.state.folder)
+    try:
+        roots = [head.id for id in listed_snapshots - forgotten for head in reader.snapshot(id).segments]
+        for id, message in mark(reader, roots, reached):
+            if id not in lost:
+                raise DamagedError(
+                    f"prune deletes nothing while something that points need cannot be read ({message}); "
+                    "run: strongroom check --repair"
+                )
+        listed = {item.name: item.size for item in storage.list(pack.PREFIX)}
+        missing = {head.id for head in vault.index.packs if pack.name_of(head.id) not in listed}
+        whole, sparse = [], []
+        for head, share in _shares(vault, reached, missing):
+            if head.id in missing:
+                continue
+            if share == 0:
+                whole.append(head)
+            elif share < _SPARSE:
+                sparse.append((head, int(head.size * (1 - share))))
+        indexed = {pack.name_of(head.id) for head in vault.index.packs}
+        orphans = [(pack.id_of(name), size) for name, size in listed.items() if name not in indexed]
+        return _Dead(whole, sparse, orphans, sorted(forgotten))
+    finally:
+        reached.close()
+
+
+def _shares(vault: Vault, reached: Reached, missing: set[bytes]) -> Iterator[tuple[PackHead, float]]:
+    """Of each indexed pack, how much of it is needed: each frame's size by the share of its chunks that are."""
+    for entry in _entries(vault):
+        alive = total = 0.0
+        for frame in entry.frames:
+            ids = list(ids_in(frame.ids))
+            living = sum(_lives(vault, entry.id, id, reached, missing) for id in ids)
+            alive += frame.size * living / len(ids)
+            total += frame.size
+        yield PackHead(entry.id, entry.kind, entry.size), alive / total if total else 0.0
+
+
+def _lives(vault: Vault, pack_id: bytes, id: bytes, reached: Reached, missing: set[bytes]) -> bool:
+    """Whether a chunk is needed, and needed from this pack: of two copies, the one that the index names counts."""
+    if id not in reached:
+        return False
+    place = vault.index.find(id)
+    return place is None or place.pack.id == pack_id or place.pack.id in missing
+
+
+def _entries(vault: Vault) -> Iterator[PackEntry]:
+    seen: set[bytes] = set()
+    for name in vault.index.runs:
+        for entry in vault.index.read_run(name):
+            if entry.id not in seen:
+                seen.add(entry.id)
+                yield entry
+
+
+def _rewrite(vault: Vault, dead: _Dead) -> int:
+    """Write sparse packs anew, then the index without what is dead; returns the bytes of the new packs."""
+    made = _Repacker(vault)
+    reached = Reached(vault.state.folder)
+    try:
+        if dead.sparse:
+            roots = [head.id for id in vault.ids() for head in vault.reader.snapshot(id).segments]
+            for _ in mark(vault.reader, roots, reached):
+                pass  # what is lost was accepted as lost when liveness was worked out
+            sparse = {head.id for head, _ in dead.sparse}
+            for entry in _entries(vault):
+                if entry.id in sparse:
+                    made.carry(entry, reached)
+        made.finish()
+    finally:
+        reached.close()
+    _publish(vault, set(dead.packs), made.entries)
+    return sum(entry.size for entry in made.entries)
+
+
+def _publish(vault: Vault, gone: set[bytes], added: list[PackEntry]) -> None:
+    """Put index runs without the packs that go, and with those that came; delete the runs they replace."""
+    storage = vault.storage
+    replaced: list[str] = []
+    kept: list[PackEntry] = list(added)
+    for name in vault.index.runs:
+        entries = vault.index.read_run(name)
+        chunks = sum(len(frame.ids) // ID_SIZE for entry in entries for frame in entry.frames)
+        if chunks >= _SMALL_RUN and not any(entry.id in gone for entry in entries):
+            continue
+        replaced.append(name)
+        kept += [entry for entry in entries if entry.id not in gone]
+        if sum(len(entry.frames) for entry in kept) * TARGET > _SMALL_RUN * 1000:
+            put_run(storage, vault.keys, kept)
+            kept = []
+    if kept:
+        put_run(storage, vault.keys, kept)
+    storage.barrier()
+    for name in replaced:
+        storage.delete(name)
+    storage.barrier()
+
+
+class _Repacker:
+    """Carries living chunks over into new packs; ids stay, so nothing else changes."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._writers: dict[int, pack.PackWriter] = {}
+        self._sealers: dict[int, Sealer] = {}
+        self._bundle: list[Chunk] = []
+        self._of = (0, 0)
+        self.entries: list[PackEntry] = []
+
+    def carry(self, entry: PackEntry, reached: Reached) -> None:
+        """Copy what lives of one pack; what cannot be read was found lost before, and stays behind."""
+        reader = self._vault.reader
+        head = PackHead(entry.id, entry.kind, entry.size)
+        for frame in entry.frames:
+            living = [id for id in ids_in(frame.ids) if _lives(self._vault, entry.id, id, reached, set())]
+            if not living:
+                continue
+            try:
+                decoded = reader.read_frame(FramePlace(head, frame.offset, frame.size))
+            except DamagedError:
+                continue
+            for id in living:
+                found = decoded.chunk(id)
+                if found is not None and reader.check_chunk(entry.kind, decoded.scope, id, found):
+                    self._add(entry.kind, decoded.scope, Chunk(id, *found))
+
+    def _add(self, kind: int, scope: int, chunk: Chunk) -> None:
+        if self._of != (kind, scope) or sum(len(item.data) for item in self._bundle) >= TARGET:
+            self._append()
+            self._of = (kind, scope)
+        self._bundle.append(chunk)
+
+    def _append(self) -> None:
+        if not self._bundle:
+            return
+        kind, scope = self._of
+        writer = self._writers.get(kind)
+        if writer is None:
+            sealer = self._sealers.setdefault(kind, Sealer(self._vault.keys, Kind(kind)))
+            writer = self._writers[kind] = pack.PackWriter(self._vault.storage, self._vault.keys, sealer, Kind(kind))
+        writer.append(scope, self._bundle)
+        self._bundle = []
+        if writer.full:
+            self._put(kind)
+
+    def _put(self, kind: int) -> None:
+        writer = self._writers.pop(kind)
+        size = writer.finish()
+        self._vault.storage.put(pack.name_of(writer.id), writer.spool)
+        self.entries.append(PackEntry(writer.id, kind, size, writer.frames))
+
+    def finish(self) -> None:
+        """Put what is open, durably."""
+        self._append()
+        for kind in list(self._writers):
+            self._put(kind)
+        self._vault.storage.barrier()
