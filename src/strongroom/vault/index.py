@@ -243,9 +243,9 @@ class Index:
         """The frames of a pack under construction."""
         return self._growing.get(pack_id, [])
 
-    def growing_packs(self) -> list[bytes]:
-        """The packs under construction."""
-        return list(self._growing)
+    def growing_packs(self) -> set[bytes]:
+        """The packs of file content under construction."""
+        return {id for id in self._growing if self._session[self._numbers[id] - _SESSION].kind == Kind.DATA}
 
     def finish_pack(self, pack_id: bytes, size: int) -> None:
         """A pack was put: the next `publish` covers it."""

@@ -123,6 +123,7 @@ class Run:
         self._fatal = ""
         self._last_commit = time.monotonic()
         self._keys: Keys | None = None
+        self._opened = False
         try:
             self._session.sweep_leftovers()
             self._start_workers(min(workers, 64))
@@ -264,6 +265,7 @@ class Run:
         stones = session.tombstones(self._storage, keys)
         self._index = Index(self._storage, keys, self._state.index_folder)
         self._trees = TreeKeeper(self._storage, keys, self._index)
+        self._opened = True
         self._reader = Reader(self._storage, keys, self._index)
         buried_packs, buried_snapshots = session.buried(stones.values())
         lost = session.lost(self._storage, keys)
@@ -355,7 +357,7 @@ class Run:
                     self._add_task(_Task(run.number, source, [path], inodes))
                 return
         run.finished = time.time_ns()
-        self._waiting.append((run, set(self._index.growing_packs()) if self._keys else set()))
+        self._waiting.append((run, self._index.growing_packs() if self._opened else set()))
 
     def _packed(self, pack_id: bytes, path: str, size: int) -> None:
         self._storage.put(pack.name_of(pack_id), self._storage.spool(path))
@@ -387,6 +389,10 @@ class Run:
             self._series[self._tasks[number].series].failure = message
             self._done(number)
         self._queue.clear()
+        for run, packs in self._waiting:
+            if packs:
+                run.failure = run.failure or message
+                packs.clear()
 
     # --- committing -----------------------------------------------------------------------------------------------
 
@@ -493,14 +499,14 @@ class Run:
                 with contextlib.suppress(VaultError, OSError):
                     self._storage.spool(worker.open[1]).discard()
         self._workers = []
-        if hasattr(self, "_trees"):
+        if self._opened:
+            self._opened = False
             self._trees.discard()
             # Packs that no index run names: nothing refers to them, and on a full disk they would stop the next run.
             for pack_id in (*self._put, *self._trees.put):
                 with contextlib.suppress(VaultError):
                     self._storage.delete(pack.name_of(pack_id))
             self._index.close()
-            del self._trees
         self._session.close()
 
 

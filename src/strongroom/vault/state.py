@@ -158,8 +158,9 @@ class State:
         self._write_checked(f"{folder}/heads", msgspec.msgpack.encode(heads))
         kept = {"heads", *(head.file for head in heads)}
         for name in os.listdir(folder):
-            if name not in kept:
-                os.unlink(f"{folder}/{name}")
+            if name not in kept and not name.endswith(".new"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{folder}/{name}")
 
     # --- files ----------------------------------------------------------------------------------------------------
 
