@@ -28,7 +28,7 @@ Extents = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Ignore:
-    """What is no difference: these xattrs, these paths and all below them, sockets, holes, flags, the top's attributes."""
+    """What is no difference: these xattrs, these paths with what is below, sockets, holes, flags, the top's own."""
 
     xattrs: frozenset[bytes] = frozenset()
     paths: frozenset[bytes] = frozenset()
