@@ -6,8 +6,8 @@ import random
 import struct
 import zlib
 
-# Every Huffman code of ours has four bits, so that code number n is simply n; the last of the sixteen, ones alone, may not
-# be used (ITU-T T.81, annex C).
+# Every Huffman code of ours has four bits, so that code number n is simply n; the last of the sixteen, ones alone, may
+# not be used (ITU-T T.81, annex C).
 _DC_SYMBOLS = bytes(range(12))
 _AC_SYMBOLS = bytes(range(11))
 _COEFFICIENTS = 9

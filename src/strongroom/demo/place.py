@@ -77,6 +77,7 @@ def prepare(folder: Path) -> Place:
     _clear(place)
     if shutil.disk_usage(folder).free < _NEEDED:
         raise SourceError(f"{folder} has less than 1 GB of room; name a folder with more with --folder")
+    place.restored.mkdir()
     return place
 
 

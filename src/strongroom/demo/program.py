@@ -15,7 +15,7 @@ from strongroom.errors import ClientError
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the program said: its JSON document, its exit status (0 or 1), and the seconds it took, start-up included."""
+    """What the program said: its JSON document, its exit status (0 or 1), and the seconds it took with start-up."""
 
     document: Any
     status: int
@@ -23,7 +23,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Program:
-    """``strongroom --config FILE --json …``; ``command`` is how this Python's own ``strongroom`` is called, or another."""
+    """``strongroom --config FILE --json …``; ``command`` is how it is called, by default this Python's own."""
 
     def __init__(self, config: Path, command: Sequence[str] | None = None) -> None:
         self._command = [*(command or own_command()), "--config", str(config), "--json"]

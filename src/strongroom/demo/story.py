@@ -1,4 +1,4 @@
-"""The main job on a small real server: back up, change, back up, destroy, restore, and prove that nothing is missing."""
+"""The main job on a small real server: back up, change, back up, destroy, restore, and prove that nothing is lost."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ Trees = dict[str, Manifest]
 def run(folder: Path | None = None, plant_difference: bool = False, json: bool = False) -> int:
     """Tell the whole story in a folder (default: ``place.DEFAULT``); 0 when the proof holds, else 1.
 
-    ``plant_difference`` changes one byte after the restore, which the proof must find. With ``json``, one document goes to
-    standard output and the story to standard error. Raise StrongroomError when the story cannot be told to its end.
+    ``plant_difference`` changes one byte after the restore, which the proof must find. With ``json``, one document goes
+    to standard output and the story to standard error. Raise StrongroomError when the story cannot be told to its end.
     """
     telling = Telling(sys.stderr if json else sys.stdout)
     where = place.prepare(folder or place.DEFAULT)
@@ -135,12 +135,12 @@ class Story:
         with self._telling.step("change") as step:
             changes = churn.change(built)
             step.say(
-                f"{changes.total} files, 1 %: {changes.edited} edited, {changes.added} added, {changes.deleted} deleted, "
-                f"{changes.renamed} renamed,",
+                f"{changes.total} files, 1 %: {changes.edited} edited, {changes.added} added, "
+                f"{changes.deleted} deleted, {changes.renamed} renamed,",
                 changed=changes.total,
             )
             step.say(
-                f"{changes.behind} edited with size and mtime put back, {changes.attributes} by mode, link or type alone"
+                f"{changes.behind} edited with size and mtime put back, {changes.attributes} by mode, link or type"
             )
 
     def _destroy(self, built: server.Server, tenant: Tenant) -> Trees:
@@ -173,7 +173,7 @@ class Story:
             ]
             self.differences += found
             self._compared += sum(len(manifest.records) for manifest in before.values())
-            verdict = f"{len(found)} DIFFERENCES" if found else "all equal"
+            verdict = _differences(found).upper() if found else "all equal"
             step.say(f"{name}: {_sum(before)}: {verdict}", differences=len(found))
 
     def _old_version(self, tenant: Tenant, point: str, original: proof.Record) -> None:
@@ -219,8 +219,8 @@ class Story:
             self._expect(answer, "status", "clean", "check")
             read = answer.document["bytes_read"]
             step.say(
-                f"{answer.document['objects']:,} objects, {size(read)} decrypted and hashed at {rate(read, answer.seconds)}: "
-                f"{answer.document['status']}",
+                f"{answer.document['objects']:,} objects, {size(read)} decrypted and hashed "
+                f"at {rate(read, answer.seconds)}: {answer.document['status']}",
                 objects=answer.document["objects"],
                 bytes_read=read,
             )
@@ -248,7 +248,7 @@ class Story:
         self._telling.line()
         if not self.differences:
             self._telling.line(
-                f"PROOF OK: {self._compared:,} entries compared in name, bytes and every attribute, in {self._seconds:.0f} s"
+                f"PROOF OK: {self._compared:,} entries equal in name, bytes and every attribute ({self._seconds:.0f} s)"
             )
             self._telling.line(f"Look around: strongroom --config {self._place.config} points")
             return
@@ -256,7 +256,7 @@ class Story:
             self._telling.line(f"  {line}")
         if len(self.differences) > _MOST_SHOWN:
             self._telling.line(f"  … and {len(self.differences) - _MOST_SHOWN:,} more")
-        self._telling.line(f"PROOF FAILED: {len(self.differences):,} differences")
+        self._telling.line(f"PROOF FAILED: {_differences(self.differences)}")
 
 
 def _tell_backup(step: Step, points: list[dict[str, Any]], seconds: float) -> None:
@@ -287,6 +287,10 @@ def _sum(trees: Trees) -> str:
     count = sum(manifest.bytes for manifest in trees.values())
     attributes = sum(manifest.attributes for manifest in trees.values())
     return f"{names:,} names, {size(count)}, {attributes:,} attributes"
+
+
+def _differences(found: list[str]) -> str:
+    return f"{len(found):,} difference{'' if len(found) == 1 else 's'}"
 
 
 def _one(original: proof.Record, path: bytes) -> list[str]:
