@@ -1,35 +1,24 @@
-"""A stand-in for the program: it keeps whole copies made by ``cp -a`` and speaks the interface's JSON.
+"""A stand-in for the program: it keeps whole copies and speaks the interface's JSON.
 
-``FAULT`` in the environment makes it a bad one: ``lose`` (a file does not come back), ``mode``, ``incomplete``, ``crash``.
+``FAULT`` in the environment makes it a bad one: ``poor`` loses a file and a mode and says that its first point is
+incomplete, ``crash`` does not restore.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from strongroom.demo import inode_flags
+from tests.demo.exact_copy import copy
 
 FAULT = os.environ.get("FAULT", "")
 LEFT_OUT = {"data": ("var/lib/mysql", "var/lib/pgsql"), "info": ("work",)}
 TREES = {"data": "shadow", "info": "info"}
-
-
-def _copy(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", "--reflink=never", "--", source, target], check=True)
-    for path in source.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            fd = os.open(path, os.O_RDONLY)
-            flags = inode_flags.read(fd)
-            os.close(fd)
-            if flags:
-                inode_flags.mark(os.fsencode(target / path.relative_to(source)), flags)
 
 
 def _backup(virtual: Path, points: Path) -> dict[str, Any]:
@@ -37,17 +26,12 @@ def _backup(virtual: Path, points: Path) -> dict[str, Any]:
     for site in sorted(virtual.glob("site?")):
         name = f"{len(list(points.iterdir())):03d}-{site.name}"
         for tree, folder in TREES.items():
-            (points / name).mkdir(parents=True, exist_ok=True)
-            _copy(site / folder, points / name / tree)
-            for path in LEFT_OUT[tree]:
-                parent = (points / name / tree / path).parent
-                before = parent.stat()
-                shutil.rmtree(points / name / tree / path)
-                os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+            (points / name).mkdir(exist_ok=True)
+            copy(str(site / folder), str(points / name / tree), LEFT_OUT[tree])
         made.append(_point(name, site.name))
     made.append(_point("server", "server"))
-    status = "incomplete" if FAULT == "incomplete" else "complete"
-    made[0]["warnings"] = [{"path": "/x", "message": "could not be read"}] if FAULT == "incomplete" else []
+    status = "incomplete" if FAULT == "poor" else "complete"
+    made[0]["warnings"] = [{"path": "/x", "message": "could not be read"}] if FAULT == "poor" else []
     return {"status": status, "points": made}
 
 
@@ -58,30 +42,31 @@ def _point(name: str, account: str) -> dict[str, Any]:
 
 def _restore(virtual: Path, points: Path, arguments: list[str]) -> dict[str, Any]:
     account = arguments.pop(0)
-    options = dict(zip(arguments[-4::2], arguments[-3::2], strict=True)) if "--to" in arguments else {}
+    options = dict(zip(arguments, arguments[1:], strict=False))
     names = sorted(point.name for point in points.iterdir() if point.name.endswith(account))
     point = points / options.get("--point", names[-1])
-    if "--to" in arguments:
-        target = Path(arguments[arguments.index("--to") + 1])
+    if "--to" in options:
+        target = Path(options["--to"])
         path = arguments[0].lstrip("/") if arguments[0].startswith("/") else ""
-        (target / "data" / path).parent.mkdir(parents=True, exist_ok=True)
-        _copy(point / "data" / path, target / "data" / path)
-        if not path:
-            _copy(point / "info", target / "info")
+        if path:
+            (target / "data" / path).parent.mkdir(parents=True)
+            subprocess.run(["cp", "-a", point / "data" / path, target / "data" / path], check=True)
+        else:
+            for tree in TREES:
+                copy(str(point / tree), str(target / tree))
     else:
         for tree, folder in TREES.items():
-            _copy(point / tree, virtual / account / folder)
-        _spoil(virtual / account / "shadow/var/www/html/index.php")
+            copy(str(point / tree), str(virtual / account / folder))
+        _spoil(virtual / account / "shadow/var/www/html")
     return {"status": "complete", "files": {"written": 5, "bytes": 10**6}, "warnings": []}
 
 
-def _spoil(path: Path) -> None:
-    before = path.parent.stat()
-    if FAULT == "lose":
-        path.unlink()
-        os.utime(path.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-    if FAULT == "mode":
-        path.chmod(0o600)
+def _spoil(folder: Path) -> None:
+    if FAULT == "poor":
+        before = folder.stat()
+        (folder / "index.php").unlink()
+        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+        (folder / "wp-includes").chmod(0o700)
 
 
 def main() -> int:
@@ -108,7 +93,7 @@ def main() -> int:
             "status": {"status": "ok", "accounts": [{}] * 6},
         }[command]
     print(json.dumps(answer))
-    return 1 if FAULT == "incomplete" and command == "backup" else 0
+    return 1 if FAULT == "poor" and command == "backup" else 0
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def _sparse(ground: Ground) -> None:
     for name, size, offsets in (
         (b"hole-first", 8 * MIB, (7 * MIB,)),
         (b"hole-last", 8 * MIB, (0,)),
-        (b"only-hole", 256 * MIB, ()),
+        (b"only-hole", 64 * MIB, ()),
         (b"alternating", 16 * MIB, range(0, 16 * MIB, 4 * MIB)),
     ):
         path = ground.file(ODD + b"/sparse/" + name, b"")

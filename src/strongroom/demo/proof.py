@@ -147,15 +147,16 @@ def _entry(folder: int, name: bytes) -> tuple[os.stat_result, Record]:
 
 def _record(info: os.stat_result, reach: bytes, fd: int | None) -> Record:
     kind = _KINDS[stat.S_IFMT(info.st_mode)]
-    file = kind is FileType.FILE and fd is not None
+    size = info.st_size if kind is FileType.FILE else 0
+    data = tuple(_data(fd, size)) if fd is not None else ()
     return Record(
         type=kind,
         mode=stat.S_IMODE(info.st_mode),
         owner=(info.st_uid, info.st_gid),
         mtime=info.st_mtime_ns,
-        size=info.st_size if file else 0,
-        sha256=_sha256(fd) if file and fd is not None else "",
-        data=tuple(_data(fd, info.st_size)) if file and fd is not None else (),
+        size=size,
+        sha256=_sha256(fd, size, data) if fd is not None and kind is FileType.FILE else "",
+        data=data,
         target=os.readlink(reach) if kind is FileType.SYMLINK else b"",
         device=(os.major(info.st_rdev), os.minor(info.st_rdev)) if kind in (FileType.CHAR, FileType.BLOCK) else (0, 0),
         xattrs=_xattrs(reach),
@@ -168,10 +169,16 @@ def _linked(record: Record, names: tuple[bytes, ...]) -> Record:
     return Record(**{**fields, "links": names})
 
 
-def _sha256(fd: int) -> str:
+def _sha256(fd: int, size: int, data: tuple[tuple[int, int], ...]) -> str:
+    """The hash of all bytes, holes as the zeros they read as; only data is read."""
     digest = hashlib.sha256()
-    while block := os.read(fd, _READ):
-        digest.update(block)
+    done = 0
+    for start, end in (*data, (size, size)):
+        for offset in range(done, start, _READ):
+            digest.update(bytes(min(_READ, start - offset)))
+        for offset in range(start, end, _READ):
+            digest.update(os.pread(fd, min(_READ, end - offset), offset))
+        done = end
     return digest.hexdigest()
 
 
