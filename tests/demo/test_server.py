@@ -15,6 +15,7 @@ import pytest
 from strongroom.demo import churn, inode_flags, pictures, proof, server, wordpress
 from strongroom.demo.ground import Ground
 from strongroom.demo.information import php
+from strongroom.demo.packages import unpacked
 from strongroom.demo.server import Server
 from strongroom.errors import SourceError
 from tests.demo import packages
@@ -136,9 +137,9 @@ def test_a_night_changes_one_percent_in_every_way(built: Server) -> None:
     assert stat.S_IMODE(os.stat(built.data(built.tenants[3]) + b"/home/curator/odd/many/000").st_mode) == 0o600
 
 
-def test_a_machine_without_packages_says_so_in_one_line(tmp_path: Path) -> None:
-    from strongroom.demo.packages import unpacked
-
-    with pytest.raises(SourceError, match="could not get the packages: .*no-such-package-at-all") as caught:
-        unpacked(tmp_path / "cache", ("no-such-package-at-all",))
+def test_packages_that_cannot_be_unpacked_are_one_line_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "wordpress_1_all.deb").write_bytes(b"cut short")
+    with pytest.raises(SourceError, match=r"^dpkg-deb failed: .*check the network and apt's sources") as caught:
+        unpacked(tmp_path, ("wordpress",))
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / ".ready").exists()

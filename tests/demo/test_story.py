@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from strongroom.demo import inode_flags, place
+from strongroom.demo.program import Program
 from strongroom.demo.story import Story
 from strongroom.demo.telling import Telling
 from strongroom.errors import ClientError, UsageError
 from tests.demo import packages
-
-FAKE = (sys.executable, "-m", "tests.demo.fake_strongroom")
 
 
 @pytest.fixture
@@ -27,11 +26,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(os.fsencode(tmp_path))
 
 
+def _fake(fault: str) -> tuple[str, ...]:
+    path = f"PYTHONPATH={os.pathsep.join(sys.path)}"
+    return ("env", f"FAULT={fault}", path, sys.executable, "-m", "tests.demo.fake_strongroom")
+
+
 def _story(folder: Path, fault: str = "") -> tuple[Story, io.StringIO]:
     told = io.StringIO()
     unpacked = packages.make(folder.parent / "unpacked")
-    command = ("env", f"FAULT={fault}", f"PYTHONPATH={os.pathsep.join(sys.path)}", *FAKE)
-    return Story(place.prepare(folder), Telling(told), lambda: unpacked, command), told
+    return Story(place.prepare(folder), Telling(told), lambda: unpacked, _fake(fault)), told
 
 
 def test_it_ends_well_when_everything_comes_back_and_can_be_told_again(folder: Path) -> None:
@@ -40,7 +43,7 @@ def test_it_ends_well_when_everything_comes_back_and_can_be_told_again(folder: P
     assert (story.differences, held) == ([], True)
     assert "PROOF OK" in told.getvalue()
     assert "FAILED" not in told.getvalue()
-    assert all(len(line) <= 110 for line in told.getvalue().replace(str(folder), "/folder").splitlines())
+    assert [line for line in told.getvalue().replace(str(folder), "/folder").splitlines() if len(line) > 100] == []
     document = story.document()
     assert document["proof"] == "ok"
     assert [step["name"] for step in document["steps"]].count("backup") == 2
@@ -63,11 +66,23 @@ def test_it_fails_when_a_difference_is_planted_or_the_program_loses_something(fo
     assert story.document()["proof"] == "failed"
 
 
-def test_a_command_that_was_not_done_ends_it_in_one_line(folder: Path) -> None:
-    story, told = _story(folder, "crash")
+def test_a_command_that_was_not_done_is_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[server]\nroot = '/'\n[vault]\nurl = '/'\n")
     with pytest.raises(ClientError, match=r"^strongroom restore site1 --yes: the vault burned down$"):
-        story.tell()
-    assert told.getvalue().endswith("not done\n")
+        Program(config, _fake("crash"))("restore", "site1", "--yes")
+
+
+def test_a_command_that_does_not_answer_is_one_line_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match=r"^strongroom points: FileNotFoundError: .*config.toml' \(exit status 1\)$"):
+        Program(tmp_path / "config.toml", _fake(""))("points")
+
+
+def test_a_step_that_was_not_done_says_so() -> None:
+    told = io.StringIO()
+    with pytest.raises(ValueError, match="cause"), Telling(told).step("restore"):
+        raise ValueError("cause")
+    assert told.getvalue() == "  restore    not done\n"
 
 
 def test_a_folder_with_something_else_in_it_is_refused(folder: Path) -> None:

@@ -61,4 +61,4 @@ def _run(arguments: list[str], folder: Path) -> None:
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
         reason = said[0].removeprefix("E:").strip() if said else f"exit status {done.returncode}"
-        raise SourceError(f"{' '.join(arguments[:1])} could not get the packages: {reason}; {advice}")
+        raise SourceError(f"{arguments[0]} failed: {reason}; {advice}")

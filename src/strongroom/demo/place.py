@@ -83,9 +83,7 @@ def prepare(folder: Path) -> Place:
 
 def unlock(place: Place) -> None:
     """Take +i and +a off what the demo made, so that a plain ``rm -rf`` removes it."""
-    for part in (place.server, place.restored):
-        if part.exists():
-            inode_flags.release(os.fsencode(part))
+    inode_flags.release(os.fsencode(place.folder))
 
 
 def _clear(place: Place) -> None:

@@ -113,7 +113,8 @@ def _unequal(before: Record, after: Record) -> Iterator[str]:
 
 def _shown(name: str, value: object) -> str:
     text = f"{value:04o}" if name == "mode" and isinstance(value, int) else str(value)
-    return text if len(text) <= 100 else text[:97] + "..."
+    most = 12 if name == "sha256" else 100
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _walk(folder: int, prefix: bytes, leave_out: frozenset[bytes]) -> Iterator[tuple[bytes, os.stat_result, Record]]:

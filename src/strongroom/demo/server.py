@@ -28,7 +28,7 @@ TENANTS = (
         purpose="Maildirs",
         users=("junior", "clerk", "office", "archive"),
     ),
-    Tenant(number=4, domain="museum.example", owner="curator", purpose="every odd thing"),
+    Tenant(number=4, domain="museum.example", owner="curator", purpose="oddities"),
     Tenant(
         number=5, domain="gone.example", owner="debtor", purpose="suspended", suspended="Unpaid invoices. Please call."
     ),

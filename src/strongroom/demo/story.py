@@ -79,7 +79,7 @@ class Story:
         self._restore(shop)
         if plant_difference:
             _plant(built.data(shop) + b"/" + wordpress.CONFIG)
-        self._compare(shop.name, trees, _taken(built.data(shop), built.info(shop)))
+        self._compare(shop.name, lambda: trees, lambda: _taken(built.data(shop), built.info(shop)))
         self._old_version(shop, first[shop.name], original)
         self._beside(built, museum)
         self._check(shop)
@@ -105,8 +105,8 @@ class Story:
             step.say("Debian's wordpress with themes, unpacked, nothing installed or started")
         with self._telling.step("server") as step:
             built = server.build(os.fsencode(self._place.server), unpacked)
-            purposes = ", ".join(f"{tenant.name} {tenant.purpose}" for tenant in built.tenants)
-            step.say(f"{len(built.tenants)} accounts: {purposes}", accounts=len(built.tenants))
+            step.say(f"{len(built.tenants)} accounts of the ApisCP layout:", accounts=len(built.tenants))
+            step.say(", ".join(f"{tenant.name} {tenant.purpose}" for tenant in built.tenants))
             if built.skipped:
                 step.say(f"this machine cannot hold, so left out: {', '.join(built.skipped)}", skipped=built.skipped)
         return built
@@ -136,7 +136,7 @@ class Story:
             changes = churn.change(built)
             step.say(
                 f"{changes.total} files, 1 %: {changes.edited} edited, {changes.added} added, "
-                f"{changes.deleted} deleted, {changes.renamed} renamed,",
+                f"{changes.deleted} deleted, {changes.renamed} renamed",
                 changed=changes.total,
             )
             step.say(
@@ -149,9 +149,8 @@ class Story:
             trees = _taken(built.data(tenant), built.info(tenant))
             shutil.rmtree(built.data(tenant))
             shutil.rmtree(built.info(tenant))
-            step.say(
-                f"rm -rf {tenant.name}/shadow {tenant.name}/info, after writing down what they held: {_sum(trees)}"
-            )
+            step.say(f"rm -rf {tenant.name}/shadow {tenant.name}/info, after writing down what they held:")
+            step.say(_sum(trees))
         return trees
 
     def _restore(self, tenant: Tenant) -> None:
@@ -165,9 +164,10 @@ class Story:
                 **files,
             )
 
-    def _compare(self, name: str, before: Trees, after: Trees) -> None:
-        """Compare what was written down with what is there now."""
+    def _compare(self, name: str, expected: Callable[[], Trees], restored: Callable[[], Trees]) -> None:
+        """Compare what was written down with what is there now; reading both is part of the step."""
         with self._telling.step("compare") as step:
+            before, after = expected(), restored()
             found = [
                 f"{name} {tree}: {line}" for tree in before for line in proof.differences(before[tree], after[tree])
             ]
@@ -190,8 +190,8 @@ class Story:
             self.differences += [f"{owners_path}: {line}" for line in found]
             self._compared += 1
             step.say(
-                f"{owners_path}, {len(versions)} versions; the one of the first point: "
-                f"{'DIFFERENT' if found else 'equal'}, in {answer.seconds:.2f} s",
+                f"{owners_path}, as it was at the first point, in {answer.seconds:.2f} s: "
+                f"{'DIFFERENT' if found else 'equal'}",
                 versions=len(versions),
                 restore_seconds=round(answer.seconds, 3),
             )
@@ -208,8 +208,8 @@ class Story:
         restored = os.fsencode(target)
         self._compare(
             tenant.name,
-            _taken(built.data(tenant), built.info(tenant)),
-            _taken(restored + b"/data", restored + b"/info"),
+            lambda: _taken(built.data(tenant), built.info(tenant)),
+            lambda: _taken(restored + b"/data", restored + b"/info"),
         )
 
     def _check(self, tenant: Tenant) -> None:
@@ -269,7 +269,7 @@ def _tell_backup(step: Step, points: list[dict[str, Any]], seconds: float) -> No
     levels = " and ".join(sorted({point["level"] for point in points}))
     step.say(
         f"{len(points)} points, {levels}: {counts['seen']:,} entries seen, {counts['unchanged']:,} unchanged, "
-        f"{counts['changed']:,} changed;",
+        f"{counts['changed']:,} changed",
         **counts,
         stored_bytes=stored,
         points=len(points),
