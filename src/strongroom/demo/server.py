@@ -100,6 +100,9 @@ def _everyone(data: Ground, tenant: Tenant) -> None:
     data.file(b"var/log/httpd/access_log", b"".join(lines))
     for engine in (b"mysql", b"pgsql"):
         data.file(b"var/lib/" + engine + b"/" + FORBIDDEN, data.random.randbytes(200_000), mode=0o660)
+    if tenant.database:
+        table = b"var/lib/mysql/" + tenant.database.encode() + b"/wp_posts.ibd"
+        data.file(table, data.random.randbytes(300_000), mode=0o660)
 
 
 def _shop(data: Ground, tenant: Tenant, packages: bytes) -> None:
