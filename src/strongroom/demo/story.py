@@ -22,6 +22,7 @@ from strongroom.errors import ClientError
 _DATA_LEFT_OUT = (b"var/lib/mysql", b"var/lib/pgsql")
 _INFO_LEFT_OUT = (b"work",)
 _MOST_SHOWN = 20
+_MUCH_READ = 50_000_000
 _CONFIGURATION = """[server]
 layout = "apiscp"
 root = {server}
@@ -276,6 +277,8 @@ def _tell_backup(step: Step, points: list[dict[str, Any]], seconds: float) -> No
     )
     read = counts["bytes_read"]
     step.say(f"{size(read)} read at {rate(read, seconds)}, {size(stored)} stored")
+    if counts["unchanged"] > counts["changed"] and read > _MUCH_READ:
+        step.say("(read again, not trusted: this server is younger than a file's stamp must be to prove anything)")
 
 
 def _taken(data: bytes, info: bytes) -> Trees:
