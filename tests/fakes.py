@@ -116,7 +116,9 @@ class FakeClient:
         }
         point = Point(**(given | more))  # type: ignore[arg-type]
         self.held[point.id] = point
-        self.entries[point.id] = dict(sorted((entries or tree(folder(b"data"))).items(), key=lambda item: item[0].split(b"/")))
+        self.entries[point.id] = dict(
+            sorted((entries or tree(folder(b"data"))).items(), key=lambda item: item[0].split(b"/"))
+        )
         return point
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:

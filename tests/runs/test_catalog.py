@@ -18,7 +18,11 @@ HERE = Identity(server="", account="site1")
 def client() -> FakeClient:
     client = FakeClient()
     for _ in range(3):
-        client.add("site1", domains=("example.com", "shop.example.com"), warnings=(Remark(path=b"data/\xff", message="socket"),))
+        client.add(
+            "site1",
+            domains=("example.com", "shop.example.com"),
+            warnings=(Remark(path=b"data/\xff", message="socket"),),
+        )
     client.add("site2")
     return client
 
@@ -57,7 +61,9 @@ def test_a_state_folder_that_vanished_is_made_again_and_private(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("damage", [b"not a database at all", b"SQLite format 3\0" + b"\xff" * 4096])
-def test_a_damaged_file_is_set_aside_said_once_and_built_again(tmp_path: Path, client: FakeClient, damage: bytes) -> None:
+def test_a_damaged_file_is_set_aside_said_once_and_built_again(
+    tmp_path: Path, client: FakeClient, damage: bytes
+) -> None:
     (tmp_path / "catalog.sqlite").write_bytes(damage)
     notes: list[str] = []
     with opened(tmp_path, client, notes) as catalog:

@@ -125,12 +125,17 @@ def test_another_servers_points_are_not_ours_to_forget() -> None:
 
 
 def test_keep_last_counts_points_not_days() -> None:
-    gone, _ = judge([point(n, days=0.1 - n / 1000) for n in range(6)], Retention(keep_last=4, keep_daily=0, keep_weekly=0, keep_monthly=0))
+    gone, _ = judge(
+        [point(n, days=0.1 - n / 1000) for n in range(6)],
+        Retention(keep_last=4, keep_daily=0, keep_weekly=0, keep_monthly=0),
+    )
     assert gone == {"site1-0", "site1-1"}
 
 
 statuses = st.sampled_from([Status.COMPLETE, Status.INCOMPLETE])
-histories = st.lists(st.tuples(st.floats(-30, 800), statuses, st.booleans(), st.sampled_from(["site1", "site2"])), max_size=60)
+histories = st.lists(
+    st.tuples(st.floats(-30, 800), statuses, st.booleans(), st.sampled_from(["site1", "site2"])), max_size=60
+)
 keeps = st.builds(
     Retention,
     keep_last=st.integers(0, 3),
@@ -172,7 +177,12 @@ def test_forgetting_twice_forgets_nothing_more(history: list[tuple[float, Status
 
 
 @given(histories)
-def test_incomplete_points_never_change_which_complete_ones_stay(history: list[tuple[float, Status, bool, str]]) -> None:
-    points = [point(n, days=abs(d), status=s, pinned=p, account=a) for n, (d, s, p, a) in enumerate(sorted(history, key=lambda r: -abs(r[0])))]
+def test_incomplete_points_never_change_which_complete_ones_stay(
+    history: list[tuple[float, Status, bool, str]],
+) -> None:
+    points = [
+        point(n, days=abs(d), status=s, pinned=p, account=a)
+        for n, (d, s, p, a) in enumerate(sorted(history, key=lambda r: -abs(r[0])))
+    ]
     complete = [p for p in points if p.status is Status.COMPLETE]
     assert judge(points, Retention())[0] & {p.id for p in complete} == judge(complete, Retention())[0]

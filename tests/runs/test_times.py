@@ -50,7 +50,9 @@ def test_an_offset_is_honoured() -> None:
     assert times.parse("2026-11-20T10:00:00+02:00", NOW, Edge.BEGINNING) == Time(seconds(2026, 11, 20, 8))
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "2026-02-30", "25:00", "2026-11-20T25:00", "-3 days ago", "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2026-13-01", "2026-02-30", "25:00", "2026-11-20T25:00", "-3 days ago", "9" * 40]
+)
 def test_what_is_no_time_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         times.parse(text, NOW, Edge.END)

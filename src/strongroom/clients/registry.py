@@ -45,3 +45,11 @@ def _driver(name: str) -> Any:
     if name in _PROMISED:
         raise NotBuiltError(f"the driver {name} is not in this version yet; use --client {VAULT}")
     raise ClientError(f"no driver '{name}' is installed; install the package that brings it")
+
+
+def create_vault(config: Config) -> bool:
+    """Make the vault and, where there is none, its passphrase file; say whether that was written too.
+
+    Raise ClientError when there is a vault already: one is never overwritten.
+    """
+    return bool(_driver(VAULT).create(config))

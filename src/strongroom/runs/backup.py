@@ -77,7 +77,8 @@ class Runner:
         """
         today = self._clock()
         return [
-            Task(account=account, level=order.level or self._level(account, today)) for account in self._chosen(order.accounts)
+            Task(account=account, level=order.level or self._level(account, today))
+            for account in self._chosen(order.accounts)
         ]
 
     def _chosen(self, names: Sequence[str]) -> list[Account]:

@@ -91,8 +91,13 @@ class Catalog:
 
     def of(self, who: Identity, *, client: str | None = None) -> list[Point]:
         """The points of one account, newest first."""
-        return self._points("server = ? AND account = ? AND (? IS NULL OR client = ?) ORDER BY seq DESC, time DESC",
-                            who.server, who.account, client, client)
+        return self._points(
+            "server = ? AND account = ? AND (? IS NULL OR client = ?) ORDER BY seq DESC, time DESC",
+            who.server,
+            who.account,
+            client,
+            client,
+        )
 
     def all(self, *, client: str | None = None) -> list[Point]:
         """Every point, newest first (by time: sequence numbers of different accounts say nothing about each other)."""
@@ -102,7 +107,12 @@ class Catalog:
         """The newest point of an account, or the newest complete one."""
         found = self._points(
             "server = ? AND account = ? AND (? IS NULL OR client = ?) AND (NOT ? OR status = ?) ORDER BY seq DESC, time DESC LIMIT 1",
-            who.server, who.account, client, client, complete, Status.COMPLETE.value,
+            who.server,
+            who.account,
+            client,
+            client,
+            complete,
+            Status.COMPLETE.value,
         )
         return found[0] if found else None
 
@@ -110,7 +120,10 @@ class Catalog:
         """The newest point of an account for which a client read everything."""
         found = self._points(
             "server = ? AND account = ? AND client = ? AND level = ? ORDER BY seq DESC LIMIT 1",
-            who.server, who.account, client, Level.FULL.value,
+            who.server,
+            who.account,
+            client,
+            Level.FULL.value,
         )
         return found[0] if found else None
 
@@ -133,7 +146,8 @@ class Catalog:
         rows = self._rows(
             "SELECT DISTINCT server, account FROM points WHERE ? IS NULL OR id IN (SELECT id FROM names WHERE name = ?) "
             "ORDER BY account, server",
-            name, name and name.lower(),
+            name,
+            name and name.lower(),
         )
         return [Identity(server=server, account=account) for server, account in rows]
 
@@ -144,7 +158,9 @@ class Catalog:
     def __enter__(self) -> Catalog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _points(self, where: str, *values: object) -> list[Point]:
@@ -173,8 +189,17 @@ class Catalog:
     def _insert(self, point: Point, client: str) -> None:
         self._database.execute(
             "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (point.id, client, point.server, point.account, point.seq, _sortable(point.time), point.status.value,
-             point.level.value, _encode(point)),
+            (
+                point.id,
+                client,
+                point.server,
+                point.account,
+                point.seq,
+                _sortable(point.time),
+                point.status.value,
+                point.level.value,
+                _encode(point),
+            ),
         )
         names = {point.account.lower(), *(domain.lower() for domain in point.domains)}
         self._database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(name, point.id) for name in names])

@@ -49,7 +49,9 @@ def find_account(name: str, layout: Layout, catalog: Catalog, server: str) -> Su
     if not known:
         raise missing
     if len(own or known) > 1:
-        raise UsageError(f"'{name}' means several accounts ({_names(own or known)}); name one of its points with --point")
+        raise UsageError(
+            f"'{name}' means several accounts ({_names(own or known)}); name one of its points with --point"
+        )
     return Subject(who=(own or known)[0], account=None)
 
 
@@ -78,7 +80,9 @@ def _own(point: Point, subject: Subject) -> Point:
     """The point, which has to be the account's: by its name or, where a server was rebuilt, by a domain it has."""
     names = {point.account, *point.domains}
     if subject.who.account not in names and not names & set(subject.account.domains if subject.account else ()):
-        raise UsageError(f"point {point.id} is of {point.account}, not of {subject.who.account}; name the account it is of")
+        raise UsageError(
+            f"point {point.id} is of {point.account}, not of {subject.who.account}; name the account it is of"
+        )
     return point
 
 
@@ -128,7 +132,8 @@ def named_point(reference: str, catalog: Catalog, client: str | None = None) -> 
     known = catalog.identities(account if colon else None)
     if not known:
         raise UnknownError(
-            f"no account '{account}' has a point; 'strongroom points' lists them" if colon
+            f"no account '{account}' has a point; 'strongroom points' lists them"
+            if colon
             else "there is no point yet; make one with: strongroom backup"
         )
     if len(known) > 1:

@@ -62,9 +62,7 @@ class Verdict(Frozen):
     kept: tuple[Kept, ...]
 
 
-def judge(
-    points: Iterable[Point], keep: Keep, *, server: str, now: datetime, zone: tzinfo | None = None
-) -> Verdict:
+def judge(points: Iterable[Point], keep: Keep, *, server: str, now: datetime, zone: tzinfo | None = None) -> Verdict:
     """Apply the rules to all points; ``now`` is aware, and days begin at midnight in ``zone`` (None: the system's)."""
     accounts: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in points:

@@ -43,7 +43,10 @@ def report(
     here = {account.name for account in accounts}
     gone = [who.account for who in catalog.identities() if who.server == server and who.account not in here]
     return Report(
-        accounts=tuple(_coverage(Identity(server=server, account=account.name), catalog, now, max_age_hours) for account in accounts),
+        accounts=tuple(
+            _coverage(Identity(server=server, account=account.name), catalog, now, max_age_hours)
+            for account in accounts
+        ),
         gone=tuple(gone),
     )
 
