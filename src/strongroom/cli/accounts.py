@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.option("--locations", is_flag=True, help="What is backed up of each account, and why; what is left out, and why.")
+@click.option(
+    "--locations", is_flag=True, help="What is backed up of each account, and why; what is left out, and why."
+)
 @click.pass_obj
 def accounts(invocation: Invocation, locations: bool) -> None:
     """Show what is on this server: accounts, domains, databases, mailboxes, web apps."""

@@ -55,7 +55,11 @@ def _forecast(invocation: Invocation, tasks: list[Task]) -> int:
 
     would = [documents.account(task.account) | {"level": task.level.value} for task in tasks]
     rows = [
-        (escaped(task.account.name), task.level.value, ", ".join(escaped(place.path) for place in task.account.locations))
+        (
+            escaped(task.account.name),
+            task.level.value,
+            ", ".join(escaped(place.path) for place in task.account.locations),
+        )
         for task in tasks
     ]
     empty = {"run": None, "status": "complete", "started": None, "finished": None, "points": [], "failures": []}
@@ -64,7 +68,9 @@ def _forecast(invocation: Invocation, tasks: list[Task]) -> int:
 
 
 def _lines(result: RunResult, *, verbose: bool) -> Iterator[str]:
-    yield from table(("POINT", "ACCOUNT", "LEVEL", "STATUS", "ENTRIES", "CHANGED", "READ", "STORED"), map(_row, result.points))
+    yield from table(
+        ("POINT", "ACCOUNT", "LEVEL", "STATUS", "ENTRIES", "CHANGED", "READ", "STORED"), map(_row, result.points)
+    )
     for point in result.points:
         yield from _warnings(point, len(point.warnings) if verbose else _SHOWN)
     without = f", {len(result.failures)} without a point" if result.failures else ""

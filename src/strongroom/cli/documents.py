@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.paths import owners
-from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, Remark, Synchrony
+from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Synchrony
 from strongroom.runs import times
 
 if TYPE_CHECKING:
+    from strongroom.model import Verification
+    from strongroom.restores.request import RestoreResult
     from strongroom.runs.backup import RunResult
     from strongroom.runs.status import Report
 
@@ -162,4 +164,68 @@ def status(report: Report) -> Document:
             for each in report.accounts
         ],
         "gone": list(report.gone),
+    }
+
+
+def plan(value: ReadPlan) -> Document:
+    """What a restore would read, oldest first."""
+    return {
+        "reads": [
+            {"run": step.run, "level": step.level.value, "what": step.what, "bytes": step.bytes} for step in value.reads
+        ],
+        "bytes": value.bytes,
+        "seconds": value.seconds,
+    }
+
+
+def restore(result: RestoreResult) -> Document:
+    """What a restore did, or (with ``dry_run`` true) what it would do: then ``files`` counts what it would."""
+    document: Document = {
+        "restore": result.id,
+        "status": result.status.value,
+        "account": result.account,
+        "point": result.point,
+        "files": {
+            "written": result.files.written,
+            "unchanged": result.files.unchanged,
+            "deleted": result.files.deleted,
+            "bytes": result.files.bytes,
+        },
+        "databases": [],
+        "undo": result.undo,
+        "warnings": remarks(result.warnings),
+    }
+    forecast = result.forecast
+    if forecast is None:
+        return document
+    return document | {
+        "dry_run": True,
+        "files": {
+            "written": forecast.written,
+            "replaced": forecast.replaced,
+            "unchanged": forecast.unchanged,
+            "deleted": forecast.deleted,
+            "bytes": forecast.bytes,
+        },
+        "writes": [owners(path) for path in forecast.writes],
+        "replaces": [owners(path) for path in forecast.replaces],
+        "deletes": [owners(path) for path in forecast.deletes],
+    }
+
+
+def check(found: Verification) -> Document:
+    """What a client's storage has that cannot be read back."""
+    return {
+        "status": "damaged" if found.damage else "clean",
+        "objects": found.objects,
+        "bytes_read": found.bytes_read,
+        "damage": [
+            {
+                "object": damage.object,
+                "points": list(damage.points),
+                "paths": [owners(path) for path in damage.paths],
+                "message": damage.message,
+            }
+            for damage in found.damage
+        ],
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from strongroom.cli import accounts, backup, care, demo, init, later, output, points, restore
+from strongroom.cli import accounts, backup, care, contents, demo, init, later, output, points, restore
 from strongroom.cli.invocation import Clients, Invocation
 from strongroom.cli.options import Program
 from strongroom.errors import NotBuiltError, StrongroomError, UsageError
@@ -31,10 +31,10 @@ for _command in (
     backup.backup,
     points.points,
     points.show,
-    points.ls,
-    points.history,
-    points.find,
-    points.diff,
+    contents.ls,
+    contents.history,
+    contents.find,
+    contents.diff,
     restore.restore,
     restore.plan,
     restore.download,

@@ -41,13 +41,22 @@ def global_options() -> list[click.Parameter]:
     """The global options, new each time: a click option belongs to one command."""
     plain = functools.partial(click.Option, expose_value=False, callback=_remember)
     return [
-        plain(["--config", "config_file"], metavar="FILE", help="Configuration (else $STRONGROOM_CONFIG, else the default)."),
+        plain(
+            ["--config", "config_file"],
+            metavar="FILE",
+            help="Configuration (else $STRONGROOM_CONFIG, else the default).",
+        ),
         plain(["--json"], is_flag=True, help="One JSON document on standard output."),
         click.Option(["-v", "--verbose"], count=True, expose_value=False, callback=_count, help="Say more."),
         plain(["-q", "--quiet"], is_flag=True, help="Say only what was asked for, and errors."),
         plain(["--no-progress", "no_progress"], is_flag=True, help="No progress line, even on a terminal."),
         click.Option(
-            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="The version, and end."
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_version,
+            help="The version, and end.",
         ),
     ]
 
@@ -86,7 +95,9 @@ def point_options(function: Function) -> Function:
     @click.option("--complete", is_flag=True, help="Pass over incomplete points.")
     @click.option("--client", metavar="NAME", help="Only points of this client.")
     @functools.wraps(function)
-    def with_point(*arguments: Any, point: str | None, at: str | None, complete: bool, client: str | None, **rest: Any) -> Any:
+    def with_point(
+        *arguments: Any, point: str | None, at: str | None, complete: bool, client: str | None, **rest: Any
+    ) -> Any:
         from strongroom.runs.choosing import Wanted
 
         return function(*arguments, wanted=Wanted(point=point, at=at, complete=complete, client=client), **rest)
@@ -94,4 +105,6 @@ def point_options(function: Function) -> Function:
     return with_point  # type: ignore[return-value]
 
 
-client_option = click.option("--client", metavar="NAME", help="The client (default: backup.client of the configuration).")
+client_option = click.option(
+    "--client", metavar="NAME", help="The client (default: backup.client of the configuration)."
+)

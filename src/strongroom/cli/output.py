@@ -68,7 +68,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     if not cells:
         return []
     widths = [max(len(row[at]) for row in [list(heads), *cells]) for at in range(len(heads))]
-    right = [all(not row[at] or row[at][0].isdigit() and _countable(row[at]) for row in cells) for at in range(len(heads))]
+    right = [
+        all(not row[at] or row[at][0].isdigit() and _countable(row[at]) for row in cells) for at in range(len(heads))
+    ]
 
     def line(row: Sequence[str]) -> str:
         padded = (

@@ -65,7 +65,7 @@ def choose_point(subject: Subject, wanted: Wanted, catalog: Catalog, now: dateti
         raise UsageError("--point and --at contradict each other: give one of them")
     if wanted.point and wanted.point != LATEST:
         return _own(catalog.point(wanted.point), subject)
-    who = _with_points(subject, catalog)
+    who = with_points(subject, catalog)
     if wanted.at:
         return _not_after(who, wanted, catalog, now)
     found = catalog.newest(who, complete=wanted.complete, client=wanted.client)
@@ -86,7 +86,7 @@ def _own(point: Point, subject: Subject) -> Point:
     return point
 
 
-def _with_points(subject: Subject, catalog: Catalog) -> Identity:
+def with_points(subject: Subject, catalog: Catalog) -> Identity:
     """The identity to look under: a rebuilt server's account finds the points that the old server made of it."""
     if catalog.newest(subject.who) is not None:
         return subject.who

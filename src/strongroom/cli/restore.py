@@ -1,0 +1,227 @@
+"""``restore``, ``plan`` and ``download``: bringing things back, and what that would read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from strongroom.cli import later
+from strongroom.cli.contents import existing
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.options import command, point_options
+from strongroom.cli.output import duration, escaped, size, table
+from strongroom.cli.paths import owners, stored
+from strongroom.errors import RestoreError, UnknownError, UsageError
+
+if TYPE_CHECKING:
+    from strongroom.cli.documents import Document
+    from strongroom.model import Point, ReadPlan
+    from strongroom.restores.request import RestoreForecast, RestoreRequest, RestoreResult
+    from strongroom.runs.choosing import Subject, Wanted
+
+ONLY = ("files", "databases", "info")
+_TREES = {"files": b"data", "info": b"info"}
+# Options of databases and mailboxes, which this version has nothing to do with yet.
+_DATABASES = ("database", "table", "into", "mailbox")
+
+
+@command()
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@point_options
+@click.option("--to", metavar="DIR", help="Bring it back below this folder, as DIR/data and DIR/info; never asks.")
+@click.option(
+    "--mode", type=click.Choice(("merge", "mirror")), help="What becomes of files that the point does not have."
+)
+@click.option("--only", type=click.Choice(ONLY), help="Only this part of the account.")
+@click.option("--devices", is_flag=True, help="In place: device nodes too (with --to they always come).")
+@click.option("--dry-run", is_flag=True, help="Show what would be written, replaced and deleted; change nothing.")
+@click.option("--yes", is_flag=True, help="In place: do not ask.")
+@click.option("--database", metavar="ENGINE:NAME", multiple=True, help="A database (not in this version yet).")
+@click.option("--table", metavar="NAME", help="One table of it (not in this version yet).")
+@click.option("--into", metavar="NAME", help="Under a new name (not in this version yet).")
+@click.option("--mailbox", metavar="ADDRESS", help="One mailbox (not in this version yet).")
+@click.pass_obj
+def restore(
+    invocation: Invocation,
+    account: str,
+    paths: tuple[str, ...],
+    wanted: Wanted,
+    to: str | None,
+    mode: str | None,
+    only: str | None,
+    devices: bool,
+    dry_run: bool,
+    yes: bool,
+    **databases: object,
+) -> int:
+    """Bring an account, or paths of it, back: in place, or below a folder with --to."""
+    import msgspec
+
+    from strongroom.cli import documents
+    from strongroom.restores.restore import restore as bring_back
+
+    _refuse_databases(only, databases)
+    subject, point = _chosen(invocation, account, wanted)
+    client = invocation.client(point.client)
+    request = _request(invocation, subject, point, _stored(invocation, point, paths, only), to, mode)
+    request = msgspec.structs.replace(request, devices=devices)
+    if dry_run or (to is None and not yes):
+        forecast = bring_back(msgspec.structs.replace(request, dry_run=True), client, invocation.teller)
+        if dry_run:
+            invocation.answer(documents.restore(forecast), _forecast_lines(forecast))
+            return 0
+        _confirm(invocation, point, forecast)
+    result = bring_back(request, client, invocation.teller)
+    invocation.answer(documents.restore(result), _lines(result), summary=True)
+    return {"complete": 0, "incomplete": 1}.get(result.status.value, 2)
+
+
+def _refuse_databases(only: str | None, databases: dict[str, object]) -> None:
+    if only == "databases":
+        raise later.refuse("'restore --only databases'")
+    for name in _DATABASES:
+        value = databases[name]
+        if value:
+            shown = " ".join(value) if isinstance(value, tuple) else value
+            raise later.refuse(f"'restore --{name} {shown}'")
+
+
+def _chosen(invocation: Invocation, account: str, wanted: Wanted) -> tuple[Subject, Point]:
+    subject = invocation.subject(account, wanted.client)
+    return subject, invocation.point_of(subject, wanted)
+
+
+def _stored(invocation: Invocation, point: Point, paths: tuple[str, ...], only: str | None = None) -> tuple[bytes, ...]:
+    """The stored paths that are asked for; none: all trees that the point has, or the one of ``only``."""
+    from strongroom.runs.versions import trees
+
+    client = invocation.client(point.client)
+    for path in paths:
+        existing(client, point, path)
+    asked = tuple(stored(path) for path in paths)
+    if only is None:
+        return asked or tuple(trees(client, point))
+    tree = _TREES[only]
+    for path in asked:
+        if path.partition(b"/")[0] != tree:
+            raise UsageError(f"--only {only} and the path '{owners(path)}' contradict each other: leave one out")
+    if client.lookup(point, tree) is None:
+        raise UnknownError(f"point {point.id} of {point.account} has no {only}; see: strongroom show {point.id[:12]}")
+    return asked or (tree,)
+
+
+def _request(
+    invocation: Invocation, subject: Subject, point: Point, paths: tuple[bytes, ...], to: str | None, mode: str | None
+) -> RestoreRequest:
+    from strongroom.restores.request import Mode, RestoreRequest
+
+    return RestoreRequest(
+        id=secrets.token_hex(8),
+        point=point,
+        paths=paths,
+        account=subject.account,
+        targets={} if to is not None else invocation.layout.folders(subject.who.account),
+        to=os.path.abspath(os.fsencode(to)) if to is not None else None,
+        mode=Mode(mode) if mode else None,
+        excludes=invocation.config.backup.exclude,
+    )
+
+
+def _confirm(invocation: Invocation, point: Point, result: RestoreResult) -> None:
+    """Ask on a terminal whether to restore in place; without one, refuse."""
+    forecast = result.forecast
+    counts = _counts(forecast) if forecast else ""
+    what = f"point {point.id} of {point.account} ({point.time}, {point.status}) in place: {counts}"
+    if invocation.json or not sys.stdin.isatty():
+        raise RestoreError(f"not restored: {what}; say --yes to do it, or --to DIR to bring it back beside")
+    click.echo(f"Restores {escaped(what)}.", err=True)
+    if not click.confirm("Go ahead?", err=True):
+        raise RestoreError("not restored: you said no; nothing was changed")
+
+
+def _counts(forecast: RestoreForecast) -> str:
+    return (
+        f"{forecast.written:,} to write, {forecast.replaced:,} to replace, {forecast.deleted:,} to delete, "
+        f"{forecast.unchanged:,} unchanged, {size(forecast.bytes)}"
+    )
+
+
+def _forecast_lines(result: RestoreResult) -> Iterator[str]:
+    forecast = result.forecast
+    if forecast is None:
+        return
+    for word, count, paths in (
+        ("write", forecast.written, forecast.writes),
+        ("replace", forecast.replaced, forecast.replaces),
+        ("delete", forecast.deleted, forecast.deletes),
+    ):
+        for path in paths:
+            yield f"{word:<8} {escaped(owners(path))}"
+        if count > len(paths):
+            yield f"{word:<8} … and {count - len(paths):,} more"
+    yield f"would restore point {result.point} of {escaped(result.account)}: {_counts(forecast)}"
+
+
+def _lines(result: RestoreResult) -> Iterator[str]:
+    for remark in result.warnings:
+        where = f"{escaped(owners(remark.path))}: " if remark.path else ""
+        yield f"warning: {where}{escaped(remark.message)}"
+    files = result.files
+    yield (
+        f"restored point {result.point} of {escaped(result.account)}: {result.status}, {files.written:,} written, "
+        f"{files.unchanged:,} unchanged, {files.deleted:,} deleted, {size(files.bytes)}"
+    )
+
+
+@command()
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@point_options
+@click.pass_obj
+def plan(invocation: Invocation, account: str, paths: tuple[str, ...], wanted: Wanted) -> None:
+    """Show which runs and bytes a restore would read, oldest first, and how long that is expected to take."""
+    from strongroom.cli import documents
+
+    _, point = _chosen(invocation, account, wanted)
+    found = invocation.client(point.client).plan(point, _stored(invocation, point, paths))
+    invocation.answer(documents.plan(found), _plan_lines(point, found))
+
+
+def _plan_lines(point: Point, found: ReadPlan) -> Iterator[str]:
+    rows = [(escaped(step.run), step.level.value, escaped(step.what), size(step.bytes)) for step in found.reads]
+    yield from table(("RUN", "LEVEL", "WHAT", "BYTES"), rows)
+    yield f"point {point.id} of {escaped(point.account)}: {size(found.bytes)} to read, about {duration(found.seconds)}"
+
+
+@command()
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("-o", "--output", metavar="FILE", required=True, help="The archive; '-' streams it to standard output.")
+@click.option(
+    "--format", "kind", type=click.Choice(("tar", "tar.zst", "zip")), help="Else what FILE ends in, else tar."
+)
+@point_options
+@click.pass_obj
+def download(
+    invocation: Invocation, account: str, paths: tuple[str, ...], output: str, kind: str | None, wanted: Wanted
+) -> int:
+    """Write an archive of the live data, or of a point with --point or --at."""
+    if output == "-" and invocation.json:
+        raise UsageError("--json and '-o -' contradict each other: both want standard output")
+    return _download(invocation, account, paths, output, kind or _kind(output), wanted)
+
+
+def _kind(output: str) -> str:
+    return next((kind for kind in ("tar.zst", "zip") if output.endswith(f".{kind}")), "tar")
+
+
+def _download(
+    invocation: Invocation, account: str, paths: tuple[str, ...], output: str, kind: str, wanted: Wanted
+) -> int:
+    raise later.refuse("'download'")
