@@ -15,6 +15,7 @@ from strongroom.config import Backup, Config
 from strongroom.errors import BusyError, SourceError, StrongroomError
 from strongroom.model import Account, Frozen, Level, Point, Status
 from strongroom.panel.base import Layout
+from strongroom.panel.sources import refuse_database_folders
 from strongroom.runs import times
 from strongroom.runs.catalog import Catalog, Identity
 from strongroom.runs.identity import server_id
@@ -102,7 +103,7 @@ class Runner:
         An error of the client ends the run: it is raised when there is no point yet, else the accounts that are left have
         it as their failure.
         """
-        tasks = self.tasks(order)
+        tasks, failures = _without_refused(self.tasks(order))
         started = self._clock()
         head = RunHead(
             id=f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -112,7 +113,6 @@ class Runner:
             excludes=self._config.backup.exclude,
         )
         points: list[Point] = []
-        failures: list[Failure] = []
         with Locks(self._config.server.state) as locks:
             ready, busy = self._locked(tasks, locks, monitor)
             failures += busy
@@ -171,6 +171,22 @@ class Runner:
 
     def _key(self, account: str) -> str:
         return f"{self._client.name}/{account}"
+
+
+def _without_refused(tasks: list[Task]) -> tuple[list[Task], list[Failure]]:
+    """The tasks that may be copied as files, and a failure for each that may not; raise SourceError when none may."""
+    allowed: list[Task] = []
+    refused: list[Failure] = []
+    for task in tasks:
+        try:
+            for location in task.account.locations:
+                refuse_database_folders(location)
+            allowed.append(task)
+        except SourceError as error:
+            refused.append(Failure(account=task.account.name, message=str(error)))
+    if not allowed:
+        raise SourceError(refused[0].message)
+    return allowed, refused
 
 
 def scheduled_level(schedule: Backup, today: datetime, last_full: datetime | None) -> Level:
