@@ -169,6 +169,7 @@ def test_accounts_are_found_by_name_and_by_any_domain_they_had(tmp_path: Path, c
         assert catalog.identities("Shop.Example.com") == [HERE]
         assert catalog.identities("site1") == [HERE]
         assert catalog.identities("nowhere.example") == []
+        assert catalog.identities("no\udcffbody") == []
         assert [who.account for who in catalog.identities()] == ["site1", "site2"]
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def accounts(invocation: Invocation, locations: bool) -> None:
-    """Show what is on this server: accounts, domains, databases, mailboxes, web apps."""
+    """Show what is on this server.
+
+    Accounts with their domains, databases, mailboxes and web apps.
+    """
     from strongroom.cli import documents
 
     server = invocation.layout.server()

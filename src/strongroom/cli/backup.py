@@ -32,7 +32,7 @@ _SHOWN = 10
 def backup(
     invocation: Invocation, accounts: tuple[str, ...], level: str, client: str | None, only: str | None, dry_run: bool
 ) -> int:
-    """Back up accounts: all of them, and 'server', when none is named."""
+    """Back up accounts; all, and 'server', when none is named."""
     from strongroom.cli import documents
     from strongroom.model import Level
     from strongroom.runs.backup import Order, Runner
@@ -62,7 +62,7 @@ def _forecast(invocation: Invocation, tasks: list[Task]) -> int:
         )
         for task in tasks
     ]
-    empty = {"run": None, "status": "complete", "started": None, "finished": None, "points": [], "failures": []}
+    empty: dict[str, object] = {"run": None, "status": "complete", "started": None, "finished": None, "points": [], "failures": []}
     invocation.answer(empty | {"dry_run": True, "would": would}, table(("WOULD BACK UP", "LEVEL", "FROM"), rows))
     return 0
 
@@ -98,4 +98,5 @@ def _warnings(point: Point, most: int) -> Iterator[str]:
         where = f" {escaped(owners(remark.path))}" if remark.path else ""
         yield f"{escaped(point.account)}{where}: {escaped(remark.message)}"
     if len(point.warnings) > most:
-        yield f"{escaped(point.account)}: {len(point.warnings) - most:,} more warnings; see: strongroom show {point.id[:12]}"
+        rest = f"{len(point.warnings) - most:,} more warnings; see: strongroom show {point.id[:12]}"
+        yield f"{escaped(point.account)}: {rest}"

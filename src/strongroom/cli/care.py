@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-class _Percent(click.ParamType):
+class _Percent(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer click alone
     name = "percent"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -48,7 +48,7 @@ class _Percent(click.ParamType):
 @client_option
 @click.pass_obj
 def check(invocation: Invocation, read_data: float | None, repair: bool, client: str | None) -> int:
-    """Verify the vault: its structure, and with --read-data its content."""
+    """Verify the vault's structure and, with --read-data, content."""
     from strongroom.cli import documents
 
     found = invocation.client(client).verify(read_data=read_data or 0.0, repair=repair)
@@ -75,7 +75,7 @@ def _damage(found: Verification, *, verbose: bool) -> Iterator[str]:
 @click.option("--dry-run", is_flag=True, help="Say what would be forgotten, and why the rest stays.")
 @click.pass_obj
 def forget(invocation: Invocation, points: tuple[str, ...], client: str | None, dry_run: bool) -> None:
-    """Apply the retention; or forget just the named points, whatever the retention says."""
+    """Apply the retention, or forget just the named points."""
     from strongroom.runs.retention import Verdict, judge
 
     catalog = invocation.catalog(client)
@@ -136,7 +136,10 @@ def prune(invocation: Invocation, client: str | None, dry_run: bool) -> None:
 )
 @click.pass_obj
 def status(invocation: Invocation, max_age: float | None) -> int:
-    """Show whether every account is covered, when last, and by what; exit status 1 when one is not."""
+    """Show whether every account is covered.
+
+    When last, and by what; the exit status is 1 when one is not.
+    """
     from strongroom.cli import documents
     from strongroom.runs.status import MAX_AGE_HOURS, report
 

@@ -38,7 +38,11 @@ _KINDS = {
 @click.option("-l", "--long", is_flag=True, help="Type, mode, links, owner, size, time and target as well.")
 @click.pass_obj
 def ls(invocation: Invocation, point: str, path: str, recursive: bool, long: bool) -> None:
-    """List what a point holds at a path ('/' when none is given; the panel's own files are below 'info:/')."""
+    """List what a point holds at a path.
+
+    PATH is as the account's owner sees it, '/' when none is given; what the panel knows of the account is below
+    'info:/'.
+    """
     from strongroom.cli import documents
 
     found = invocation.named_point(point)
@@ -100,7 +104,7 @@ def _local(moment: Time) -> str:
 @click.option("--client", metavar="NAME", help="Only points of this client.")
 @click.pass_obj
 def history(invocation: Invocation, account: str, path: str, client: str | None) -> None:
-    """Show each distinct version of one path, newest first, and the points that hold it."""
+    """Show each version of one path, and the points that hold it."""
     from strongroom.runs import times
     from strongroom.runs.versions import history as versions_of
 
@@ -155,7 +159,10 @@ def _span(points: tuple[Point, ...]) -> str:
 @click.option("--client", metavar="NAME", help="Only points of this client.")
 @click.pass_obj
 def find(invocation: Invocation, account: str, pattern: str, client: str | None) -> None:
-    """Find where a name occurs across points; a shell PATTERN with a slash is matched against the whole path."""
+    """Find where a name occurs across points.
+
+    PATTERN is a shell pattern for a name or, when it has a slash, for the whole path.
+    """
     from strongroom.runs import times
     from strongroom.runs.versions import search
 
@@ -190,7 +197,7 @@ def find(invocation: Invocation, account: str, pattern: str, client: str | None)
 @click.argument("path", required=False, metavar="[PATH]")
 @click.pass_obj
 def diff(invocation: Invocation, old: str, new: str, path: str | None) -> None:
-    """Show what changed from one point to another, everywhere or at and below one path."""
+    """Show what changed from one point to another."""
     from strongroom.runs.versions import compare
 
     before, after = invocation.named_point(old), invocation.named_point(new)

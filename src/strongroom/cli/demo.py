@@ -13,7 +13,7 @@ from strongroom.cli.options import command
 @click.option("--plant-difference", is_flag=True, help="Change one byte after the restore: the proof must find it.")
 @click.pass_obj
 def demo(invocation: Invocation, folder: str | None, plant_difference: bool) -> int:
-    """Build a small real server, back it up, destroy an account, restore it, and show the proof."""
+    """Run the main job on a small real server, and show the proof."""
     from pathlib import Path
 
     from strongroom.demo import story

@@ -11,7 +11,10 @@ from strongroom.cli.options import command
 @command()
 @click.pass_obj
 def init(invocation: Invocation) -> None:
-    """Write a commented configuration if there is none, and create the vault and its key."""
+    """Make the configuration, the vault and its key.
+
+    An existing configuration is taken as it is; a vault is never overwritten.
+    """
     from strongroom.cli.output import escaped
     from strongroom.config import config_path, write_default
 

@@ -1,11 +1,10 @@
-"""One call of the program: its global options, and what a command asks for, opened when it is asked for and closed at the end."""
+"""One call of the program: its global options, and what a command asks for, opened when needed, closed at the end."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +12,8 @@ from strongroom.cli import output
 from strongroom.cli.progress import Teller
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from strongroom.clients.base import Client
     from strongroom.config import Config
     from strongroom.model import Point
@@ -88,6 +89,8 @@ class Invocation:
     @property
     def now(self) -> datetime:
         """This moment, in local time."""
+        from datetime import datetime
+
         return datetime.now().astimezone()
 
     def client(self, name: str | None = None) -> Client:

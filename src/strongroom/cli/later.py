@@ -1,4 +1,4 @@
-"""Commands that the interface promises and this version does not have: known by name, any arguments, one line, status 2."""
+"""Commands that the interface promises and this version does not have: known by name, one line, status 2."""
 
 from __future__ import annotations
 

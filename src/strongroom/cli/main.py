@@ -1,4 +1,4 @@
-"""Entry points: the words of a command line in, an exit status out, and every error as one line or one JSON document."""
+"""Entry points: the words of a command line in, an exit status out, each error as one line or one JSON document."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
 def _run(arguments: list[str], invocation: Invocation) -> int:
     try:
         try:
-            status = program.main(arguments, prog_name="strongroom", standalone_mode=False, obj=invocation)
+            # Not program.main: it turns a broken pipe into a status of its own.
+            with program.make_context("strongroom", arguments, obj=invocation) as context:
+                status = program.invoke(context)
         finally:
             invocation.close()
         return status if isinstance(status, int) else 0
@@ -90,17 +92,19 @@ def _run(arguments: list[str], invocation: Invocation) -> int:
         return _fail(invocation, "system", _system(error), 2)
     except Exception as error:
         if invocation.verbose:
-            raise
+            import traceback
+
+            traceback.print_exc()
         kind = type(error).__name__
         return _fail(invocation, "bug", f"a bug in Strongroom: {kind}: {error}; run it with -v for the details", 2)
 
 
 def _fail(invocation: Invocation, code: str, message: str, status: int) -> int:
-    line = " ".join(output.escaped(part) for part in message.split("\n"))
+    line = " ".join(message.split("\n"))
     if invocation.json:
         output.write_json({"error": {"code": code, "message": line}})
     else:
-        sys.stderr.write(f"strongroom: {line}\n")
+        sys.stderr.write(f"strongroom: {output.harmless(line)}\n")
     return status
 
 
@@ -135,5 +139,5 @@ def backup_dbs() -> int:
 
 def _not_built(name: str) -> int:
     error = NotBuiltError(f"{later.subject(name, sys.argv[1:])} is not in this version yet")
-    sys.stderr.write(f"{name}: {output.escaped(str(error))}\n")
+    sys.stderr.write(f"{name}: {output.harmless(str(error))}\n")
     return error.exit_status

@@ -37,8 +37,7 @@ def _version(context: click.Context, option: click.Parameter, value: bool) -> No
     context.exit()
 
 
-def global_options() -> list[click.Parameter]:
-    """The global options, new each time: a click option belongs to one command."""
+def _global_options() -> list[click.Parameter]:
     plain = functools.partial(click.Option, expose_value=False, callback=_remember)
     return [
         plain(
@@ -61,13 +60,17 @@ def global_options() -> list[click.Parameter]:
     ]
 
 
+# Made once, and shared by all commands: nothing about them is a command's own.
+GLOBAL_OPTIONS = _global_options()
+
+
 class Command(click.Command):
     """A command that takes the global options after its name as well."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         settings["context_settings"] = HELP | (settings.get("context_settings") or {})
         super().__init__(*arguments, **settings)
-        self.params = [*self.params, *global_options()]
+        self.params = [*self.params, *GLOBAL_OPTIONS]
 
 
 class Program(click.Group):
@@ -76,8 +79,8 @@ class Program(click.Group):
     command_class = Command
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, context_settings=HELP, no_args_is_help=False, **settings)
-        self.params = [*self.params, *global_options()]
+        super().__init__(*arguments, context_settings=HELP, **settings)
+        self.params = [*self.params, *GLOBAL_OPTIONS]
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The names in the order of the interface."""

@@ -1,17 +1,14 @@
 """What goes to standard output: one JSON document, or lines that are safe on a terminal.
 
-Names in a backup belong to strangers. In text, whatever could steer a terminal or mislead a reader (control and formatting
-characters, line ends, bytes that are no text) is shown as an escape, and a backslash as two. In JSON every character
-beyond ASCII is an escape, and a byte that is no text Python's lone surrogate.
+Names in a backup belong to strangers. In text, whatever could steer a terminal or mislead a reader (control and
+formatting characters, line ends, bytes that are no text) is shown as an escape, and a backslash as two. In JSON every
+character beyond ASCII is an escape, and a byte that is no text Python's lone surrogate.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 # A longer document waits in a temporary file: a list is written whole or, where reading fails half-way, not at all.
@@ -21,11 +18,17 @@ _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 def write_json(document: Any) -> None:
     """Print one JSON document."""
+    import json
+
     sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
 
 
 def write_json_list(items: Iterable[Any]) -> None:
     """Print one JSON list of any length, once all of its items are known."""
+    import json
+    import shutil
+    from tempfile import SpooledTemporaryFile
+
     with SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="ascii") as spool:
         separator = "["
         for item in items:
@@ -48,12 +51,15 @@ def escaped(text: str | bytes) -> str:
         text = text.decode("utf-8", "surrogateescape")
     if text.isprintable() and "\\" not in text:
         return text
-    return "".join(_character(one) for one in text)
+    return harmless(text.replace("\\", "\\\\"))
+
+
+def harmless(message: str) -> str:
+    """A message of ours on one safe line; backslashes stay, since the names in it may be escaped already."""
+    return message if message.isprintable() else "".join(map(_character, message))
 
 
 def _character(one: str) -> str:
-    if one == "\\":
-        return "\\\\"
     if one.isprintable():
         return one
     code = ord(one)

@@ -66,7 +66,11 @@ def _row(point: Point) -> tuple[str, ...]:
 @click.argument("point", metavar="POINT")
 @click.pass_obj
 def show(invocation: Invocation, point: str) -> None:
-    """Show all that is known of a point: contents, exports, synchrony, warnings, what a restore must read."""
+    """Show all that is known of a point.
+
+    Contents, exports, synchrony, warnings, and what a restore of it must read. POINT is an id, a unique prefix of
+    one, ACCOUNT:latest, or (where one account alone has points) latest.
+    """
     from strongroom.cli import documents
     from strongroom.runs.versions import trees
 
@@ -89,18 +93,16 @@ def _described(point: Point, plan: ReadPlan) -> Iterator[str]:
         ("run", f"{point.run}, {point.started} to {point.finished}"),
         ("server", point.server),
         ("holds", f"{point.entries:,} entries, {size(point.bytes)}"),
-        (
-            "files",
-            f"{files.seen:,} seen, {files.changed:,} changed, {files.unchanged:,} unchanged, {files.removed:,} removed, "
-            f"{size(files.bytes_read)} read",
-        ),
+        ("files", f"{files.seen:,} seen, {files.changed:,} changed, {files.unchanged:,} unchanged"),
+        ("", f"{files.removed:,} removed, {size(files.bytes_read)} read"),
         ("stored", size(point.stored_bytes)),
         ("restore", f"reads {size(plan.bytes)} of {len(plan.reads)} runs, about {duration(plan.seconds)}"),
         ("synchrony", _synchrony(point)),
     ):
         yield f"{name:<10} {escaped(value)}"
     for copy in point.databases:
-        yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {copy.status}, {copy.tables} tables, {size(copy.bytes)}"
+        what = f"{copy.status}, {copy.tables} tables, {size(copy.bytes)}"
+        yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}"
     for remark in point.warnings:
         from strongroom.cli.paths import owners
 

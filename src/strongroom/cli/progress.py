@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from strongroom.cli.output import duration, escaped, size
+from strongroom.cli.output import duration, escaped, harmless, size
 
 if TYPE_CHECKING:
     from strongroom.model import FileCounts
 
 _PAUSE = 0.2
+# Where the terminal does not say how wide it is.
+_COLUMNS = 80
 _CLEAR = "\r\x1b[K"
 
 
@@ -34,21 +36,27 @@ class Teller:
             return
         self._drawn = now
         line = progress_line(accounts, done, expected_entries, now - self._started)
-        self._to.write(_CLEAR + line[: shutil.get_terminal_size().columns - 1])
+        self._to.write(_CLEAR + line[: self._columns() - 1])
         self._to.flush()
         self._on_screen = True
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._to.fileno()).columns
+        except OSError:
+            return _COLUMNS
 
     def note(self, message: str) -> None:
         """Say one thing now, on a line of its own."""
         self.clear()
         if not self._quiet:
-            self._to.write(f"strongroom: {escaped(message)}\n")
+            self._to.write(f"strongroom: {harmless(message)}\n")
             self._to.flush()
 
     def error(self, message: str) -> None:
         """Say what went wrong, whatever was asked to be left out."""
         self.clear()
-        self._to.write(f"strongroom: {escaped(message)}\n")
+        self._to.write(f"strongroom: {harmless(message)}\n")
 
     def clear(self) -> None:
         """Take the line off the screen."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,20 +13,18 @@ from strongroom.cli import later
 from strongroom.cli.contents import existing
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
-from strongroom.cli.output import duration, escaped, size, table
+from strongroom.cli.output import duration, escaped, size
+from strongroom.cli.output import table as columns
 from strongroom.cli.paths import owners, stored
 from strongroom.errors import RestoreError, UnknownError, UsageError
 
 if TYPE_CHECKING:
-    from strongroom.cli.documents import Document
     from strongroom.model import Point, ReadPlan
     from strongroom.restores.request import RestoreForecast, RestoreRequest, RestoreResult
     from strongroom.runs.choosing import Subject, Wanted
 
 ONLY = ("files", "databases", "info")
 _TREES = {"files": b"data", "info": b"info"}
-# Options of databases and mailboxes, which this version has nothing to do with yet.
-_DATABASES = ("database", "table", "into", "mailbox")
 
 
 @command()
@@ -58,15 +55,18 @@ def restore(
     devices: bool,
     dry_run: bool,
     yes: bool,
-    **databases: object,
+    database: tuple[str, ...],
+    table: str | None,
+    into: str | None,
+    mailbox: str | None,
 ) -> int:
-    """Bring an account, or paths of it, back: in place, or below a folder with --to."""
+    """Bring an account or paths of it back, in place or elsewhere."""
     import msgspec
 
     from strongroom.cli import documents
     from strongroom.restores.restore import restore as bring_back
 
-    _refuse_databases(only, databases)
+    _refuse_databases(only, {"database": " ".join(database), "table": table, "into": into, "mailbox": mailbox})
     subject, point = _chosen(invocation, account, wanted)
     client = invocation.client(point.client)
     request = _request(invocation, subject, point, _stored(invocation, point, paths, only), to, mode)
@@ -82,14 +82,13 @@ def restore(
     return {"complete": 0, "incomplete": 1}.get(result.status.value, 2)
 
 
-def _refuse_databases(only: str | None, databases: dict[str, object]) -> None:
+def _refuse_databases(only: str | None, given: dict[str, str | None]) -> None:
+    """Refuse the options of databases and mailboxes, which this version has nothing to do with yet."""
     if only == "databases":
         raise later.refuse("'restore --only databases'")
-    for name in _DATABASES:
-        value = databases[name]
+    for name, value in given.items():
         if value:
-            shown = " ".join(value) if isinstance(value, tuple) else value
-            raise later.refuse(f"'restore --{name} {shown}'")
+            raise later.refuse(f"'restore --{name} {value}'")
 
 
 def _chosen(invocation: Invocation, account: str, wanted: Wanted) -> tuple[Subject, Point]:
@@ -108,9 +107,9 @@ def _stored(invocation: Invocation, point: Point, paths: tuple[str, ...], only: 
     if only is None:
         return asked or tuple(trees(client, point))
     tree = _TREES[only]
-    for path in asked:
-        if path.partition(b"/")[0] != tree:
-            raise UsageError(f"--only {only} and the path '{owners(path)}' contradict each other: leave one out")
+    for inside in asked:
+        if inside.partition(b"/")[0] != tree:
+            raise UsageError(f"--only {only} and the path '{owners(inside)}' contradict each other: leave one out")
     if client.lookup(point, tree) is None:
         raise UnknownError(f"point {point.id} of {point.account} has no {only}; see: strongroom show {point.id[:12]}")
     return asked or (tree,)
@@ -119,6 +118,8 @@ def _stored(invocation: Invocation, point: Point, paths: tuple[str, ...], only: 
 def _request(
     invocation: Invocation, subject: Subject, point: Point, paths: tuple[bytes, ...], to: str | None, mode: str | None
 ) -> RestoreRequest:
+    import secrets
+
     from strongroom.restores.request import Mode, RestoreRequest
 
     return RestoreRequest(
@@ -185,7 +186,7 @@ def _lines(result: RestoreResult) -> Iterator[str]:
 @point_options
 @click.pass_obj
 def plan(invocation: Invocation, account: str, paths: tuple[str, ...], wanted: Wanted) -> None:
-    """Show which runs and bytes a restore would read, oldest first, and how long that is expected to take."""
+    """Show what a restore would read, and how long that takes."""
     from strongroom.cli import documents
 
     _, point = _chosen(invocation, account, wanted)
@@ -195,7 +196,7 @@ def plan(invocation: Invocation, account: str, paths: tuple[str, ...], wanted: W
 
 def _plan_lines(point: Point, found: ReadPlan) -> Iterator[str]:
     rows = [(escaped(step.run), step.level.value, escaped(step.what), size(step.bytes)) for step in found.reads]
-    yield from table(("RUN", "LEVEL", "WHAT", "BYTES"), rows)
+    yield from columns(("RUN", "LEVEL", "WHAT", "BYTES"), rows)
     yield f"point {point.id} of {escaped(point.account)}: {size(found.bytes)} to read, about {duration(found.seconds)}"
 
 
@@ -211,7 +212,7 @@ def _plan_lines(point: Point, found: ReadPlan) -> Iterator[str]:
 def download(
     invocation: Invocation, account: str, paths: tuple[str, ...], output: str, kind: str | None, wanted: Wanted
 ) -> int:
-    """Write an archive of the live data, or of a point with --point or --at."""
+    """Write an archive of the live data, or of a point."""
     if output == "-" and invocation.json:
         raise UsageError("--json and '-o -' contradict each other: both want standard output")
     return _download(invocation, account, paths, output, kind or _kind(output), wanted)

@@ -22,8 +22,8 @@ _PROMISED = ("duplicity", "restic", "borg", "bacula", "command")
 def open_client(config: Config, name: str | None = None) -> Client:
     """The client called ``name`` (None: the configuration's default), opened.
 
-    Raise UnknownError when the configuration has no such client, NotBuiltError when its driver is promised and not there
-    yet, ClientError when its driver or its storage cannot be had.
+    Raise UnknownError when the configuration has no such client, NotBuiltError when its driver is promised and not
+    there yet, ClientError when its driver or its storage cannot be had.
     """
     wanted = name or config.backup.client
     if wanted != VAULT and wanted not in config.clients:

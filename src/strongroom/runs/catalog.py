@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
@@ -170,9 +171,12 @@ class Catalog:
         except msgspec.MsgspecError as error:
             raise self._damaged(error) from None
 
-    def _rows(self, statement: str, *values: object) -> list[Sequence[str]]:
+    def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(statement, values).fetchall()
+        except UnicodeEncodeError:
+            # A user may type bytes that are no text; no name in here has any.
+            return []
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None
 
