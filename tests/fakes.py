@@ -91,6 +91,7 @@ class FakeClient:
         self.loads = 0
         self.pruned = 0
         self.clock = START
+        self.server = ""
 
     def add(self, account: str, entries: dict[bytes, Entry] | None = None, **more: object) -> Point:
         """Make a point as a backup would."""
@@ -106,6 +107,7 @@ class FakeClient:
             "client": self.name,
             "status": Status.COMPLETE,
             "run": "run1",
+            "server": self.server,
             "seq": seq,
             "started": now,
             "finished": now,

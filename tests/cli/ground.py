@@ -11,8 +11,9 @@ import pytest
 
 from strongroom.cli.main import main
 from strongroom.clients.base import Client
-from strongroom.config import Config
+from strongroom.config import Config, load
 from strongroom.errors import ClientError, UnknownError
+from strongroom.runs.identity import server_id
 from tests.fakes import FakeClient
 from tests.panel.servers import site
 
@@ -64,9 +65,10 @@ class Ground:
         self.client = FakeClient()
         self.clients = FakeClients(self.client)
         self._capture = capture
+        self.config.write_text(CONFIGURATION.format(folder=folder))
+        self.client.server = server_id(load(str(self.config)).server)
         site(folder / "root", 1, "example.com", "shop.example.com")
         site(folder / "root", 2, "example.org")
-        self.config.write_text(CONFIGURATION.format(folder=folder))
 
     def __call__(self, *arguments: str | bytes) -> Answer:
         given = [os.fsdecode(argument) for argument in arguments]

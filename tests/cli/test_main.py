@@ -87,7 +87,7 @@ def test_the_panels_own_programs_answer_in_one_line(name: str) -> None:
     ],
 )
 def test_a_usage_error_is_one_line_and_status_2(strongroom: Ground, arguments: list[str]) -> None:
-    strongroom.client.add("site1", server="")
+    strongroom.client.add("site1")
     answer = strongroom(*arguments)
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1), answer
     assert answer.err.startswith("strongroom: ")

@@ -61,13 +61,13 @@ def restore(
     mailbox: str | None,
 ) -> int:
     """Bring an account or paths of it back, in place or elsewhere."""
+    _refuse_databases(only, {"database": " ".join(database), "table": table, "into": into, "mailbox": mailbox})
+    subject, point = _chosen(invocation, account, wanted)
     import msgspec
 
     from strongroom.cli import documents
     from strongroom.restores.restore import restore as bring_back
 
-    _refuse_databases(only, {"database": " ".join(database), "table": table, "into": into, "mailbox": mailbox})
-    subject, point = _chosen(invocation, account, wanted)
     client = invocation.client(point.client)
     request = _request(invocation, subject, point, _stored(invocation, point, paths, only), to, mode)
     request = msgspec.structs.replace(request, devices=devices)
