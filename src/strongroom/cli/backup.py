@@ -62,7 +62,14 @@ def _forecast(invocation: Invocation, tasks: list[Task]) -> int:
         )
         for task in tasks
     ]
-    empty: dict[str, object] = {"run": None, "status": "complete", "started": None, "finished": None, "points": [], "failures": []}
+    empty: dict[str, object] = {
+        "run": None,
+        "status": "complete",
+        "started": None,
+        "finished": None,
+        "points": [],
+        "failures": [],
+    }
     invocation.answer(empty | {"dry_run": True, "would": would}, table(("WOULD BACK UP", "LEVEL", "FROM"), rows))
     return 0
 
@@ -74,7 +81,7 @@ def _lines(result: RunResult, *, verbose: bool) -> Iterator[str]:
     for point in result.points:
         yield from _warnings(point, len(point.warnings) if verbose else _SHOWN)
     without = f", {len(result.failures)} without a point" if result.failures else ""
-    yield f"run {result.run}: {result.status}, {len(result.points)} points{without}"
+    yield f"run {result.run}: {result.status}, {len(result.points):,} points{without}"
 
 
 def _row(point: Point) -> tuple[str, ...]:

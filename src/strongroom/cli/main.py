@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from strongroom.cli import accounts, backup, care, contents, demo, init, later, output, points, restore
+from strongroom.cli import accounts, backup, care, contents, demo, download, init, later, output, points, restore
 from strongroom.cli.invocation import Clients, Invocation
 from strongroom.cli.options import Program
 from strongroom.errors import NotBuiltError, StrongroomError, UsageError
@@ -37,7 +37,7 @@ for _command in (
     contents.diff,
     restore.restore,
     restore.plan,
-    restore.download,
+    download.download,
     care.check,
     care.forget,
     care.prune,

@@ -1,4 +1,4 @@
-"""``restore``, ``plan`` and ``download``: bringing things back, and what that would read."""
+"""``restore`` and ``plan``: bringing things back, and what that would read."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def restore(
 ) -> int:
     """Bring an account or paths of it back, in place or elsewhere."""
     _refuse_databases(only, {"database": " ".join(database), "table": table, "into": into, "mailbox": mailbox})
-    subject, point = _chosen(invocation, account, wanted)
+    subject, point = chosen(invocation, account, wanted)
     import msgspec
 
     from strongroom.cli import documents
     from strongroom.restores.restore import restore as bring_back
 
     client = invocation.client(point.client)
-    request = _request(invocation, subject, point, _stored(invocation, point, paths, only), to, mode)
+    request = _request(invocation, subject, point, asked_paths(invocation, point, paths, only), to, mode)
     request = msgspec.structs.replace(request, devices=devices)
     if dry_run or (to is None and not yes):
         forecast = bring_back(msgspec.structs.replace(request, dry_run=True), client, invocation.teller)
@@ -91,12 +91,15 @@ def _refuse_databases(only: str | None, given: dict[str, str | None]) -> None:
             raise later.refuse(f"'restore --{name} {value}'")
 
 
-def _chosen(invocation: Invocation, account: str, wanted: Wanted) -> tuple[Subject, Point]:
+def chosen(invocation: Invocation, account: str, wanted: Wanted) -> tuple[Subject, Point]:
+    """The account that was named, and which point of it is wanted."""
     subject = invocation.subject(account, wanted.client)
     return subject, invocation.point_of(subject, wanted)
 
 
-def _stored(invocation: Invocation, point: Point, paths: tuple[str, ...], only: str | None = None) -> tuple[bytes, ...]:
+def asked_paths(
+    invocation: Invocation, point: Point, paths: tuple[str, ...], only: str | None = None
+) -> tuple[bytes, ...]:
     """The stored paths that are asked for; none: all trees that the point has, or the one of ``only``."""
     from strongroom.runs.versions import trees
 
@@ -189,8 +192,8 @@ def plan(invocation: Invocation, account: str, paths: tuple[str, ...], wanted: W
     """Show what a restore would read, and how long that takes."""
     from strongroom.cli import documents
 
-    _, point = _chosen(invocation, account, wanted)
-    found = invocation.client(point.client).plan(point, _stored(invocation, point, paths))
+    _, point = chosen(invocation, account, wanted)
+    found = invocation.client(point.client).plan(point, asked_paths(invocation, point, paths))
     invocation.answer(documents.plan(found), _plan_lines(point, found))
 
 
@@ -198,31 +201,3 @@ def _plan_lines(point: Point, found: ReadPlan) -> Iterator[str]:
     rows = [(escaped(step.run), step.level.value, escaped(step.what), size(step.bytes)) for step in found.reads]
     yield from columns(("RUN", "LEVEL", "WHAT", "BYTES"), rows)
     yield f"point {point.id} of {escaped(point.account)}: {size(found.bytes)} to read, about {duration(found.seconds)}"
-
-
-@command()
-@click.argument("account", metavar="ACCOUNT")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("-o", "--output", metavar="FILE", required=True, help="The archive; '-' streams it to standard output.")
-@click.option(
-    "--format", "kind", type=click.Choice(("tar", "tar.zst", "zip")), help="Else what FILE ends in, else tar."
-)
-@point_options
-@click.pass_obj
-def download(
-    invocation: Invocation, account: str, paths: tuple[str, ...], output: str, kind: str | None, wanted: Wanted
-) -> int:
-    """Write an archive of the live data, or of a point."""
-    if output == "-" and invocation.json:
-        raise UsageError("--json and '-o -' contradict each other: both want standard output")
-    return _download(invocation, account, paths, output, kind or _kind(output), wanted)
-
-
-def _kind(output: str) -> str:
-    return next((kind for kind in ("tar.zst", "zip") if output.endswith(f".{kind}")), "tar")
-
-
-def _download(
-    invocation: Invocation, account: str, paths: tuple[str, ...], output: str, kind: str, wanted: Wanted
-) -> int:
-    raise later.refuse("'download'")
