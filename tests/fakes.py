@@ -1,4 +1,4 @@
-"""Fakes of the ports that commands and runs stand on: a client that keeps everything in memory, and a silent monitor."""
+"""Fakes of the ports that commands and runs stand on: a client in memory, and a monitor that remembers."""
 
 from __future__ import annotations
 

@@ -93,9 +93,9 @@ def _opened(output: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     draft = f"{output}.{os.getpid()}.part"
-    file = open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with file:
+        with open(fd, "wb") as file:
             yield file
         os.rename(draft, output)
     except BaseException:

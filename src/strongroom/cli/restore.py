@@ -63,20 +63,24 @@ def restore(
     """Bring an account or paths of it back, in place or elsewhere."""
     _refuse_databases(only, {"database": " ".join(database), "table": table, "into": into, "mailbox": mailbox})
     subject, point = chosen(invocation, account, wanted)
+    asked = asked_paths(invocation, point, paths, only)
+    request = _request(invocation, subject, point, asked, to=to, mode=mode, devices=devices)
+    return _bring_back(invocation, request, dry_run=dry_run, ask=to is None and not yes)
+
+
+def _bring_back(invocation: Invocation, request: RestoreRequest, *, dry_run: bool, ask: bool) -> int:
     import msgspec
 
     from strongroom.cli import documents
     from strongroom.restores.restore import restore as bring_back
 
-    client = invocation.client(point.client)
-    request = _request(invocation, subject, point, asked_paths(invocation, point, paths, only), to, mode)
-    request = msgspec.structs.replace(request, devices=devices)
-    if dry_run or (to is None and not yes):
+    client = invocation.client(request.point.client)
+    if dry_run or ask:
         forecast = bring_back(msgspec.structs.replace(request, dry_run=True), client, invocation.teller)
         if dry_run:
             invocation.answer(documents.restore(forecast), _forecast_lines(forecast))
             return 0
-        _confirm(invocation, point, forecast)
+        _confirm(invocation, request.point, forecast)
     result = bring_back(request, client, invocation.teller)
     invocation.answer(documents.restore(result), _lines(result), summary=True)
     return {"complete": 0, "incomplete": 1}.get(result.status.value, 2)
@@ -119,7 +123,14 @@ def asked_paths(
 
 
 def _request(
-    invocation: Invocation, subject: Subject, point: Point, paths: tuple[bytes, ...], to: str | None, mode: str | None
+    invocation: Invocation,
+    subject: Subject,
+    point: Point,
+    paths: tuple[bytes, ...],
+    *,
+    to: str | None,
+    mode: str | None,
+    devices: bool,
 ) -> RestoreRequest:
     import secrets
 
@@ -133,6 +144,7 @@ def _request(
         targets={} if to is not None else invocation.layout.folders(subject.who.account),
         to=os.path.abspath(os.fsencode(to)) if to is not None else None,
         mode=Mode(mode) if mode else None,
+        devices=devices,
         excludes=invocation.config.backup.exclude,
     )
 

@@ -100,8 +100,8 @@ class Runner:
     def run(self, order: Order, monitor: Monitor) -> RunResult:
         """Back up. Raise BusyError when every account is being backed up by other runs, and what `tasks` raises.
 
-        An error of the client ends the run: it is raised when there is no point yet, else the accounts that are left have
-        it as their failure.
+        An error of the client ends the run: it is raised when there is no point yet, else the accounts that are left
+        have it as their failure.
         """
         tasks, failures = _without_refused(self.tasks(order))
         started = self._clock()

@@ -1,7 +1,7 @@
 """The catalog: every point that can be restored, in one SQLite file of the state folder.
 
-It is a copy. The clients' own storage is the truth, so that the file may vanish, be damaged or be another machine's at any
-time: `Catalog.open` compares its ids with the client's and loads or drops the difference.
+It is a copy. The clients' own storage is the truth, so that the file may vanish, be damaged or be another machine's
+at any time: `Catalog.open` compares its ids with the client's and loads or drops the difference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from strongroom.errors import ClientError, UnknownError, UsageError
 from strongroom.model import Frozen, Level, Point, Status, text
 
 _NAME = b"catalog.sqlite"
-# Raise this number when the tables or `Point` change: a catalog with another is emptied, and filled again by the client.
+# Raise this number when the tables or `Point` change: a catalog with another one is filled anew.
 _VERSION = 1
 _TABLES = """
 CREATE TABLE points (
@@ -28,7 +28,9 @@ CREATE TABLE points (
     time TEXT NOT NULL, status TEXT NOT NULL, level TEXT NOT NULL, point BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX points_by_account ON points (server, account, seq);
-CREATE TABLE names (name TEXT NOT NULL, id TEXT NOT NULL REFERENCES points ON DELETE CASCADE, PRIMARY KEY (name, id)) WITHOUT ROWID;
+CREATE TABLE names (
+    name TEXT NOT NULL, id TEXT NOT NULL REFERENCES points ON DELETE CASCADE, PRIMARY KEY (name, id)
+) WITHOUT ROWID;
 CREATE INDEX names_by_point ON names (id);
 """
 _PATIENCE = 30.0
@@ -56,8 +58,8 @@ class Catalog:
     def open(cls, state: bytes, note: Callable[[str], None]) -> Catalog:
         """The catalog in a state folder; ``note`` is told once what became of one that cannot be used.
 
-        A damaged file is set aside and begun anew. Where the folder cannot be written, the catalog lives in memory: reading
-        from a vault needs no writable disk.
+        A damaged file is set aside and begun anew. Where the folder cannot be written, the catalog lives in memory:
+        reading from a vault needs no writable disk.
         """
         path = os.path.join(state, _NAME)
         try:
@@ -92,13 +94,7 @@ class Catalog:
 
     def of(self, who: Identity, *, client: str | None = None) -> list[Point]:
         """The points of one account, newest first."""
-        return self._points(
-            "server = ? AND account = ? AND (? IS NULL OR client = ?) ORDER BY seq DESC, time DESC",
-            who.server,
-            who.account,
-            client,
-            client,
-        )
+        return self._of(who, client, "ORDER BY seq DESC, time DESC")
 
     def all(self, *, client: str | None = None) -> list[Point]:
         """Every point, newest first (by time: sequence numbers of different accounts say nothing about each other)."""
@@ -106,27 +102,17 @@ class Catalog:
 
     def newest(self, who: Identity, *, complete: bool = False, client: str | None = None) -> Point | None:
         """The newest point of an account, or the newest complete one."""
-        found = self._points(
-            "server = ? AND account = ? AND (? IS NULL OR client = ?) AND (NOT ? OR status = ?) ORDER BY seq DESC, time DESC LIMIT 1",
-            who.server,
-            who.account,
-            client,
-            client,
-            complete,
-            Status.COMPLETE.value,
-        )
-        return found[0] if found else None
+        status = f"AND status = '{Status.COMPLETE.value}'" if complete else ""
+        return next(iter(self._of(who, client, f"{status} ORDER BY seq DESC, time DESC LIMIT 1")), None)
 
     def last_full(self, who: Identity, client: str) -> Point | None:
         """The newest point of an account for which a client read everything."""
-        found = self._points(
-            "server = ? AND account = ? AND client = ? AND level = ? ORDER BY seq DESC LIMIT 1",
-            who.server,
-            who.account,
-            client,
-            Level.FULL.value,
-        )
-        return found[0] if found else None
+        full = f"AND level = '{Level.FULL.value}'"
+        return next(iter(self._of(who, client, f"{full} ORDER BY seq DESC, time DESC LIMIT 1")), None)
+
+    def _of(self, who: Identity, client: str | None, rest: str) -> list[Point]:
+        where = f"server = ? AND account = ? AND (? IS NULL OR client = ?) {rest}"
+        return self._points(where, who.server, who.account, client, client)
 
     def point(self, reference: str) -> Point:
         """The point with an id, or with the only id that begins so. Raise UnknownError or UsageError."""
@@ -143,10 +129,10 @@ class Catalog:
         return matches[0]
 
     def identities(self, name: str | None = None) -> list[Identity]:
-        """The accounts that have points: all, or those that a name (of an account, or one of its domains then) means."""
+        """The accounts that have points: all, or those that have (or had) a name or domain."""
         rows = self._rows(
-            "SELECT DISTINCT server, account FROM points WHERE ? IS NULL OR id IN (SELECT id FROM names WHERE name = ?) "
-            "ORDER BY account, server",
+            "SELECT DISTINCT server, account FROM points "
+            "WHERE ? IS NULL OR id IN (SELECT id FROM names WHERE name = ?) ORDER BY account, server",
             name,
             name and name.lower(),
         )

@@ -1,7 +1,8 @@
 """One backup of an account at a time, held by the kernel: a killed run leaves nothing to clean up.
 
-All accounts share one file, each with a byte of its own (the offset is a hash of its name), so that a run over thousands of
-accounts needs one descriptor. Open file description locks (fcntl(2), Linux) exclude threads and processes alike.
+All accounts share one file, each with a byte of its own (the offset is a hash of its name), so that a run over
+thousands of accounts needs one descriptor. Open file description locks (fcntl(2), Linux) exclude threads and
+processes alike.
 """
 
 from __future__ import annotations

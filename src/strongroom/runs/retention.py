@@ -2,13 +2,16 @@
 
 The rules, for each account of each server by itself:
 
-1. Points are ordered by their sequence number; a clock only says which hour, day, week, month or year a point belongs to.
-2. ``keep_daily = N`` keeps the newest point of each of the N newest days that *have* a point, and so on: an account that is
-   no longer backed up loses nothing more. ``keep_last = N`` keeps the N newest.
+1. Points are ordered by their sequence number; a clock only says which hour, day, week, month or year a point belongs
+   to.
+2. ``keep_daily = N`` keeps the newest point of each of the N newest days that *have* a point, and so on: an account
+   that is no longer backed up loses nothing more. ``keep_last = N`` keeps the N newest.
 3. Incomplete points fill places of their own by the same numbers, and never take a complete point's.
-4. The newest complete point always stays, and so does an incomplete one that is the newest of all: it is ``latest``. With
-   every ``keep_*`` at 0 the newest complete point alone stays (all rules but this one and the next count for nothing).
-5. Pinned points, and points whose time lies in the future or before that of a point made earlier, stay and fill no place.
+4. The newest complete point always stays, and so does an incomplete one that is the newest of all: it is ``latest``.
+   With every ``keep_*`` at 0 the newest complete point alone stays (all rules but this one and the next count for
+   nothing).
+5. Pinned points, and points whose time lies in the future or before that of a point made earlier, stay and fill no
+   place.
 6. What another server made is that server's to forget.
 
 Naming a point forgets it whatever these rules say; that is the caller's business.

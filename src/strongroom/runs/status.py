@@ -14,7 +14,7 @@ MAX_AGE_HOURS = 26
 
 
 class Coverage(Frozen):
-    """How well one account is covered: its last complete point (None: there is none), that point's age, and what is wrong."""
+    """How well one account is covered: its last complete point (if any), that point's age, and what is wrong."""
 
     account: str
     last_complete: str | None

@@ -1,8 +1,8 @@
 """Moments as users type them and as JSON shows them.
 
-A TIME names a span: a date a whole day, ``14:30`` a minute, ``2026-11-22T14:30:05`` a second. Whoever asks for the state *at*
-a TIME means its end, whoever asks for what came *since* a TIME means its beginning; so a point's own time, cut to seconds
-by a screen, still finds that point.
+A TIME names a span: a date a whole day, ``14:30`` a minute, ``2026-11-22T14:30:05`` a second. Whoever asks for the
+state *at* a TIME means its end, whoever asks for what came *since* a TIME means its beginning; so a point's own time,
+cut to seconds by a screen, still finds that point.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class Edge(Enum):
 def parse(text: str, now: datetime, edge: Edge) -> Time:
     """A TIME of the command line as a moment.
 
-    ISO 8601 with or without a zone (local time when none), a date, ``today``, ``yesterday``, ``now``, or ``3 days ago`` (a month
-    is 30 days, a year 365). ``now`` is aware; its zone is the local one. Raise UsageError when it is none of these.
+    ISO 8601 with or without a zone (local time when none), a date, ``today``, ``yesterday``, ``now``, or ``3 days
+    ago`` (a month is 30 days, a year 365). ``now`` is aware; its zone is the local one. Raise UsageError when it is
+    none of these.
     """
     words = " ".join(text.lower().split())
     if words == "now":

@@ -21,7 +21,7 @@ class Version(Frozen):
 
 
 class Change(Frozen):
-    """A path that differs between two points: ``added``, ``removed`` or ``changed``, and in what (empty unless changed)."""
+    """A path that differs between two points: ``added``, ``removed``, or ``changed`` (and then in ``what``)."""
 
     path: bytes
     change: str
@@ -60,7 +60,7 @@ Clients = Callable[[Point], Client]
 
 
 def history(points: Iterable[Point], path: bytes, client_of: Clients) -> list[Version]:
-    """Each distinct version of one stored path, the one that appeared last first. ``points`` are those of one account."""
+    """Each distinct version of a stored path of one account, the one that appeared last first."""
     found: dict[Hashable, _Sighting] = {}
     for point in sorted(points, key=lambda point: point.seq):
         entry = client_of(point).lookup(point, path)
@@ -72,8 +72,8 @@ def history(points: Iterable[Point], path: bytes, client_of: Clients) -> list[Ve
 def search(points: Iterable[Point], pattern: str, client_of: Clients, shown: Callable[[bytes], str]) -> list[Version]:
     """Each distinct version of each path that a shell pattern means, sorted by path.
 
-    A pattern with a slash is matched against the path as ``shown`` writes it (``*`` matches slashes too), another against
-    the name alone.
+    A pattern with a slash is matched against the path as ``shown`` writes it (``*`` matches slashes too), another
+    against the name alone.
     """
     matches = re.compile(fnmatch.translate(pattern)).match
     whole = "/" in pattern
@@ -101,7 +101,10 @@ def trees(client: Client, point: Point) -> list[bytes]:
 
 
 def compare(old: Iterable[Entry], new: Iterable[Entry], *, one_client: bool) -> Iterator[Change]:
-    """What changed from one walk to another, in the order of the walks. Contents of two clients have sizes and times only."""
+    """What changed from one walk to another, in their order.
+
+    Contents of two different clients (``one_client`` false) can be compared by size and time alone.
+    """
     before, after = iter(old), iter(new)
     left, right = next(before, None), next(after, None)
     while left is not None or right is not None:
