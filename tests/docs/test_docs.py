@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -76,7 +77,7 @@ def test_every_key_of_the_configuration_is_documented_with_its_default(key: str)
     assert (row[1] or "") == (f"`{default}`" if default is not None else "")
 
 
-def _default(value: type[msgspec.Struct], name: str) -> str | None:
+def _default(value: Any, name: str) -> str | None:
     """A key's default as TOML has it; None where there is none, or nothing."""
     default = {field.name: field.default for field in msgspec.structs.fields(value)}[name]
     if isinstance(default, values.Days):
