@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -118,6 +119,15 @@ def test_an_interrupt_keeps_what_was_made_and_frees_the_locks(ground: Ground) ->
     assert [point.account for point in ground.catalog.all()] == ["site1"]
     ground.client = FakeClient()
     assert ground.runner().run(Order(), ground.notes).exit_status == 0
+
+
+def test_a_catalog_that_cannot_be_written_stops_no_run(ground: Ground) -> None:
+    ground.catalog.close()
+    path = os.fsdecode(ground.config.server.state) + "/catalog.sqlite"
+    ground.catalog = Catalog(sqlite3.connect(f"file:{path}?mode=ro", uri=True), path.encode())
+    result = ground.runner().run(Order(accounts=("site1",)), ground.notes)
+    assert result.exit_status == 0
+    assert "readonly" in ground.notes.notes[0]
 
 
 def test_an_account_that_another_run_holds_fails_alone(ground: Ground) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.errors import BusyError
+from strongroom.errors import ConfigError
 from strongroom.runs.locks import Locks
 
 
@@ -39,5 +39,5 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
 
 def test_a_state_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(BusyError, match=r"server\.state"):
+    with pytest.raises(ConfigError, match=r"server\.state"):
         Locks(os.fsencode(tmp_path / "state"))

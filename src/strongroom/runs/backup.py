@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from strongroom.clients.base import Client, Failure, Monitor, RunHead, Task
 from strongroom.config import Backup, Config
-from strongroom.errors import BusyError, SourceError, StrongroomError
+from strongroom.errors import BusyError, ClientError, SourceError, StrongroomError
 from strongroom.model import Account, Frozen, Level, Point, Status
 from strongroom.panel.base import Layout
 from strongroom.panel.sources import refuse_database_folders
@@ -121,7 +121,7 @@ class Runner:
                 for outcome in outcomes:
                     if isinstance(outcome, Point):
                         points.append(outcome)
-                        self._catalog.record(outcome)
+                        self._record(outcome, monitor)
                     else:
                         failures.append(outcome)
                     locks.release(self._key(outcome.account))
@@ -133,6 +133,13 @@ class Runner:
             points=tuple(points),
             failures=tuple(failures),
         )
+
+    def _record(self, point: Point, monitor: Monitor) -> None:
+        """Tell the catalog. The point is durable already: a catalog that cannot take it is no reason to stop."""
+        try:
+            self._catalog.record(point)
+        except ClientError as error:
+            monitor.note(str(error))
 
     def _locked(self, tasks: list[Task], locks: Locks, monitor: Monitor) -> tuple[list[Task], list[Failure]]:
         """The tasks whose accounts are ours now, and a failure for each that another run holds."""

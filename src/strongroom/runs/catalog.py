@@ -195,7 +195,7 @@ class Catalog:
         self._database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(name, point.id) for name in names])
 
     def _damaged(self, error: Exception) -> ClientError:
-        return ClientError(f"{text(self._path)}: {error}; delete this file, it is built again from the client")
+        return ClientError(f"{text(self._path)}: {error}; make room, or delete this file: it is built again")
 
 
 def _sortable(time: str) -> str:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from strongroom.errors import BusyError
+from strongroom.errors import ConfigError
 from strongroom.model import text
 
 # struct flock of 64-bit Linux: type, whence, padding, start, length, pid, padding.
@@ -28,13 +28,14 @@ class Locks:
     """The locks of this server's accounts, in its state folder; closing releases all that are held."""
 
     def __init__(self, state: bytes) -> None:
+        """Raise ConfigError when the state folder cannot be written."""
         folder = os.path.join(state, b"locks")
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             self._file = os.open(os.path.join(folder, b"accounts"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise BusyError(
-                f"{text(folder)}: cannot lock there ({error.strerror}); make server.state writable, a backup needs it"
+            raise ConfigError(
+                f"server.state: {text(folder)} cannot be written ({error.strerror}); a backup needs it"
             ) from None
 
     def take(self, names: Iterable[str], wait: float, waiting: Callable[[str], None]) -> list[str]:
