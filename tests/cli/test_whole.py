@@ -121,7 +121,8 @@ def test_a_wrong_passphrase_and_an_absent_vault_are_one_line(server: Server) -> 
     right = secret.read_bytes()
     secret.write_bytes(b"wrong\n")
     try:
-        assert server.json("points")["error"]["code"] == "client"
+        for command in (("backup", "site1"), ("restore", "site1", "--yes"), ("check",)):
+            assert server.json(*command)["error"]["code"] == "client"
     finally:
         secret.write_bytes(right)
     vault = server.folder / "vault"
