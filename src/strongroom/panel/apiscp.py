@@ -32,6 +32,12 @@ _INFO_EXCLUDE: tuple[Exclusion, ...] = (
     Exclusion(pattern=b"/work", reason="the kernel's work folder of the account's overlay"),
 )
 
+# Each tree of an account: its name, its folder in the site's, why it is backed up, and what of it is left out.
+_TREES: tuple[tuple[str, bytes, str, tuple[Exclusion, ...]], ...] = (
+    ("data", b"shadow", "all files of the account: web, mail, homes, settings", _DATA_EXCLUDE),
+    ("info", b"info", "what the panel knows of the account: plan, users, databases, domains", _INFO_EXCLUDE),
+)
+
 # The maps in /etc/virtualhosting are not among these: the panel derives them from the accounts' info (mapCheck.php).
 _SELECTIONS: tuple[Selection, ...] = (
     Selection(
@@ -96,6 +102,15 @@ class Apiscp:
         )
         return Account(name=SERVER, locations=(location,))
 
+    def folders(self, name: str) -> dict[str, bytes]:
+        """``shadow`` and ``info`` of a site; the root for ``server``; none for what is no name of a site."""
+        if name == SERVER:
+            return {"data": self._config.server.root}
+        if not _SITE.fullmatch(name):
+            return {}
+        site = b"/".join((self._virtual, name.encode()))
+        return {tree: site + b"/" + below for tree, below, _, _ in _TREES}
+
     def _open(self) -> Folder:
         try:
             return Folder.at(self._virtual)
@@ -142,10 +157,7 @@ class Apiscp:
     def _locations(self, site: Folder, name: bytes) -> tuple[Location, ...]:
         """What to back up of a site: of its two folders those that are there, so that a lost home leaves the rest."""
         locations = []
-        for tree, below, why, exclude in (
-            ("data", b"shadow", "all files of the account: web, mail, homes, settings", _DATA_EXCLUDE),
-            ("info", b"info", "what the panel knows of the account: plan, users, databases, domains", _INFO_EXCLUDE),
-        ):
+        for tree, below, why, exclude in _TREES:
             path = b"/".join((self._virtual, name, below))
             if site.holds_folder(below):
                 more = exclusions(self._config, path)

@@ -33,6 +33,12 @@ class Layout(Protocol):
     def server(self) -> Account | None:
         """The pseudo-account ``server``: what belongs to no account; None when there is nothing of that kind."""
 
+    def folders(self, name: str) -> dict[str, bytes]:
+        """Where the trees of the account with this name belong, as server paths, whether or not anything is there.
+
+        A restore asks, also for an account that is gone. A tree whose place nobody knows is left out.
+        """
+
 
 def unknown(name: str) -> UnknownError:
     """The error for an account that is not there."""

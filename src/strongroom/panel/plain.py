@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 
 from strongroom.config import Config
 from strongroom.errors import ConfigError, SourceError
@@ -66,6 +66,24 @@ class Plain:
             exclude=own_exclusions(self._config, server.root),
         )
         return Account(name=SERVER, locations=(location,))
+
+    def folders(self, name: str) -> dict[str, bytes]:
+        """The account's folder where there is one, else where the first glob that its name fits would have it.
+
+        Nowhere when folders above it are wildcards themselves: which of them it was, its name does not say.
+        """
+        if name == SERVER:
+            return {"data": self._config.server.root}
+        if "/" in name or name in ("", ".", ".."):
+            return {}
+        standing = {shown(os.path.basename(path)): path for path, _ in self._folders()}
+        if name in standing:
+            return {"data": standing[name]}
+        for glob in self._config.server.accounts:
+            above, _, last = glob.rpartition(b"/")
+            if not _MAGIC.search(above) and fnmatchcase(name, os.fsdecode(last)):
+                return {"data": self._config.server.below(above + b"/" + name.encode())}
+        return {}
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{text(self._config.path)}: server.accounts: {problem}")

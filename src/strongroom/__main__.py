@@ -1,0 +1,8 @@
+"""``python -m strongroom`` is ``strongroom``."""
+
+import sys
+
+from strongroom.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""``accounts``: what is on this server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.options import command
+from strongroom.cli.output import escaped, table
+
+if TYPE_CHECKING:
+    from strongroom.model import Account, Location
+
+
+@command()
+@click.option(
+    "--locations", is_flag=True, help="What is backed up of each account, and why; what is left out, and why."
+)
+@click.pass_obj
+def accounts(invocation: Invocation, locations: bool) -> None:
+    """Show what is on this server.
+
+    Accounts with their domains, databases, mailboxes and web apps.
+    """
+    from strongroom.cli import documents
+
+    server = invocation.layout.server()
+    found = [*invocation.layout.accounts(details=True), *([server] if server else [])]
+    lines = _locations(found) if locations else iter(_table(found))
+    invocation.answer([documents.account(account) for account in found], lines)
+
+
+def _table(found: list[Account]) -> list[str]:
+    heads = ("ACCOUNT", "DOMAIN", "OWNER", "DATABASES", "MAILBOXES", "APPS", "")
+    rows = [
+        (
+            escaped(account.name),
+            _domains(account),
+            escaped(account.owner),
+            str(len(account.databases)),
+            str(len(account.mailboxes)),
+            str(len(account.apps)),
+            f"suspended: {escaped(account.suspended)}" if account.suspended is not None else "",
+        )
+        for account in found
+    ]
+    return table(heads, rows)
+
+
+def _domains(account: Account) -> str:
+    if not account.domains:
+        return ""
+    more = f" (+{len(account.domains) - 1})" if len(account.domains) > 1 else ""
+    return escaped(account.domains[0]) + more
+
+
+def _locations(found: list[Account]) -> Iterator[str]:
+    for account in found:
+        yield f"{escaped(account.name)}  {_domains(account)}".rstrip()
+        for location in account.locations:
+            yield from _location(location)
+
+
+def _location(location: Location) -> Iterator[str]:
+    yield f"  {location.tree}  {escaped(location.path)}  {_need(location.required)}: {escaped(location.why)}"
+    for selection in location.selections:
+        yield f"    takes   {escaped(selection.pattern)}  {_need(selection.required)}: {escaped(selection.reason)}"
+    for exclusion in location.exclude:
+        yield f"    leaves  {escaped(exclusion.pattern)}: {escaped(exclusion.reason)}"
+
+
+def _need(required: bool) -> str:
+    return "required" if required else "recommended"

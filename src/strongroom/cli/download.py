@@ -1,0 +1,104 @@
+"""``download``: an archive of what an account has now, or had at a point."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.options import command, point_options
+from strongroom.cli.output import escaped, size
+from strongroom.cli.paths import owners, stored
+from strongroom.cli.restore import asked_paths, chosen
+from strongroom.errors import UsageError
+
+if TYPE_CHECKING:
+    from strongroom.clients.base import Client
+    from strongroom.restores.download import DownloadRequest, DownloadResult
+    from strongroom.runs.choosing import Wanted
+
+FORMATS = ("tar", "tar.zst", "zip")
+STANDARD_OUTPUT = "-"
+
+
+@command()
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("-o", "--output", metavar="FILE", required=True, help="The archive; '-' streams it to standard output.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="Else what FILE ends in, else tar.")
+@point_options
+@click.pass_obj
+def download(
+    invocation: Invocation, account: str, paths: tuple[str, ...], output: str, kind: str | None, wanted: Wanted
+) -> int:
+    """Write an archive of the live data, or of a point."""
+    if output == STANDARD_OUTPUT and invocation.json:
+        raise UsageError("--json and '-o -' contradict each other: both want standard output")
+    if output == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise UsageError("'-o -' would write an archive to the terminal; name a FILE, or send it on through a pipe")
+    from strongroom.restores.download import download as pack
+
+    request, client = _request(invocation, account, paths, kind or _kind(output), wanted)
+    with _opened(output) as out:
+        result = pack(request, client, out)
+    for remark in result.warnings:
+        where = f"{escaped(owners(remark.path))}: " if remark.path else ""
+        invocation.teller.error(f"{where}{escaped(remark.message)}")
+    if output != STANDARD_OUTPUT:
+        line = f"{escaped(output)}: {size(result.bytes)}, {result.entries:,} entries, {result.status}"
+        invocation.answer(_document(output, result), [line], summary=True)
+    return 0 if result.status == "complete" else 1
+
+
+def _document(output: str, result: DownloadResult) -> dict[str, object]:
+    from strongroom.cli import documents
+
+    path = os.path.abspath(output)
+    more = {"status": result.status.value, "warnings": documents.remarks(result.warnings)}
+    return {"path": path, "bytes": result.bytes, "entries": result.entries} | more
+
+
+def _kind(output: str) -> str:
+    return next((kind for kind in ("tar.zst", "zip") if output.endswith(f".{kind}")), "tar")
+
+
+def _request(
+    invocation: Invocation, account: str, paths: tuple[str, ...], kind: str, wanted: Wanted
+) -> tuple[DownloadRequest, Client | None]:
+    """What to pack, and the client that has it (None for live data)."""
+    from strongroom.restores.download import ArchiveFormat, DownloadRequest
+
+    excludes = invocation.config.backup.exclude
+    if not (wanted.point or wanted.at or wanted.complete or wanted.client):
+        live = invocation.layout.account(account)
+        inside = tuple(stored(path) for path in paths) or tuple(where.tree.encode() for where in live.locations)
+        return DownloadRequest(paths=inside, format=ArchiveFormat(kind), account=live, excludes=excludes), None
+    subject, point = chosen(invocation, account, wanted)
+    inside = asked_paths(invocation, point, paths)
+    request = DownloadRequest(
+        paths=inside, format=ArchiveFormat(kind), point=point, account=subject.account, excludes=excludes
+    )
+    return request, invocation.client(point.client)
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """The stream to write to; a file appears under its name once it is whole, readable by its owner alone."""
+    if output == STANDARD_OUTPUT:
+        yield sys.stdout.buffer
+        return
+    draft = f"{output}.{os.getpid()}.part"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            yield file
+        os.rename(draft, output)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise

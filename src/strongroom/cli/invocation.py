@@ -1,0 +1,143 @@
+"""One call of the program: its global options, and what a command asks for, opened when needed, closed at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from strongroom.cli import output
+from strongroom.cli.progress import Teller
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from strongroom.clients.base import Client
+    from strongroom.config import Config
+    from strongroom.model import Point
+    from strongroom.panel.base import Layout
+    from strongroom.runs.catalog import Catalog
+    from strongroom.runs.choosing import Subject, Wanted
+
+
+class Clients(Protocol):
+    """Where clients come from: the module `strongroom.clients.registry`, or a test's own."""
+
+    def open_client(self, config: Config, name: str | None = None) -> Client:
+        """Open the client that the configuration calls so."""
+
+    def create_vault(self, config: Config) -> bool:
+        """Make the vault and its passphrase file."""
+
+
+class Invocation:
+    """The global options as attributes, and the rooms below by property."""
+
+    def __init__(self, clients: Clients | None = None) -> None:
+        self.config_file: str | None = None
+        self.json = False
+        self.quiet = False
+        self.verbose = 0
+        self.no_progress = False
+        self._given = clients
+        self._opened: dict[str, Client] = {}
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.teller.clear()
+        self._open.close()
+
+    @cached_property
+    def teller(self) -> Teller:
+        """Who tells how work goes on."""
+        live = sys.stderr.isatty() and not (self.quiet or self.no_progress or self.json)
+        return Teller(live=live, quiet=self.quiet)
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Where clients come from."""
+        if self._given is not None:
+            return self._given
+        from strongroom.clients import registry
+
+        return registry
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration."""
+        from strongroom.config import load
+
+        return load(self.config_file)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What is on this server."""
+        from strongroom.panel import load_layout
+
+        return load_layout(self.config)
+
+    @cached_property
+    def server(self) -> str:
+        """This server's stable id."""
+        from strongroom.runs.identity import server_id
+
+        return server_id(self.config.server)
+
+    @property
+    def now(self) -> datetime:
+        """This moment, in local time."""
+        from datetime import datetime
+
+        return datetime.now().astimezone()
+
+    def client(self, name: str | None = None) -> Client:
+        """A client by its name, or the default one; opened once."""
+        wanted = name or self.config.backup.client
+        if wanted not in self._opened:
+            self._opened[wanted] = self.clients.open_client(self.config, wanted)
+        return self._opened[wanted]
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from strongroom.runs.catalog import Catalog
+
+        return self._open.enter_context(Catalog.open(self.config.server.state, self.teller.note))
+
+    def catalog(self, client: str | None = None) -> Catalog:
+        """The catalog, up to date with one client (the default one)."""
+        opened = self.client(client)
+        self._catalog.refresh(opened)
+        return self._catalog
+
+    def subject(self, account: str, client: str | None = None) -> Subject:
+        """The account that a name or domain means."""
+        from strongroom.runs.choosing import find_account
+
+        return find_account(account, self.layout, self.catalog(client), self.server)
+
+    def point_of(self, subject: Subject, wanted: Wanted) -> Point:
+        """The point of an account that is wanted."""
+        from strongroom.model import Status
+        from strongroom.runs.choosing import choose_point
+
+        point = choose_point(subject, wanted, self.catalog(wanted.client), self.now)
+        if point.status is not Status.COMPLETE:
+            self.teller.note(f"point {point.id} is {point.status}; --complete takes the newest that is not")
+        return point
+
+    def named_point(self, reference: str, client: str | None = None) -> Point:
+        """The point that a POINT means where no account is named."""
+        from strongroom.runs.choosing import named_point
+
+        return named_point(reference, self.catalog(client), client)
+
+    def answer(self, document: Any, lines: Iterable[str] = (), *, summary: bool = False) -> None:
+        """Print a command's answer; a ``summary`` only says what was done, and -q leaves it out."""
+        self.teller.clear()
+        if self.json:
+            output.write_json(document)
+        elif not (summary and self.quiet):
+            output.write_lines(lines)

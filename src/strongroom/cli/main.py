@@ -1,0 +1,143 @@
+"""Entry points: the words of a command line in, an exit status out, each error as one line or one JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from strongroom.cli import accounts, backup, care, contents, demo, download, init, later, output, points, restore
+from strongroom.cli.invocation import Clients, Invocation
+from strongroom.cli.options import Program
+from strongroom.errors import NotBuiltError, StrongroomError, UsageError
+
+INTERRUPTED = 130
+
+
+@click.group(cls=Program, invoke_without_command=True)
+@click.pass_context
+def program(context: click.Context) -> None:
+    """Back up a server that hosts many accounts, and prove it."""
+    if context.invoked_subcommand is None:
+        raise UsageError("no command given; 'strongroom --help' lists them")
+
+
+# In the order of the interface's table; those that are not built yet stand where they belong.
+for _command in (
+    init.init,
+    accounts.accounts,
+    backup.backup,
+    points.points,
+    points.show,
+    contents.ls,
+    contents.history,
+    contents.find,
+    contents.diff,
+    restore.restore,
+    restore.plan,
+    download.download,
+    care.check,
+    care.forget,
+    care.prune,
+    care.status,
+    demo.demo,
+    *later.commands(),
+):
+    program.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None, clients: Clients | None = None) -> int:
+    """Run one command and return its exit status; nothing but that escapes.
+
+    ``clients`` is where clients come from, for tests; None: the configuration's own.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    invocation = Invocation(clients)
+    # Known before the parser is, so that its errors come in the form that was asked for.
+    options = given[: given.index("--")] if "--" in given else given
+    invocation.json = "--json" in options
+    _make_output_safe()
+    try:
+        status = _run(given, invocation)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is left of it goes nowhere, and Python must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str], invocation: Invocation) -> int:
+    try:
+        try:
+            # Not program.main: it turns a broken pipe into a status of its own.
+            with program.make_context("strongroom", arguments, obj=invocation) as context:
+                status = program.invoke(context)
+        finally:
+            invocation.close()
+        return status if isinstance(status, int) else 0
+    except StrongroomError as error:
+        return _fail(invocation, error.code, str(error), error.exit_status)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        return _fail(invocation, UsageError.code, _usage(error), UsageError.exit_status)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(invocation, "interrupted", "interrupted; what was finished stays", INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _fail(invocation, "system", _system(error), 2)
+    except Exception as error:
+        if invocation.verbose:
+            import traceback
+
+            traceback.print_exc()
+        kind = type(error).__name__
+        return _fail(invocation, "bug", f"a bug in Strongroom: {kind}: {error}; run it with -v for the details", 2)
+
+
+def _fail(invocation: Invocation, code: str, message: str, status: int) -> int:
+    line = " ".join(message.split("\n"))
+    if invocation.json:
+        output.write_json({"error": {"code": code, "message": line}})
+    else:
+        sys.stderr.write(f"strongroom: {output.harmless(line)}\n")
+    return status
+
+
+def _usage(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context else "strongroom"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {where} --help"
+
+
+def _system(error: OSError) -> str:
+    name = error.filename
+    what = f"{name.decode('utf-8', 'surrogateescape') if isinstance(name, bytes) else name}: " if name else ""
+    return f"{what}{error.strerror or error}"
+
+
+def _make_output_safe() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")
+
+
+def cpcmd() -> int:
+    """The panel's command line for scopes, which is not built yet."""
+    return _not_built("cpcmd")
+
+
+def backup_dbs() -> int:
+    """The nightly exports of databases, which are not built yet."""
+    return _not_built("backup_dbs")
+
+
+def _not_built(name: str) -> int:
+    error = NotBuiltError(f"{later.subject(name, sys.argv[1:])} is not in this version yet")
+    sys.stderr.write(f"{name}: {output.harmless(str(error))}\n")
+    return error.exit_status

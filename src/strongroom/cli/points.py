@@ -1,0 +1,117 @@
+"""``points`` and ``show``: which points there are, and all that is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.options import command
+from strongroom.cli.output import duration, escaped, size, table, write_json_list
+
+if TYPE_CHECKING:
+    from strongroom.model import Point, ReadPlan
+
+
+@command()
+@click.argument("account", required=False, metavar="[ACCOUNT]")
+@click.option("--client", metavar="NAME", help="Only points of this client.")
+@click.option("--since", metavar="TIME", help="Only points made at this time or later.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N.")
+@click.pass_obj
+def points(
+    invocation: Invocation, account: str | None, client: str | None, since: str | None, limit: int | None
+) -> None:
+    """List restore points, newest first."""
+    from strongroom.cli import documents
+    from strongroom.runs import times
+
+    start = times.parse(since, invocation.now, times.Edge.BEGINNING) if since else None
+    found = _found(invocation, account, client)
+    if start is not None:
+        found = [point for point in found if times.read(point.time) >= start]
+    found = found[:limit]
+    if invocation.json:
+        write_json_list(documents.point(point, warnings=False) for point in found)
+        return
+    heads = ("POINT", "ACCOUNT", "TIME", "LEVEL", "CLIENT", "STATUS", "ENTRIES", "SIZE")
+    invocation.answer(None, table(heads, map(_row, found)) or ["no points"])
+
+
+def _found(invocation: Invocation, account: str | None, client: str | None) -> list[Point]:
+    from strongroom.runs.choosing import with_points
+
+    catalog = invocation.catalog(client)
+    if account is None:
+        return catalog.all(client=client)
+    return catalog.of(with_points(invocation.subject(account, client), catalog), client=client)
+
+
+def _row(point: Point) -> tuple[str, ...]:
+    return (
+        point.id[:12],
+        escaped(point.account),
+        point.time[:19] + "Z",
+        point.level.value,
+        point.client,
+        point.status.value + (", pinned" if point.pinned else ""),
+        f"{point.entries:,}",
+        size(point.bytes),
+    )
+
+
+@command()
+@click.argument("point", metavar="POINT")
+@click.pass_obj
+def show(invocation: Invocation, point: str) -> None:
+    """Show all that is known of a point.
+
+    Contents, exports, synchrony, warnings, and what a restore of it must read. POINT is an id, a unique prefix of
+    one, ACCOUNT:latest, or (where one account alone has points) latest.
+    """
+    from strongroom.cli import documents
+    from strongroom.runs.versions import trees
+
+    found = invocation.named_point(point)
+    client = invocation.client(found.client)
+    plan = client.plan(found, trees(client, found))
+    document = documents.point(found, warnings=True) | {"reads": documents.plan(plan)}
+    invocation.answer(document, _described(found, plan))
+
+
+def _described(point: Point, plan: ReadPlan) -> Iterator[str]:
+    files = point.files
+    for name, value in (
+        ("point", point.id),
+        ("account", " ".join([point.account, *point.domains])),
+        ("time", point.time),
+        ("status", point.status.value + (", pinned" if point.pinned else "")),
+        ("level", point.level.value + (f", compared with {point.parent}" if point.parent else "")),
+        ("client", point.client),
+        ("run", f"{point.run}, {point.started} to {point.finished}"),
+        ("server", point.server),
+        ("holds", f"{point.entries:,} entries, {size(point.bytes)}"),
+        ("files", f"{files.seen:,} seen, {files.changed:,} changed, {files.unchanged:,} unchanged"),
+        ("", f"{files.removed:,} removed, {size(files.bytes_read)} read"),
+        ("stored", size(point.stored_bytes)),
+        ("restore", f"reads {size(plan.bytes)} of {len(plan.reads)} runs, about {duration(plan.seconds)}"),
+        ("synchrony", _synchrony(point)),
+    ):
+        yield f"{name:<10} {escaped(value)}"
+    for copy in point.databases:
+        what = f"{copy.status}, {copy.tables} tables, {size(copy.bytes)}"
+        yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}"
+    for remark in point.warnings:
+        from strongroom.cli.paths import owners
+
+        where = f"{escaped(owners(remark.path))}: " if remark.path else ""
+        yield f"{'warning':<10} {where}{escaped(remark.message)}"
+
+
+def _synchrony(point: Point) -> str:
+    found = point.synchrony
+    if not point.databases:
+        return f"files only, {found.files_started or '?'} to {found.files_finished or '?'}"
+    return f"{found.method}, {found.gap_seconds:.1f} s apart, {found.changed_in_gap} files changed meanwhile"

@@ -1,0 +1,80 @@
+"""How work goes on, told on standard error: one line that is written over on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from strongroom.cli.output import duration, escaped, harmless, size
+
+if TYPE_CHECKING:
+    from strongroom.model import FileCounts
+
+_PAUSE = 0.2
+# Where the terminal does not say how wide it is.
+_COLUMNS = 80
+_CLEAR = "\r\x1b[K"
+
+
+class Teller:
+    """The monitor of the command line. ``live`` draws the line; ``quiet`` leaves out the notes as well."""
+
+    def __init__(self, *, live: bool, quiet: bool, to: TextIO | None = None) -> None:
+        self._live = live
+        self._quiet = quiet
+        self._to = to or sys.stderr
+        self._started = time.monotonic()
+        self._drawn = 0.0
+        self._on_screen = False
+
+    def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
+        """Draw the line again, if the last time is long enough ago."""
+        now = time.monotonic()
+        if not self._live or now - self._drawn < _PAUSE:
+            return
+        self._drawn = now
+        line = progress_line(accounts, done, expected_entries, now - self._started)
+        self._to.write(_CLEAR + line[: self._columns() - 1])
+        self._to.flush()
+        self._on_screen = True
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._to.fileno()).columns
+        except OSError:
+            return _COLUMNS
+
+    def note(self, message: str) -> None:
+        """Say one thing now, on a line of its own."""
+        self.clear()
+        if not self._quiet:
+            self._to.write(f"strongroom: {harmless(message)}\n")
+            self._to.flush()
+
+    def error(self, message: str) -> None:
+        """Say what went wrong, whatever was asked to be left out."""
+        self.clear()
+        self._to.write(f"strongroom: {harmless(message)}\n")
+
+    def clear(self) -> None:
+        """Take the line off the screen."""
+        if self._on_screen:
+            self._to.write(_CLEAR)
+            self._to.flush()
+            self._on_screen = False
+
+
+def progress_line(accounts: str, done: FileCounts, expected: int, seconds: float) -> str:
+    """What has been done, how fast, and how long the rest takes where last time's number of entries is known."""
+    rate = done.seen / seconds if seconds > 0 else 0.0
+    parts = []
+    if expected:
+        parts.append(f"{min(99, 100 * done.seen // expected)} %")
+    parts.append(f"{done.seen:,} of {expected:,} entries" if expected else f"{done.seen:,} entries")
+    parts.append(f"{rate:,.0f}/s")
+    parts.append(f"{size(done.bytes_read)} ({size(done.bytes_read / seconds if seconds > 0 else 0)}/s)")
+    if rate and expected > done.seen:
+        parts.append(f"{duration((expected - done.seen) / rate)} left")
+    return "  ".join([*parts, escaped(accounts)])

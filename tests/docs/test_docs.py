@@ -1,0 +1,102 @@
+"""What a user can type, meet or configure is in the documents; what is not would never be found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from strongroom.cli.main import program
+from strongroom.cli.options import GLOBAL_OPTIONS
+from strongroom.config import values
+from strongroom.errors import StrongroomError
+
+PROJECT = Path(__file__).parents[2]
+TEXTS = {path.name: path.read_text() for path in [*PROJECT.glob("README.md"), *(PROJECT / "docs").glob("*.md")]}
+EVERYTHING = "\n".join(TEXTS.values())
+
+# The tables of the configuration, by the value that holds each one's keys.
+TABLES = {
+    "server": values.Server,
+    "vault": values.Vault,
+    "backup": values.Backup,
+    "retention": values.Retention,
+    "databases.mysql": values.Mysql,
+    "databases.postgresql": values.Postgresql,
+    "accounts.NAME": values.AccountSettings,
+}
+CLIENTS = (values.Repository, values.Bacula, values.Command)
+
+
+def keys() -> list[str]:
+    found = [f"{table}.{name}" for table, value in TABLES.items() for name in value.__struct_fields__]
+    return found + sorted({f"clients.NAME.{name}" for value in CLIENTS for name in value.__struct_fields__})
+
+
+def codes(kind: type[StrongroomError] = StrongroomError) -> set[str]:
+    return {kind.code}.union(*(codes(below) for below in kind.__subclasses__()))
+
+
+def options() -> list[str]:
+    found = {
+        spelling
+        for command in program.commands.values()
+        for option in command.params
+        if isinstance(option, click.Option)
+        for spelling in option.opts
+    }
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name", list(program.commands))
+def test_every_command_is_documented(name: str) -> None:
+    assert f"strongroom {name}" in EVERYTHING or f"`{name}`" in EVERYTHING
+
+
+def test_every_global_option_is_documented() -> None:
+    for option in GLOBAL_OPTIONS:
+        for spelling in option.opts:
+            assert f"`{spelling}" in EVERYTHING, spelling
+
+
+@pytest.mark.parametrize("name", options())
+def test_every_option_of_a_command_is_documented(name: str) -> None:
+    assert re.search(rf"`(\w+ )?{name}\b", EVERYTHING), name
+
+
+@pytest.mark.parametrize("key", keys())
+def test_every_key_of_the_configuration_is_documented_with_its_default(key: str) -> None:
+    row = re.search(rf"^\| `{re.escape(key)}` \| *(`[^|]*`)? *\|", TEXTS["guide.md"], re.MULTILINE)
+    assert row, f"{key} is not in the guide's table"
+    table, _, name = key.rpartition(".")
+    default = _default(TABLES[table], name) if table in TABLES else None
+    assert (row[1] or "") == (f"`{default}`" if default is not None else "")
+
+
+def _default(value: Any, name: str) -> str | None:
+    """A key's default as TOML has it; None where there is none, or nothing."""
+    default = {field.name: field.default for field in msgspec.structs.fields(value)}[name]
+    if isinstance(default, values.Days):
+        default = default.phrase
+    if isinstance(default, bytes):
+        default = default.decode()
+    if isinstance(default, str):
+        return f'"{default}"'
+    if isinstance(default, int):
+        return str(default)
+    return "[]" if default == () and name in ("exclude", "databases") else None
+
+
+@pytest.mark.parametrize("code", sorted(codes() | {"system", "interrupted", "bug"}))
+def test_every_error_code_is_documented(code: str) -> None:
+    assert f"| `{code}` |" in EVERYTHING
+
+
+def test_no_document_knows_an_option_that_does_not_exist() -> None:
+    known = set(options()) | {"--help"}
+    for option in set(re.findall(r"`(--[a-z][a-z-]+)", TEXTS["guide.md"])):
+        assert option in known, option
