@@ -1,8 +1,8 @@
-"""Owner, mode, extended attributes, flags and times: put on by descriptor, and compared with what the file system kept.
+"""Owner, mode, extended attributes, flags and times: put on by descriptor, compared with what the file system kept.
 
-The order matters: a change of owner clears set-id bits and capabilities, an ACL rewrites the mode, and a mode without the
-right to write keeps its own owner from adding attributes. So: owner, attributes, mode, times. Flags that forbid changes
-come last of all, by the caller.
+The order matters: a change of owner clears set-id bits and capabilities, an ACL rewrites the mode, and a mode without
+the right to write keeps its own owner from adding attributes. So: owner, attributes, mode, times. Flags that forbid
+changes come last of all, by the caller.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+
+import msgspec
 
 from strongroom.model import Entry, FileType, Time
 from strongroom.restores import flags
@@ -26,6 +28,13 @@ _AUTOMATIC = (b"security.selinux", b"security.ima", b"security.evm")
 def nanoseconds(time: Time) -> int:
     """A time as one integer of nanoseconds since 1970, of any size."""
     return time.seconds * _BILLION + time.nanoseconds
+
+
+def without_origin(entry: Entry) -> Entry:
+    """The entry without the name of the lower inode it was copied up from: that is true of one inode, not of a copy."""
+    if not any(name == ORIGIN for name, _ in entry.xattrs):
+        return entry
+    return msgspec.structs.replace(entry, xattrs=tuple(each for each in entry.xattrs if each[0] != ORIGIN))
 
 
 def read_xattrs(at: int | bytes) -> dict[bytes, bytes]:
@@ -55,7 +64,7 @@ def same_attributes(status: os.stat_result, entry: Entry, *, times: bool = True)
 
 
 def same_xattrs(at: int | bytes, entry: Entry) -> bool:
-    """Whether the extended attributes are an entry's; where overlayfs found a file, and labels given to all, are not compared."""
+    """Whether the extended attributes are an entry's; overlayfs's origin and labels given to all are not compared."""
     present = read_xattrs(at)
     left_out = (ORIGIN, *_AUTOMATIC)
     wanted = dict(entry.xattrs)
@@ -78,7 +87,7 @@ class Keeper:
         self._gid = os.getegid()
 
     def finish_file(self, fd: int, entry: Entry) -> None:
-        """Put the attributes of a new, complete file or folder on its descriptor (flags that forbid changes excepted)."""
+        """Put the attributes of a new, complete file or folder on its descriptor, but for flags that forbid changes."""
         if entry.uid != self._uid or entry.gid != self._gid:
             self._own(fd, entry)
         if entry.xattrs:
@@ -110,10 +119,10 @@ class Keeper:
         status = os.fstat(fd)
         if status.st_uid != entry.uid or status.st_gid != entry.gid:
             self._own(fd, entry)
+        if status.st_ino != entry.inode:
+            entry = without_origin(entry)
         present = read_xattrs(fd)
         wanted = dict(entry.xattrs)
-        if status.st_ino != entry.inode:
-            wanted.pop(ORIGIN, None)
         for name in present.keys() - wanted.keys() - {ORIGIN, *_AUTOMATIC}:
             self._drop_xattr(fd, name, entry)
         if present != wanted:

@@ -155,7 +155,7 @@ def open_folder(parent: int, name: bytes) -> int:
 
 
 def mount_of(fd: int) -> tuple[int, int]:
-    """Which mount an open file is on: device, and the kernel's mount id (bind mounts share a device, yet not renames)."""
+    """Which mount an open file is on: device and mount id (nothing is renamed between bind mounts of one device)."""
     mount = -1
     with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
         for line in info:

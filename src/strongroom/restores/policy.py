@@ -7,7 +7,7 @@ import msgspec
 from strongroom.clients.base import Client
 from strongroom.errors import ClientError
 from strongroom.model import Entry, FileType, Frozen, Point
-from strongroom.restores.attributes import ORIGIN
+from strongroom.restores.attributes import without_origin
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreRequest
 
@@ -18,7 +18,7 @@ _LARGEST_TABLE = 16 << 20
 _WHITEOUT = (0, 0)
 
 
-class Policy(Frozen):
+class Policy(Frozen, frozen=True):
     """How privileges come back: all of them beside the account, in place those that are the account's own."""
 
     in_place: bool
@@ -34,10 +34,7 @@ class Policy(Frozen):
             message = f"its set-id bits are left out: {entry.uid}:{entry.gid} are not the account's own user and group"
             remarks.warn(entry.path, message, missing=False)
             entry = msgspec.structs.replace(entry, mode=entry.mode & ~_SET_ID)
-        if any(name == ORIGIN for name, _ in entry.xattrs):
-            # It names the inode this file was copied up from: true of one inode only, not of a copy.
-            entry = msgspec.structs.replace(entry, xattrs=tuple(x for x in entry.xattrs if x[0] != ORIGIN))
-        return entry
+        return without_origin(entry)
 
     def _own(self, entry: Entry) -> bool:
         return entry.uid in self.users and entry.gid in self.groups
@@ -52,7 +49,7 @@ class Policy(Frozen):
 
 
 def policy_of(request: RestoreRequest, client: Client) -> Policy:
-    """The policy of a request; whose ids the account's own are is asked of the request, then the account, then the point."""
+    """The policy of a request; which ids are the account's own say the request, else the account and the point."""
     if request.to is not None:
         return Policy(in_place=False)
     users, groups = request.users, request.groups
@@ -89,11 +86,11 @@ def _rows(client: Client, point: Point, path: bytes) -> list[list[bytes]]:
         return []
     if entry.size > _LARGEST_TABLE or entry.stored != entry.size:
         return []
-    content = bytearray(entry.size)
+    read = bytearray(entry.size)
     try:
         for _, offset, data in client.contents(point, [entry]):
-            content[offset : offset + len(data)] = data
+            read[offset : offset + len(data)] = data
     except ClientError:
         return []
-    rows = [line.split(b":") for line in content.split(b"\n")]
+    rows = [line.split(b":") for line in bytes(read).split(b"\n")]
     return [row for row in rows if len(row) > 2 and row[2].isdigit()]
