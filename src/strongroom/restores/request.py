@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from strongroom.model import Account, Frozen, Point, Remark, Status
 
-
 # A field below is called `bytes`.
 Paths = tuple[bytes, ...]
 
