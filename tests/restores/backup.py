@@ -163,7 +163,7 @@ def entry_of(path: bytes, place: bytes) -> Entry:
 
 def extents_of(place: bytes) -> tuple[tuple[int, bytes], ...]:
     """The pieces of a file that are not holes."""
-    found = []
+    found: list[tuple[int, bytes]] = []
     with open(place, "rb", buffering=0) as file:
         end = 0
         while True:

@@ -56,6 +56,8 @@ class Server:
 def server(tmp_path: Path) -> Iterator[Server]:
     yield Server(tmp_path)
     subprocess.run(["chattr", "-R", "-f", "-i", "-a", str(tmp_path)], check=False)
+    # pytest's own clearing away recurses, and cannot remove what is very deep.
+    subprocess.run(["rm", "-rf", str(tmp_path)], check=False)
 
 
 Back = Callable[..., RestoreResult]

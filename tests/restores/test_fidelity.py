@@ -55,7 +55,8 @@ def odd(server: Server) -> Server:
     os.mkdir(here + b"/no-access", 0)
     with_acl = server.write(b"acl/file", b"acl").decode()
     subprocess.run(["setfacl", "-m", "u:48:rwx,g:77:r", with_acl], check=True)
-    subprocess.run(["setfacl", "-m", "u:48:rwx", "-m", "d:u:48:rwx,d:u:1001:rwx", os.path.dirname(with_acl)], check=True)
+    default = ["setfacl", "-m", "u:48:rwx", "-m", "d:u:48:rwx,d:u:1001:rwx", os.path.dirname(with_acl)]
+    subprocess.run(default, check=True)
     for name, value in ((b"user.empty", b""), (b"user.large", os.urandom(3000)), (b"security.capability", _CAPABILITY)):
         os.setxattr(server.write(b"xattrs/" + name, b"x"), name, value)
     for times, name in ((-86400 * 10**9 + 1, b"before-1970"), (2**32 * 10**9 + 999_999_999, b"after-2038")):

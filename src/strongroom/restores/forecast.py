@@ -144,9 +144,10 @@ class _Seer:
 
     def _thing(self, entry: Entry, parent: Place, name: bytes) -> None:
         status = None if parent.built else lstat(self._folders.fd(parent), name)
-        first = self._groups.get(entry.link_group) if entry.link_group else None
+        first = self._groups.get(entry.link_group)
         if status is None or (entry.link_group in self._groups and not _shares(first, status)):
-            self._groups.setdefault(entry.link_group, None)
+            if entry.link_group:
+                self._groups.setdefault(entry.link_group, None)
             self._count("written" if status is None else "replaced", entry)
             return
         if first is not None:

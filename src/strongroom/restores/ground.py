@@ -11,6 +11,7 @@ from strongroom.clients.base import Client
 from strongroom.errors import RestoreError, UnknownError
 from strongroom.model import Entry, FileType, Frozen, text
 from strongroom.restores.request import RestoreRequest
+from strongroom.restores.staging import clear_leftovers
 
 
 class Ground(Frozen, frozen=True):
@@ -53,7 +54,13 @@ def check_destination(request: RestoreRequest) -> None:
         raise RestoreError(f"{shown} is a link that belongs to another user; name the folder itself")
     if not os.path.isdir(to):
         raise RestoreError(f"{shown} is not a folder; name another one")
-    if request.mode is None and os.listdir(to):
+    folder = os.open(to, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        clear_leftovers(folder, request.point.account)
+        full = bool(os.listdir(folder))
+    finally:
+        os.close(folder)
+    if full and request.mode is None:
         raise RestoreError(f"{shown} is not empty; name another folder, or say --mode merge or --mode mirror")
 
 

@@ -68,7 +68,10 @@ class Staging:
             remove(self.fd, os.fsencode(name))
         status = os.stat(self.name, dir_fd=self._parent, follow_symlinks=False)
         if (status.st_dev, status.st_ino) == self.identity:
+            above = os.fstat(self._parent)
             os.rmdir(self.name, dir_fd=self._parent)
+            # The folder it was in may be the account's own, and has its time already.
+            os.utime(self._parent, ns=(above.st_atime_ns, above.st_mtime_ns))
 
     def close(self) -> None:
         """Close the descriptors, and with them the lock; what is in the folder stays."""
