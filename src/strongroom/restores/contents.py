@@ -36,6 +36,8 @@ class Recipient(Protocol):
 
 def deliver(client: Client, point: Point, recipients: Sequence[Recipient]) -> None:
     """Give every recipient its file's pieces. A damaged one fails alone: the rest of its batch is fetched singly."""
+    if not recipients:
+        return
     try:
         _stream(client, point, recipients)
     except ClientError as error:
