@@ -7,11 +7,15 @@ import socket
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from strongroom.errors import BusyError, ClientError, RestoreError, UnknownError
 from strongroom.model import Entry, Status
-from tests.restores.backup import Memory, picture
+from strongroom.restores.request import RestoreRequest
+from strongroom.restores.restore import restore
+from strongroom.restores.syncfs import sync_file_system
+from tests.restores.backup import Memory, Quiet, picture
 from tests.restores.conftest import MERGE, MIRROR, Back, Server
 
 
@@ -299,10 +303,6 @@ def test_another_user_gets_content_back_and_is_told_once_what_is_lost(server: Se
 
 
 def _as_nobody(client: Memory, place: Path) -> int:
-    from strongroom.restores.request import RestoreRequest
-    from strongroom.restores.restore import restore
-    from tests.restores.backup import Quiet
-
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
@@ -319,3 +319,50 @@ def test_an_error_of_the_whole_client_comes_out_as_it_is(client: Memory, back: B
     client.walk = broken  # type: ignore[method-assign]
     with pytest.raises(ClientError, match="gone"):
         back(client, to=os.fsencode(tmp_path / "out"))
+
+
+def test_a_place_that_cannot_be_written_is_one_line(client: Memory, back: Back, tmp_path: Path) -> None:
+    small = tmp_path / "read-only"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", small], check=True)
+    try:
+        with pytest.raises(RestoreError, match="Read-only"):
+            back(client, to=os.fsencode(small / "out"))
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_file_system_that_cannot_be_synced_is_an_error() -> None:
+    with pytest.raises(OSError, match="Bad file"):
+        sync_file_system(-1)
+    sync_file_system(0)
+
+
+def test_a_tree_that_is_the_top_of_the_file_system_has_staging_in_itself(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("proc", "var/log"):
+        (root / name).mkdir(parents=True)
+    (root / "var/log/mailer_table").write_bytes(b"rows")
+    client = Memory().snapshot(b"data", os.fsencode(root))
+    (root / "var/log/mailer_table").write_bytes(b"other")
+    subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
+    try:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.chroot(root)
+                os.chdir("/")
+                request = RestoreRequest(
+                    id="1", point=client.point("server"), paths=(b"data/var",), targets={"data": b"/"}
+                )
+                told = restore(msgspec.structs.replace(request, dry_run=True), client, Quiet()).forecast
+                done = restore(request, client, Quiet()).files
+                status = int(done.written != 1 or told is None or told.replaced != 1)
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        subprocess.run(["umount", root / "proc"], check=True)
+    assert (root / "var/log/mailer_table").read_bytes() == b"rows"
+    assert sorted(os.listdir(root)) == ["proc", "var"]

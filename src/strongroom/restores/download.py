@@ -142,10 +142,9 @@ class _Packer:
         self._archive = self._open(format, out, remarks)
         self._names = names
         self._remarks = remarks
-        # For each inode the first name that came, and whether it is in the archive yet; None: it will not be.
+        # For each inode the first name that came, and which of them are in the archive.
         self._first: dict[bytes, bytes] = {}
-        self._in: dict[bytes, bool | None] = {}
-        self._waiting: dict[bytes, list[Entry]] = {}
+        self._packed: set[bytes] = set()
         self.entries = 0
 
     def __enter__(self) -> _Packer:
@@ -164,7 +163,7 @@ class _Packer:
         return self._first.setdefault(entry.link_group, entry.path) != entry.path
 
     def pack(self, entry: Entry, pieces: Pieces) -> None:
-        """Put one entry into the archive, or let it wait for the first name of its inode."""
+        """Put one entry into the archive, as a link when the first name of its inode is there."""
         name = self._names.of(entry.path)
         if not name or entry.type is FileType.SOCKET:
             return
@@ -175,30 +174,19 @@ class _Packer:
             return
         self._archive.add(without_origin(entry), name, pieces)
         self.entries += 1
-        self._settle(entry, True)
+        if entry.link_group:
+            self._packed.add(entry.link_group)
 
     def lose(self, entry: Entry, why: str) -> None:
-        """Leave an entry out whose content does not come, and its other names."""
+        """Leave an entry out whose content does not come, and its other names when they come."""
         self._remarks.warn(entry.path, f"left out: {why}")
-        self._settle(entry, None)
 
     def _link(self, entry: Entry) -> None:
-        there = self._in.get(entry.link_group, False)
-        if there is None:
+        if entry.link_group not in self._packed:
             self._remarks.warn(entry.path, "left out: another name of a file whose content cannot be read")
-        elif there:
-            first = self._names.of(self._first[entry.link_group])
-            self._archive.link(entry, self._names.of(entry.path), first)
-            self.entries += 1
-        else:
-            self._waiting.setdefault(entry.link_group, []).append(entry)
-
-    def _settle(self, entry: Entry, there: bool | None) -> None:
-        if not entry.link_group or not self._archive.keeps_links:
             return
-        self._in[entry.link_group] = there
-        for other in self._waiting.pop(entry.link_group, []):
-            self._link(other)
+        self._archive.link(entry, self._names.of(entry.path), self._names.of(self._first[entry.link_group]))
+        self.entries += 1
 
     def _open(self, format: ArchiveFormat, out: _Counted, remarks: Remarks) -> Archive:
         if format is ArchiveFormat.ZIP:

@@ -48,12 +48,16 @@ def restore(request: RestoreRequest, client: Client, monitor: Monitor) -> Restor
     exclusions = Exclusions(request.account, request.excludes, request.point)
     target = Target(request, exclusions, remarks)
     try:
+        target.open()
         counts = _Restore(request, client, monitor, target, exclusions, remarks).run()
         target.dissolve()
     except BaseException as error:
         target.abandon()
-        if target.kept and isinstance(error, StrongroomError | OSError):
-            raise RestoreError(f"{error}; what was replaced so far is kept in {_where(request, target)}") from error
+        kept = f"what was replaced so far is kept in {_where(request, target)}" if target.kept else ""
+        if isinstance(error, OSError) or (kept and isinstance(error, StrongroomError)):
+            raise RestoreError("; ".join(filter(None, (str(error), kept)))) from error
+        if kept:
+            monitor.note(kept)
         raise
     finally:
         target.close()

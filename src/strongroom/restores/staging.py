@@ -14,6 +14,7 @@ import re
 import stat
 
 from strongroom.errors import BusyError, RestoreError
+from strongroom.model import text
 from strongroom.restores.beneath import FOLDER, open_folder, remove
 
 _PREFIX = b".strongroom-restore-"
@@ -26,7 +27,10 @@ class Staging:
 
     def __init__(self, parent: int, name: bytes) -> None:
         """Make the folder ``name`` in an open folder, which stays open as long as this."""
-        os.mkdir(name, 0o700, dir_fd=parent)
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError as error:
+            raise RestoreError(f"{text(name)} is there already; look at what it holds, then remove it") from error
         self._parent = os.dup(parent)
         self.name = name
         self.fd = open_folder(parent, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from strongroom.errors import RestoreError
@@ -23,6 +24,7 @@ from strongroom.restores.remarks import Remarks
 from strongroom.restores.renameat2 import exchange, rename_new
 from strongroom.restores.request import RestoreRequest
 from strongroom.restores.staging import Staging, clear_leftovers, staging_name
+from strongroom.restores.syncfs import sync_file_system
 
 _TRIES = 8
 
@@ -50,7 +52,7 @@ class Target:
     """The folders of one restore, open; and the staging folders beside them."""
 
     def __init__(self, request: RestoreRequest, exclusions: Exclusions, remarks: Remarks) -> None:
-        """Open or make the folders that the trees are in, and staging in each; raise RestoreError or BusyError."""
+        """Nothing is opened or made before `open`."""
         self.folders = Folders()
         self.places: dict[bytes, Place] = {}
         self._request = request
@@ -60,8 +62,11 @@ class Target:
         self._above: dict[bytes, Place] = {}
         self._stagings: dict[tuple[int, int], tuple[Staging, Place]] = {}
         self._made_destination = False
-        for tree in trees_of(request):
-            ground = self._grounds[tree] = ground_of(request, tree)
+
+    def open(self) -> None:
+        """Open or make the folders that the trees are in, and staging in each; raise RestoreError or BusyError."""
+        for tree in trees_of(self._request):
+            ground = self._grounds[tree] = ground_of(self._request, tree)
             if ground.above not in self._above:
                 self._above[ground.above] = self._open_above(ground)
 
@@ -132,9 +137,11 @@ class Target:
         return [staging.name for staging, _ in self._stagings.values() if staging.kept]
 
     def dissolve(self) -> None:
-        """Remove the staging folders with all that is in them, what was replaced included."""
+        """Remove the staging folders and what is in them, what was replaced once its successors are on disk."""
         for staging, _ in self._stagings.values():
             try:
+                if staging.kept:
+                    sync_file_system(staging.fd)
                 staging.dissolve()
             except OSError as error:
                 message = f"{text(staging.name)} beside the account cannot be removed: {error.strerror}; remove it"
@@ -142,11 +149,13 @@ class Target:
 
     def abandon(self) -> None:
         """After a failure: remove what was only built; what holds something that was replaced stays."""
-        for staging, _ in self._stagings.values():
-            if not staging.kept:
-                staging.dissolve()
-        if self._made_destination and self._request.to is not None and not os.listdir(self._request.to):
-            os.rmdir(self._request.to)
+        # What went wrong first is what the user has to hear of; leftovers are cleared by the next restore.
+        with suppress(OSError):
+            for staging, _ in self._stagings.values():
+                if not staging.kept:
+                    staging.dissolve()
+            if self._made_destination and self._request.to is not None and not os.listdir(self._request.to):
+                os.rmdir(self._request.to)
 
     def close(self) -> None:
         """Close every descriptor."""
