@@ -9,9 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from strongroom.model import Entry, FileType, Status, Time
+from strongroom.clients.base import RunHead, Task
+from strongroom.clients.vault import VaultClient
+from strongroom.model import Entry, FileType, Level, Point, Status, Time
 from strongroom.restores.beneath import Folder, Folders
-from tests.restores.backup import Memory, picture, xattrs_of
+from strongroom.restores.request import RestoreRequest
+from strongroom.restores.restore import restore
+from strongroom.vault.folder import FolderStorage
+from strongroom.vault.vault import Vault, create
+from tests.restores.backup import Memory, Quiet, picture, xattrs_of
 from tests.restores.conftest import MERGE, MIRROR, OWNER, Back, Server
 
 ORIGIN = b"trusted.overlay.origin"
@@ -107,6 +113,30 @@ def test_a_destroyed_account_comes_back_in_place_even_without_its_site_folder(od
     before.pop(b"./var/www/by-root")
     assert (after, picture(odd.info)) == (before, info)
     assert odd.staging() == []
+
+
+def test_what_the_vault_kept_comes_back_the_same(odd: Server, back: Back, tmp_path: Path) -> None:
+    os.chown(odd.shadow + b"/links/one", OWNER, OWNER)
+    before = picture(odd.shadow)
+    storage = FolderStorage(str(tmp_path / "vault"))
+    create(storage, b"passphrase", dedup="vault")
+    client = VaultClient(Vault(storage, str(tmp_path / "state"), b"passphrase"))
+    head = RunHead(id="r1", started="2026-11-22T00:00:00Z", server="s", workers=1)
+    (point,) = client.backup([Task(account=odd.account, level=Level.FULL)], head, Quiet())
+    assert isinstance(point, Point)
+    request = RestoreRequest(id="1", point=point, paths=(b"data", b"info"), to=os.fsencode(tmp_path / "out"))
+    result = restore(request, client, Quiet())
+    assert (point.status, result.status, result.warnings) == (Status.COMPLETE, Status.COMPLETE, ())
+    assert picture(os.fsencode(tmp_path / "out/data")) == before
+    assert result.files.written == point.entries
+    subprocess.run(["rm", "-r", odd.shadow + b"/var", odd.shadow + b"/links"], check=True)
+    in_place = RestoreRequest(id="2", point=point, paths=(b"data",), targets=odd.targets, account=odd.account,
+                              users=frozenset({0, OWNER}), groups=frozenset({0, OWNER}))
+    assert restore(in_place, client, Quiet()).status is Status.COMPLETE
+    after = picture(odd.shadow)
+    assert after.pop(b"./var/www/by-root")[0] == stat.S_IFREG | 0o755
+    before.pop(b"./var/www/by-root")
+    assert after == before
 
 
 def test_what_was_damaged_in_place_is_mended_and_all_else_is_not_touched(odd: Server, back: Back) -> None:

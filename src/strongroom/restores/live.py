@@ -30,6 +30,8 @@ class LiveData:
 
     def __init__(self, account: Account, excludes: tuple[str, ...], remarks: Remarks) -> None:
         self._account = account
+        # What belongs to root is nobody else's in the server's own pseudo-account, which no tenant can write to.
+        self._owners = account.users or frozenset({0})
         self._remarks = remarks
         self._exclusions = Exclusions(account, excludes)
         self._folders = Folders()
@@ -132,7 +134,7 @@ class LiveData:
     def _file(
         self, folder: Folder, name: bytes, path: bytes, status: os.stat_result
     ) -> Iterator[tuple[Entry, Pieces]]:
-        if status.st_nlink > 1 and status.st_uid not in self._account.users:
+        if status.st_nlink > 1 and status.st_uid not in self._owners:
             self._remarks.warn(path, "a hard link to another user's file, content left out", missing=False)
             return
         fd = os.open(name, LOOK, dir_fd=self._folders.fd(folder))
