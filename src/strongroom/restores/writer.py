@@ -1,0 +1,339 @@
+"""Makes the entries of a point: folders, files, links, pipes, devices, each complete before it is in its place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from strongroom.clients.base import Client
+from strongroom.errors import RestoreError
+from strongroom.model import Entry, FileType, Status, text
+from strongroom.restores import flags
+from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
+from strongroom.restores.beneath import lstat, split
+from strongroom.restores.contents import Batch
+from strongroom.restores.links import Group
+from strongroom.restores.policy import Policy
+from strongroom.restores.present import Verdict, identical, judge, open_identity
+from strongroom.restores.recipients import Comparing, Wanted, Writing
+from strongroom.restores.remarks import Remarks
+from strongroom.restores.request import RestoreCounts, RestoreRequest
+from strongroom.restores.staging import Staging
+from strongroom.restores.target import Place, Target
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# These stop a restore: the next file would meet the same.
+_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}
+
+
+class StoppedError(RestoreError):
+    """The restore cannot go on at all."""
+
+
+class Writer:
+    """Takes the entries of a walk, folders before what they hold; `flush` fetches what content is still to come.
+
+    ``places`` are the folders in the order they came, ``frozen`` the files that get flags which forbid changes last.
+    """
+
+    def __init__(
+        self, request: RestoreRequest, client: Client, target: Target, policy: Policy, remarks: Remarks
+    ) -> None:
+        self._target = target
+        self._folders = target.folders
+        self._policy = policy
+        self._remarks = remarks
+        self._keeper = Keeper(remarks)
+        self._batch = Batch(client, request.point)
+        self._groups: dict[bytes, Group] = {}
+        self._lost_folders: set[bytes] = set()
+        self._sound = request.point.status is Status.COMPLETE
+        # Folders of the server itself are everybody's: what stands is left as it is.
+        self._mends_folders = request.point.account != "server"
+        self._written = self._unchanged = self._bytes = 0
+        self.places: list[Place] = []
+        self.frozen: list[tuple[Wanted, tuple[int, int]]] = []
+
+    @property
+    def counts(self) -> RestoreCounts:
+        """What was made and found so far."""
+        return RestoreCounts(written=self._written, unchanged=self._unchanged, bytes=self._bytes)
+
+    def take(self, entry: Entry, *, asked: bool = True) -> None:
+        """Bring one entry back; ``asked`` is False for folders that are only on the way to what was asked for."""
+        try:
+            if entry.type is FileType.DIR:
+                self._folder(entry, asked=asked)
+            else:
+                self._thing(entry)
+        except OSError as error:
+            self._failed(entry, error)
+        except StoppedError:
+            raise
+        except RestoreError as error:
+            self._failed(entry, str(error))
+
+    def flush(self) -> None:
+        """Fetch and write what content is still to come."""
+        self._batch.flush()
+
+    # What the recipients of content ask for.
+
+    def begin(self, wanted: Wanted) -> tuple[int, bytes, Staging | None]:
+        """Create an empty file for an entry, in staging or in a folder that is being built."""
+        at, staging = self._target.spot(wanted.parent)
+        made = wanted.name if staging is None else staging.fresh()
+        fd = os.open(made, _NEW, 0o600, dir_fd=at)
+        if wanted.entry.flags & flags.LAYOUT:
+            self._keeper.set_flags(fd, wanted.entry, flags.LAYOUT)
+        return fd, made, staging
+
+    def complete(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
+        """Finish a file whose content is there, close it and put it in its place."""
+        entry = wanted.entry
+        try:
+            if entry.stored != entry.size:
+                os.ftruncate(fd, entry.size)
+            self._keeper.finish_file(fd, entry)
+            if wanted.group is not None:
+                self._hold(wanted, made, staging, fd)
+            if entry.flags & flags.FORBIDDING:
+                self._freeze_later(wanted, fd)
+            if staging is not None:
+                self._target.put(staging, made, wanted.parent, wanted.name)
+        except RestoreError as error:
+            self._discard(wanted, made, staging)
+            self.give_up(wanted, str(error))
+            return
+        except OSError:
+            self._discard(wanted, made, staging)
+            raise
+        finally:
+            os.close(fd)
+        self._bytes += entry.stored
+        self._made(wanted)
+
+    def drop(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
+        """Close and remove a file that was begun."""
+        os.close(fd)
+        self._discard(wanted, made, staging)
+
+    def give_up(self, wanted: Wanted, why: str | OSError) -> None:
+        """Say that an entry does not come back; its other names do not either."""
+        self._failed(wanted.entry, why)
+        self._lose(wanted)
+
+    def open_standing(self, wanted: Wanted, identity: tuple[int, int]) -> int:
+        """Open the file that stands in an entry's place, if it still is the same."""
+        return open_identity(self._folders.fd(wanted.parent), wanted.name, identity)
+
+    def compared(self, wanted: Wanted, identity: tuple[int, int] | None) -> None:
+        """Count a file that has its content already, or fetch it again to write it."""
+        if identity is None:
+            self._batch.add(Writing(self, wanted))
+        else:
+            self._found(wanted, identity)
+
+    # Entries.
+
+    def _folder(self, entry: Entry, *, asked: bool) -> None:
+        above, name = split(entry.path)
+        parent = self._target.places.get(above)
+        if above and parent is None:
+            self._orphan(entry)
+            return
+        if parent is not None:
+            parent.names.add(name)
+        place = self._target.enter(entry)
+        self.places.append(place)
+        if place.built:
+            place.entry = self._policy.admit(entry, self._remarks)
+            self._written += asked
+            return
+        if asked and self._mends_folders:
+            place.entry = entry
+            fd = self._folders.fd(place)
+            same = same_attributes(os.fstat(fd), entry, times=False) and same_xattrs(fd, entry)
+            self._written += not same
+            self._unchanged += same
+        else:
+            self._unchanged += asked
+
+    def _thing(self, entry: Entry) -> None:
+        above, name = split(entry.path)
+        parent = self._target.places.get(above)
+        if parent is None:
+            self._orphan(entry)
+            return
+        parent.names.add(name)
+        if entry.type is FileType.SOCKET:
+            return
+        group = self._groups.get(entry.link_group) if entry.link_group else None
+        if group is not None:
+            self._join(group, Wanted(entry, parent, name, group))
+            return
+        if entry.link_group:
+            group = self._groups[entry.link_group] = Group()
+        wanted = Wanted(entry, parent, name, group)
+        if not self._has_content(wanted):
+            return
+        try:
+            self._judge(wanted)
+        except (OSError, RestoreError):
+            self._lose(wanted)
+            raise
+
+    def _judge(self, wanted: Wanted) -> None:
+        """Decide what an entry needs, and do it or queue it."""
+        parent, name = wanted.parent, wanted.name
+        status = None if parent.built else lstat(self._folders.fd(parent), name)
+        if status is not None and identical(status, wanted.entry):
+            self._found(wanted, (status.st_dev, status.st_ino))
+            return
+        admitted = self._policy.admit(wanted.entry, self._remarks)
+        if admitted is None:
+            self._lose(wanted)
+            return
+        wanted.entry = admitted
+        verdict = Verdict.NEW if status is None else judge(self._folders.fd(parent), name, status, admitted)
+        if status is not None and verdict is Verdict.UNCHANGED:
+            self._found(wanted, (status.st_dev, status.st_ino))
+        elif status is not None and verdict is Verdict.COMPARE:
+            self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
+        elif admitted.type is not FileType.FILE:
+            self._node(wanted)
+        elif admitted.stored:
+            self._batch.add(Writing(self, wanted))
+        else:
+            Writing(self, wanted).finish_empty()
+
+    def _node(self, wanted: Wanted) -> None:
+        """Make a link, a pipe or a device."""
+        entry = wanted.entry
+        at, staging = self._target.spot(wanted.parent)
+        made = wanted.name if staging is None else staging.fresh()
+        if entry.type is FileType.SYMLINK:
+            os.symlink(entry.target, made, dir_fd=at)
+        else:
+            try:
+                os.mknod(made, _NODES[entry.type] | 0o600, os.makedev(*entry.rdev), dir_fd=at)
+            except PermissionError:
+                self._remarks.warn_once("not run as root: device nodes cannot be made")
+                self._lose(wanted)
+                return
+        self._keeper.finish_node(at, made, entry)
+        if wanted.group is not None:
+            status = os.stat(made, dir_fd=at, follow_symlinks=False)
+            wanted.group.hold(self._target, wanted.parent, made, at, (status.st_dev, status.st_ino))
+        if staging is not None:
+            self._put(wanted, made, staging)
+        self._made(wanted)
+
+    def _put(self, wanted: Wanted, made: bytes, staging: Staging) -> None:
+        try:
+            self._target.put(staging, made, wanted.parent, wanted.name)
+        except (OSError, RestoreError):
+            staging.discard(made)
+            raise
+
+    def _has_content(self, wanted: Wanted) -> bool:
+        entry = wanted.entry
+        if entry.defect is None:
+            return True
+        missing = entry.type is FileType.FILE and entry.size > 0 and not entry.stored
+        how = "its content is not in the point" if missing else "it is in the point, but suspect"
+        self._remarks.warn(entry.path, f"{how}: {entry.defect}", missing=not self._sound)
+        if missing:
+            self._lose(wanted)
+        return not missing
+
+    def _discard(self, wanted: Wanted, made: bytes, staging: Staging | None) -> None:
+        if staging is not None:
+            staging.discard(made)
+        else:
+            os.unlink(made, dir_fd=self._folders.fd(wanted.parent))
+
+    # Names of one inode.
+
+    def _hold(self, wanted: Wanted, made: bytes, staging: Staging | None, fd: int) -> None:
+        if wanted.group is None:
+            return
+        status = os.fstat(fd)
+        at = self._folders.fd(wanted.parent) if staging is None else staging.fd
+        wanted.group.hold(self._target, wanted.parent, made, at, (status.st_dev, status.st_ino))
+
+    def _join(self, group: Group, wanted: Wanted) -> None:
+        if not group.settled:
+            group.waiting.append(wanted)
+        elif group.lost:
+            self._remarks.warn(wanted.entry.path, "it is another name of a file that did not come back", missing=False)
+        else:
+            self._link(group, wanted)
+
+    def _link(self, group: Group, wanted: Wanted) -> None:
+        parent, name = wanted.parent, wanted.name
+        if not parent.built:
+            status = lstat(self._folders.fd(parent), name)
+            if status is not None and (status.st_dev, status.st_ino) == group.identity:
+                self._unchanged += 1
+                return
+        at, staging = self._target.spot(parent)
+        made = name if staging is None else staging.fresh()
+        group.link(self._target, at, made)
+        if staging is not None:
+            self._put(wanted, made, staging)
+        self._written += 1
+
+    def _settled(self, wanted: Wanted) -> None:
+        """Give the names that waited for this one what they waited for."""
+        if wanted.group is None:
+            return
+        waiting, wanted.group.waiting = wanted.group.waiting, []
+        for other in waiting:
+            try:
+                self._join(wanted.group, other)
+            except OSError as error:
+                self._failed(other.entry, error)
+            except RestoreError as error:
+                self._failed(other.entry, str(error))
+
+    def _made(self, wanted: Wanted) -> None:
+        self._written += 1
+        self._settled(wanted)
+
+    def _found(self, wanted: Wanted, identity: tuple[int, int]) -> None:
+        self._unchanged += 1
+        if wanted.group is not None:
+            wanted.group.found(wanted.parent, wanted.name, identity)
+            self._settled(wanted)
+
+    def _lose(self, wanted: Wanted) -> None:
+        if wanted.group is not None and not wanted.group.settled:
+            wanted.group.lost = True
+            self._settled(wanted)
+
+    # Failures.
+
+    def _failed(self, entry: Entry, why: str | OSError) -> None:
+        if isinstance(why, OSError):
+            if why.errno in _FATAL:
+                message = f"stopped at {text(entry.path)!r}: {why.strerror}; make room and restore again"
+                raise StoppedError(message) from why
+            why = f"cannot be restored: {why.strerror or why}"
+        if entry.type is FileType.DIR:
+            self._lost_folders.add(entry.path)
+        self._remarks.warn(entry.path, why)
+
+    def _orphan(self, entry: Entry) -> None:
+        """Leave out what a folder holds that did not come back; that folder was named already."""
+        above = entry.path.rpartition(b"/")[0]
+        if above not in self._lost_folders:
+            self._remarks.warn(entry.path, "left out: its folder is not a folder of the point")
+        if entry.type is FileType.DIR:
+            self._lost_folders.add(entry.path)
+
+    def _freeze_later(self, wanted: Wanted, fd: int) -> None:
+        status = os.fstat(fd)
+        self.frozen.append((wanted, (status.st_dev, status.st_ino)))
