@@ -12,7 +12,8 @@ from random import Random
 
 BODY = 12 << 20
 CUT = 1500
-SYLLABLES = "ad bas cor dex el for gen hook in key lo men nav op post query ren set term user view wid xml yer".split()
+SYLLABLES = ["ad", "bas", "cor", "dex", "el", "for", "gen", "hook", "in", "key", "lo", "men", "nav", "op", "post"]
+SYLLABLES += ["query", "ren", "set", "term", "user", "view", "wid", "xml", "yer", "zone", "meta"]
 LINES = [
     "    public function %s_%s( $%s, $%s = null ) {\n",
     "\t\t$%s = get_%s( '%s', array( 'id' => $%s ) );\n",

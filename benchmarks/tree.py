@@ -191,7 +191,7 @@ def _odd(writer: Writer, rng: Random, source: Matter, entries: int) -> None:
         writer.sparse(fd, b"database.img", source.text(rng, 65_536), 4 << 20)
         writer.node(fd, b"pipe", stat.S_IFIFO)
         writer.node(fd, b"removed-below", stat.S_IFCHR)
-        for name in (b"new\nline", b"latin-\xe9\xff", b"-rf", b" blank ", b"n" * 255, "größe".encode(), b"back\\slash*"):
+        for name in (b"new\nline", b"latin-\xe9\xff", b"-rf", b" blank ", b"n" * 255, "größe".encode(), b"back\\*"):
             writer.file(fd, name, source.text(rng, 100))
         writer.file(fd, b"empty", b"")
         writer.file(fd, b"set-id", b"#!/bin/sh\n", 0o6755)
