@@ -33,8 +33,8 @@ Prepare = Callable[[Peer], Steps]
 class Given(Frozen, frozen=True):
     """How the contest is run. ``cold``: the kernel forgets files and inodes before each measured run.
 
-    ``settled`` is how many seconds old every change has to be before the clock starts: what is younger is, rightly, read
-    again by whoever trusts change times.
+    ``settled`` is how many seconds old every change has to be before the clock starts: what is younger is, rightly,
+    read again by whoever trusts change times.
     """
 
     scale: Scale

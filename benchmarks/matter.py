@@ -22,7 +22,7 @@ LINES = [
     "\t * @param string $%s Optional. The %s of the %s to %s. Default empty.\n",
     "\t\tforeach ( (array) $this->%s as $%s => $%s ) { $%s++; }\n",
     "\t\techo '<div class=\"%s-%s %s\" id=\"' . esc_attr( $%s ) . '\">';\n",
-    "\t\t$wpdb->query( \"SELECT %s, %s FROM {$wpdb->%s} WHERE %s = 1\" );\n",
+    '\t\t$wpdb->query( "SELECT %s, %s FROM {$wpdb->%s} WHERE %s = 1" );\n',
     "\t}\n\n\t/**\n\t * %s the %s %s, then the %s.\n\t */\n",
     "\t\t'%s' => __( 'The %s %s', '%s' ),\n",
     "\t\tadd_action( '%s_%s', array( $this, '%s_%s' ), 10, 2 );\n",
