@@ -117,7 +117,7 @@ def _skeleton(tree: Tree, number: int) -> int:
         writer.file(fd, b"group", f"{admin}:x:{uid}:\n".encode())
     with writer.folder(b"shadow/var/www/html") as fd:
         writer.file(fd, b"wp-config.php", b"<?php\n// " + f"{domain}\n".encode() * 90, 0o640)
-    writer.finish()
+    writer.finish(plain=True)
     return writer.entries
 
 

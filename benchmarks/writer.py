@@ -16,7 +16,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Writer:
-    """Makes entries for one owner and counts them; folders' times are set by `finish`, when nothing more changes them.
+    """Makes entries for one owner and counts them; `finish` gives folders their attributes, when all is in them.
 
     ``rng`` decides about times and attributes. A tenth of the files and folders gets an ACL, another tenth a user
     attribute.
@@ -27,9 +27,9 @@ class Writer:
         self._root = root
         self._uid = uid
         self._rng = rng
-        self._access = acl(uid, default=False)
-        self._default = acl(uid, default=True)
-        self._folders: list[tuple[bytes, int]] = []
+        self._access = acl(uid, folder=False)
+        self._inherited = acl(uid, folder=True)
+        self._folders: list[bytes] = []
 
     @contextmanager
     def folder(self, path: bytes) -> Iterator[int]:
@@ -52,10 +52,7 @@ class Writer:
             os.mkdir(full, 0o755)
         self.entries += 1
         os.chown(full, self._uid, self._uid)
-        if self._rng.random() < 0.1:
-            os.setxattr(full, "system.posix_acl_default", self._default)
-            os.setxattr(full, "system.posix_acl_access", self._default)
-        self._folders.append((full, self._moment()))
+        self._folders.append(full)
 
     def file(self, fd: int, name: bytes, data: bytes, mode: int = 0o644, moment: int | None = None) -> None:
         """A file in the folder `fd`; `moment` is its modification time in nanoseconds, or None for any."""
@@ -102,9 +99,16 @@ class Writer:
         os.utime(name, ns=(moment, moment), dir_fd=fd)
         self.entries += 1
 
-    def finish(self) -> None:
-        """Sets the times of all folders made."""
-        for path, moment in self._folders:
+    def finish(self, *, plain: bool = False) -> None:
+        """Sets times and, unless `plain`, attributes of all folders made: what comes later would inherit their ACLs."""
+        for path in self._folders:
+            chance = 1.0 if plain else self._rng.random()
+            if chance < 0.1:
+                os.setxattr(path, "system.posix_acl_default", self._inherited)
+                os.setxattr(path, "system.posix_acl_access", self._inherited)
+            elif chance < 0.2:
+                os.setxattr(path, "user.origin", b"%016x" % self._rng.getrandbits(64))
+            moment = self._moment()
             os.utime(path, ns=(moment, moment))
         self._folders.clear()
 
@@ -129,14 +133,14 @@ def moment_of(rng: Random) -> int:
     return int((START + rng.random() * SPAN) * 1e9)
 
 
-def acl(uid: int, *, default: bool) -> bytes:
+def acl(uid: int, *, folder: bool) -> bytes:
     """The value of ``system.posix_acl_access`` that lets the web server and `uid` write, as panels set it.
 
     Format: ``struct posix_acl_xattr_header`` and ``posix_acl_xattr_entry`` in Linux' ``uapi/linux/posix_acl_xattr.h``:
     version 2, then tag, permissions and id for each entry, in the order of tags and ids.
     """
     nobody, user_object, user, group_object, mask, other = 0xFFFFFFFF, 1, 2, 4, 16, 32
-    execute = 1 if default else 0
+    execute = 1 if folder else 0
     entries = [
         (user_object, 6 | execute, nobody),
         *sorted([(user, 6 | execute, APACHE), (user, 6 | execute, uid)], key=lambda entry: entry[2]),
