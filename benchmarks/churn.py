@@ -11,7 +11,7 @@ from benchmarks.tree import KEEPSAKE, Tree, matter
 from strongroom.model import Frozen
 
 
-class Churn(Frozen, frozen=True):
+class Churn(Frozen):
     """How many files a day touched."""
 
     files: int

@@ -30,7 +30,7 @@ SHORT_ROUNDS = 5  # so many times more rounds for what is soon done
 Prepare = Callable[[Peer], Steps]
 
 
-class Given(Frozen, frozen=True):
+class Given(Frozen):
     """How the contest is run. ``cold``: the kernel forgets files and inodes before each measured run.
 
     ``settled`` is how many seconds old every change has to be before the clock starts: what is younger is, rightly,

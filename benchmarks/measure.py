@@ -23,7 +23,7 @@ INTERVAL = 0.05
 BLOCK = 512
 
 
-class Command(Frozen, frozen=True):
+class Command(Frozen):
     """Programs connected by pipes; the last one's output goes to the file `output`, else nowhere.
 
     ``environment`` is added to ours; ``done`` are the exit statuses that mean that all was done.
@@ -36,7 +36,7 @@ class Command(Frozen, frozen=True):
     done: tuple[int, ...] = (0,)
 
 
-class Figure(Frozen, frozen=True):
+class Figure(Frozen):
     """What a run took: seconds, processor seconds of all, PSS in bytes (None: not sampled), bytes of I/O."""
 
     wall: float

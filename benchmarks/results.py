@@ -11,7 +11,7 @@ from strongroom.model import Frozen
 OURS = "strongroom"
 
 
-class Result(Frozen, frozen=True):
+class Result(Frozen):
     """One peer at one piece of work.
 
     ``sampled`` is the run during which memory was sampled, ``timed`` those during which it was not. ``failure`` is why
@@ -41,7 +41,7 @@ class Result(Frozen, frozen=True):
         return self.sampled.memory if self.sampled else None
 
 
-class Stored(Frozen, frozen=True):
+class Stored(Frozen):
     """Bytes on disk: the repository after the first backup and at the end, what lies beside it at the end; points."""
 
     first: int
@@ -50,7 +50,7 @@ class Stored(Frozen, frozen=True):
     points: int = 0
 
 
-class Measurement(Frozen, frozen=True):
+class Measurement(Frozen):
     """Everything that one run of the benchmarks found out. ``tree`` has the counts of the tree as it was made."""
 
     title: str
@@ -73,7 +73,7 @@ class Measurement(Frozen, frozen=True):
         return found.wall() if found and not found.failure else None
 
 
-class Verdict(Frozen, frozen=True):
+class Verdict(Frozen):
     """A budget beside what was measured: our figure, what it is allowed to be, and the ratio the budget speaks of."""
 
     budget: Budget

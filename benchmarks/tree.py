@@ -24,7 +24,7 @@ PARTS = 16
 LEAST = 600
 
 
-class Tree(Frozen, frozen=True):
+class Tree(Frozen):
     """Which server to make up. ``root`` is the folder that stands for ``/``."""
 
     root: str
@@ -42,7 +42,7 @@ class Tree(Frozen, frozen=True):
         return f"{self.root}/home/virtual"
 
 
-class Part(Frozen, frozen=True):
+class Part(Frozen):
     """A share of one account that one process makes alone."""
 
     tree: Tree

@@ -36,7 +36,7 @@ class Kind(StrEnum):
     STORED = "stored"  # our repository after the first backup divided by the peer's: at most
 
 
-class Budget(Frozen, frozen=True):
+class Budget(Frozen):
     """One promise. ``against`` is a peer's name; where it is empty and ``than`` is given, our own other work."""
 
     text: str
@@ -51,7 +51,7 @@ class Budget(Frozen, frozen=True):
         return work is self.work and peer == self.against
 
 
-class Scale(Frozen, frozen=True):
+class Scale(Frozen):
     """A tree's size and how often all is done on it."""
 
     title: str
