@@ -33,6 +33,8 @@ Prepare = Callable[[Peer], Steps]
 class Given(Frozen):
     """How the contest is run. ``cold``: the kernel forgets files and inodes before each measured run.
 
+    ``works`` are those that are measured, and the first backup is always one of them.
+
     ``settled`` is how many seconds old every change has to be before the clock starts: what is younger is, rightly,
     read again by whoever trusts change times.
     """
@@ -42,6 +44,7 @@ class Given(Frozen):
     folder: str
     cold: bool = False
     settled: float = 66
+    works: frozenset[Work] = frozenset(Work)
 
 
 class Contest:
@@ -92,6 +95,8 @@ class Contest:
         after: Callable[[Peer], None] = lambda peer: None,
     ) -> None:
         """Rounds of one piece of work: `morning` before each, `prepare` before and `after` after each turn, untimed."""
+        if work not in self._given.works | {Work.FIRST}:
+            return
         for number in range(self._rounds(work) + 1):
             morning()
             begin = number % len(self._peers)
@@ -159,7 +164,7 @@ class Contest:
     def _fill(self) -> None:
         """More nights for us, of a tenth of a per cent each, until there are as many points as the budgets speak of."""
         ours = self._named.get(OURS)
-        if not ours or self._out(ours, Work.CHURN):
+        if not ours or self._out(ours, Work.CHURN) or Work.NEWEST not in self._given.works:
             return
         try:
             for _ in range(self._given.scale.points - len(ours.points())):

@@ -1,8 +1,11 @@
-"""The document: a pure function of what was measured, and of the remarks that people wrote at its end."""
+"""The document: it follows from the recorded figures alone, and keeps the remarks that people wrote at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
 
 from benchmarks.results import OURS, Measurement, Result, Verdict, judge
 from benchmarks.works import SCALES, Budget, Kind, Work
@@ -28,6 +31,17 @@ the end is written by those commands.
 - What a restore brings back is compared: the small file byte by byte, everything else by the number of files.
 - Before each run all that was written is on disk (`sync`). Restores go into new folders; nothing is deleted in between.
 """
+
+
+def record(measurement: Measurement, folder: Path) -> None:
+    """Puts figures in the place of the earlier ones of the same scale, in ``benchmarks.json`` and ``benchmarks.md``."""
+    figures, page = folder / "benchmarks.json", folder / "benchmarks.md"
+    known = msgspec.json.decode(figures.read_bytes(), type=list[Measurement]) if figures.exists() else []
+    known = [one for one in known if one.title != measurement.title] + [measurement]
+    remarks = remarks_of(page.read_text()) if page.exists() else ""
+    folder.mkdir(exist_ok=True)
+    figures.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1) + b"\n")
+    page.write_text(document(known, remarks))
 
 
 def document(measurements: Iterable[Measurement], remarks: str) -> str:
@@ -74,7 +88,7 @@ def _budget(budget: Budget, verdict: Verdict | None) -> list[str]:
     if not verdict:
         return [budget.text, "–", "–", "not measured"]
     excess = verdict.excess()
-    judged = "met" if excess <= 0 else f"**missed** by {max(excess, 0.001):.1%}"
+    judged = "met" if excess <= 0 else f"**missed** by {max(100 * excess, 0.1):.{0 if excess > 0.1 else 1}f} %"
     measured = f"{_amount(budget.kind, verdict.ours)}, allowed {_amount(budget.kind, verdict.allowed)}"
     return [budget.text, measured, f"{verdict.ratio:.2f}×" if verdict.ratio else "–", judged]
 

@@ -9,19 +9,17 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from benchmarks import machine
 from benchmarks.contest import Contest, Given, say
 from benchmarks.peers import PEERS, Peer
-from benchmarks.report import document, remarks_of, section
+from benchmarks.report import record, section
 from benchmarks.results import Measurement
 from benchmarks.tree import LEAST, Tree
-from benchmarks.works import LARGE, MIXED, Scale
+from benchmarks.works import LARGE, MIXED, Scale, Work
 
-DOCUMENT = Path("docs/benchmarks.md")
-FIGURES = Path("docs/benchmarks.json")
+DOCUMENTS = Path("docs")
 FOLDER = "/var/tmp/strongroom-bench"
 MARK = ".strongroom-bench"
 
@@ -34,20 +32,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmarks as the command line asks; returns the exit status."""
     options = _parser().parse_args(arguments)
     scale = _scale(options)
-    tried = bool(options.quick or options.inodes)
+    tried = bool(options.quick or options.inodes or options.only)
     try:
+        works = _works(options.only)
         if os.geteuid() != 0:
             raise RefusedError("accounts of many owners are made up: run this as root")
         _begin(options.folder, scale)
         tree = Tree(root=f"{options.folder}/server", inodes=scale.inodes, accounts=scale.accounts, small=scale.small)
         peers = _peers(tree, options)
-        measurement = _measure(Given(scale=scale, tree=tree, folder=options.folder, cold=options.cold), peers)
+        given = Given(scale=scale, tree=tree, folder=options.folder, cold=options.cold, works=works)
+        measurement = _measure(given, peers)
     except RefusedError as error:
         say(f"benchmarks: {error}")
         return 2
     print(section(measurement))
     if not tried:
-        _record(measurement)
+        record(measurement, DOCUMENTS)
+        say(f"wrote the figures into {DOCUMENTS}")
     if not options.keep:
         shutil.rmtree(options.folder)
     return 1 if any(result.failure for result in measurement.results) else 0
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inodes", type=int, help="entries in the tree, to try; nothing is recorded")
     parser.add_argument("--rounds", type=int, help="timed rounds of each piece of work")
     parser.add_argument("--days", type=int, help="timed nights with churn")
+    parser.add_argument("--only", help=f"only these works, to try: {', '.join(_words())}; nothing is recorded")
     parser.add_argument("--peers", help="only these, separated by commas")
     parser.add_argument("--folder", default=FOLDER, help=f"where all of it is made; default {FOLDER}")
     parser.add_argument("--cold", action="store_true", help="let the kernel forget all files before each run")
@@ -78,6 +80,18 @@ def _scale(options: argparse.Namespace) -> Scale:
     if options.quick or options.inodes:
         scale = replace(scale, title=f"{scale.inodes:,} entries, a trial")
     return replace(scale, rounds=options.rounds or scale.rounds, days=options.days or scale.days)
+
+
+def _words() -> dict[str, Work]:
+    return {work.name.lower(): work for work in Work}
+
+
+def _works(only: str | None) -> frozenset[Work]:
+    asked = only.split(",") if only else list(_words())
+    unknown = set(asked) - _words().keys()
+    if unknown:
+        raise RefusedError(f"--only {','.join(sorted(unknown))}: not among {', '.join(_words())}")
+    return frozenset(_words()[word] for word in asked)
 
 
 def _begin(folder: str, scale: Scale) -> None:
@@ -123,17 +137,6 @@ def _measure(given: Given, peers: list[Peer]) -> Measurement:
         results=tuple(contest.results.values()),
         stored=contest.stored,
     )
-
-
-def _record(measurement: Measurement) -> None:
-    """Puts the figures in the place of the earlier ones of the same scale, and writes the document anew."""
-    known = msgspec.json.decode(FIGURES.read_bytes(), type=list[Measurement]) if FIGURES.exists() else []
-    known = [one for one in known if one.title != measurement.title] + [measurement]
-    remarks = remarks_of(DOCUMENT.read_text()) if DOCUMENT.exists() else ""
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1) + b"\n")
-    DOCUMENT.write_text(document(known, remarks))
-    say(f"wrote {DOCUMENT} and {FIGURES}")
 
 
 if __name__ == "__main__":

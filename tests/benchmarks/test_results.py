@@ -1,11 +1,14 @@
 """The arithmetic of medians, ratios and verdicts, and the document made of them."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from benchmarks.measure import Figure
-from benchmarks.report import document, remarks_of
+from benchmarks.report import document, record, remarks_of
 from benchmarks.results import Measurement, Result, Stored, judge
-from benchmarks.works import MIXED, Budget, Kind, Work
+from benchmarks.works import LARGE, MIXED, Budget, Kind, Work
+from msgspec.structs import replace
 
 
 def timed(peer: str, work: Work, *walls: float, memory: int = 0) -> Result:
@@ -94,7 +97,7 @@ def test_the_document_says_what_was_met_missed_and_failed() -> None:
         Result(peer="restic", work=Work.CHECK, failure="restic check …: exit status 1: damaged"),
     )
     text = document([found], "")
-    assert "| first backup: 2× as fast as restic | 6.00 s, allowed 5.00 s | 1.67× | **missed** by 20.0% |" in text
+    assert "| first backup: 2× as fast as restic | 6.00 s, allowed 5.00 s | 1.67× | **missed** by 20 % |" in text
     assert "| first backup | 6.00 (6.00–6.00) / 12.0 | 10.0 (10.0–10.0) / 20.0 |" in text
     assert "- restic, check with data: restic check …: exit status 1: damaged" in text
 
@@ -108,3 +111,18 @@ def test_remarks_survive_a_new_document() -> None:
 def test_figures_survive_as_json() -> None:
     found = measurement(timed("strongroom", Work.FIRST, 6), stored={"restic": Stored(first=1)})
     assert msgspec.json.decode(msgspec.json.encode(found), type=Measurement) == found
+
+
+def test_a_new_run_takes_the_place_of_its_scale_and_leaves_the_others_and_the_remarks(tmp_path: Path) -> None:
+    large = replace(measurement(timed("restic", Work.FIRST, 7)), title=LARGE.title)
+    record(large, tmp_path)
+    record(measurement(timed("restic", Work.FIRST, 8)), tmp_path)
+    page = tmp_path / "benchmarks.md"
+    page.write_text(page.read_text() + "A remark.\n")
+    record(measurement(timed("restic", Work.FIRST, 9)), tmp_path)
+    text = page.read_text()
+    assert "7.00 (" in text
+    assert "8.00 (" not in text
+    assert "9.00 (" in text
+    assert text.index(MIXED.title) < text.index(LARGE.title)
+    assert remarks_of(text) == "A remark."
