@@ -11,6 +11,7 @@ from strongroom.cli import later
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import client_option, command
 from strongroom.cli.output import escaped, size, table
+from strongroom.cli.paths import owners
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Task
@@ -99,8 +100,6 @@ def _row(point: Point) -> tuple[str, ...]:
 
 
 def _warnings(point: Point, most: int) -> Iterator[str]:
-    from strongroom.cli.paths import owners
-
     for remark in point.warnings[:most]:
         where = f" {escaped(owners(remark.path))}" if remark.path else ""
         yield f"{escaped(point.account)}{where}: {escaped(remark.message)}"

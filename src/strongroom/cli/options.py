@@ -76,8 +76,6 @@ class Command(click.Command):
 class Program(click.Group):
     """The program: its commands keep the order in which they were added, as the interface lists them."""
 
-    command_class = Command
-
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, context_settings=HELP, **settings)
         self.params = [*self.params, *GLOBAL_OPTIONS]

@@ -10,6 +10,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import duration, escaped, size, table, write_json_list
+from strongroom.cli.paths import owners
 
 if TYPE_CHECKING:
     from strongroom.model import Point, ReadPlan
@@ -104,8 +105,6 @@ def _described(point: Point, plan: ReadPlan) -> Iterator[str]:
         what = f"{copy.status}, {copy.tables} tables, {size(copy.bytes)}"
         yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}"
     for remark in point.warnings:
-        from strongroom.cli.paths import owners
-
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
         yield f"{'warning':<10} {where}{escaped(remark.message)}"
 
