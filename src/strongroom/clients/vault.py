@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from strongroom.clients.base import Failure, Monitor, RunHead, Task
-from strongroom.clients.vault_entries import StoredContent, Tree
 from strongroom.config import Config
 from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
 from strongroom.model import (
@@ -31,7 +30,6 @@ from strongroom.model import (
     Verification,
 )
 from strongroom.vault import errors as vault_errors
-from strongroom.vault import sweep, verify
 from strongroom.vault import vault as vaults
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.messages import Counts
@@ -40,6 +38,10 @@ from strongroom.vault.series import Outcome, Request
 from strongroom.vault.source import Source
 from strongroom.vault.vault import Vault
 
+if TYPE_CHECKING:
+    from strongroom.clients.vault_entries import Tree
+
+# What only some commands need is imported by them: a night's backup and the restore of one file wait for imports.
 NAME = "vault"
 # What a restore is expected to take: a file system makes so many entries, and the vault decodes so many bytes, in a second.
 _ENTRIES_PER_SECOND = 15_000
@@ -87,7 +89,7 @@ class VaultClient:
             if vaults.exists(storage):
                 raise ClientError(f"there is a vault at {config.vault.url} already; it is left as it is")
             made = _make_passphrase(config.vault.passphrase_file)
-            vaults.create(storage, _passphrase(config), dedup=config.vault.dedup)
+            vaults.create(storage, _passphrase(config), dedup=config.vault.dedup, random=made)
         return made
 
     # --- backing up -----------------------------------------------------------------------------------------------
@@ -149,6 +151,8 @@ class VaultClient:
         return points
 
     def _tree(self, point: Point) -> Tree:
+        from strongroom.clients.vault_entries import Tree
+
         tree = self._trees.get(point.id)
         if tree is None:
             try:
@@ -174,6 +178,8 @@ class VaultClient:
 
     def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
         """See the port."""
+        from strongroom.clients.vault_entries import StoredContent
+
         rows = [entry.content.row for entry in entries if isinstance(entry.content, StoredContent)]
         if len(rows) != len(entries):
             raise ClientError("content was asked of something that is no file of the vault")
@@ -202,17 +208,23 @@ class VaultClient:
 
     def forget(self, ids: Sequence[str]) -> None:
         """See the port."""
+        from strongroom.vault import sweep
+
         with _told():
             sweep.forget(self._vault, ids)
 
     def prune(self, *, dry_run: bool) -> Pruned:
         """See the port."""
+        from strongroom.vault import sweep
+
         with _told():
             swept = sweep.prune(self._vault, dry_run=dry_run)
         return Pruned(freed_bytes=swept.freed, held_bytes=swept.held, objects=swept.objects)
 
     def verify(self, *, read_data: float, repair: bool) -> Verification:
         """See the port."""
+        from strongroom.vault import verify
+
         with _told():
             found = verify.verify(self._vault, read_data=read_data, repair=repair)
         damage = tuple(
@@ -250,7 +262,7 @@ def _make_passphrase(path: bytes) -> bool:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_urlsafe(32).encode() + b"\n")
+            file.write(os.urandom(32).hex().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

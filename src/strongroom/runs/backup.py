@@ -5,7 +5,7 @@ One account's failure stops no other. A run that ends early, in whatever way, le
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -106,7 +106,7 @@ class Runner:
         tasks, failures = _without_refused(self.tasks(order))
         started = self._clock()
         head = RunHead(
-            id=f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+            id=f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}",
             started=_iso(started),
             server=self._server,
             workers=self._config.backup.workers,

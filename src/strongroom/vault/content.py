@@ -17,12 +17,22 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
-from pyfastcdc import FastCDC
 
 from strongroom.vault.frame import Chunk
 from strongroom.vault.header import Chunker
 from strongroom.vault.keys import ID_SIZE
-from strongroom.vault.record import INLINE_XATTR, LIST_SIZE, MOST_INLINE, NOTHING, Defect, Extra, ListNode, Row, Type, node_id
+from strongroom.vault.record import (
+    INLINE_XATTR,
+    LIST_SIZE,
+    MOST_INLINE,
+    NOTHING,
+    Defect,
+    Extra,
+    ListNode,
+    Row,
+    Type,
+    node_id,
+)
 from strongroom.vault.scan import identity
 
 SMALL = 1 << 20
@@ -62,6 +72,8 @@ class ContentReader:
 
     def __init__(self, keep: Keep, chunker: Chunker, seed: int, owners: frozenset[int], count: Callable[[int], None]) -> None:
         self._keep, self._owners, self._count = keep, owners, count
+        from pyfastcdc import FastCDC  # late: a night without changes cuts nothing
+
         self._chunker = FastCDC(
             chunker.average, min_size=chunker.least, max_size=chunker.most, normalized_chunking=2, seed=seed
         )

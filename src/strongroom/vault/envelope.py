@@ -7,14 +7,13 @@ vault's id, the first 32 bytes and the object's name are authenticated, so that 
 
 from __future__ import annotations
 
-import secrets
+import os
 from enum import IntEnum
 
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.vault.codec import zstd
+from strongroom.vault.crypto import Cipher, Forged
 from strongroom.vault.errors import DamagedError, FormatError
 
 _MAGIC = b"SRE1"
@@ -37,7 +36,7 @@ class Kind(IntEnum):
 
 def close(kind: Kind, class_key: bytes, vault_id: bytes, name: str, plain: bytes) -> bytes:
     """Encrypt one object's bytes under its name."""
-    head = _MAGIC + bytes((kind, _VERSION, 0, 0)) + secrets.token_bytes(24)
+    head = _MAGIC + bytes((kind, _VERSION, 0, 0)) + os.urandom(24)
     return head + _cipher(class_key, head).encrypt(_NONCE, zstd.compress(plain, 3), vault_id + head + name.encode())
 
 
@@ -53,9 +52,9 @@ def open_(kind: Kind, class_key: bytes, vault_id: bytes, name: str, sealed: byte
         if zstd.get_frame_info(packed).decompressed_size > _MOST_BYTES:
             raise DamagedError(f"{name} is damaged: its size is beyond all bounds")
         return zstd.decompress(packed)
-    except (InvalidTag, zstd.ZstdError, TypeError) as error:
+    except (Forged, zstd.ZstdError, TypeError) as error:
         raise DamagedError(f"{name} is damaged: it does not decrypt") from error
 
 
-def _cipher(class_key: bytes, head: bytes) -> AESGCM:
-    return AESGCM(blake3(b"strongroom envelope 1" + head[4:], key=class_key).digest())
+def _cipher(class_key: bytes, head: bytes) -> Cipher:
+    return Cipher(blake3(b"strongroom envelope 1" + head[4:], key=class_key).digest())

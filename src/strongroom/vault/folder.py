@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Iterator
 
@@ -228,7 +227,7 @@ class FolderStorage:
         """See the port."""
         if path is not None:
             return FolderSpool(path, create=False)
-        path = self._path(f"{TEMPORARY}/{secrets.token_hex(12)}")
+        path = self._path(f"{TEMPORARY}/{os.urandom(12).hex()}")
         self._folder_of(path)
         return FolderSpool(path, create=True)
 

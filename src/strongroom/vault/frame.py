@@ -15,17 +15,16 @@ under the class keys. The nonce is the frame's number, unique below one data key
 
 from __future__ import annotations
 
-import secrets
+import os
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strongroom.vault.codec import zstd
+from strongroom.vault.crypto import Cipher, Forged
 from strongroom.vault.errors import DamagedError, FormatError
 from strongroom.vault.keys import ID_SIZE, SEALED_SIZE, Keys, seal
 
@@ -95,13 +94,13 @@ class Sealer:
     """Makes frames under one data key of its own. Make it after fork: a key used by two processes repeats nonces."""
 
     def __init__(self, keys: Keys, kind: Kind) -> None:
-        key = secrets.token_bytes(32)
+        key = os.urandom(32)
         self._sealed = seal(keys.public, key, b"data" + keys.vault_id)
         self._kind = kind
         self._vault_id = keys.vault_id
-        self._body = AESGCM(key)
-        self._contents = AESGCM(blake3(b"strongroom contents 1" + self._sealed[:32], key=keys.index).digest())
-        self._references = AESGCM(blake3(b"strongroom references 1" + self._sealed[:32], key=keys.meta).digest())
+        self._body = Cipher(key)
+        self._contents = Cipher(blake3(b"strongroom contents 1" + self._sealed[:32], key=keys.index).digest())
+        self._references = Cipher(blake3(b"strongroom references 1" + self._sealed[:32], key=keys.meta).digest())
         self._zstd = zstd.ZstdCompressor(level=_LEVEL)
         self._number = 0
 
@@ -191,6 +190,6 @@ class Opener:
     def _decrypt(self, key: bytes, pack_id: bytes, head: Head, sealed: bytes) -> bytes:
         nonce = head.number.to_bytes(12, "little")
         try:
-            return AESGCM(key).decrypt(nonce, sealed, self._keys.vault_id + pack_id + head.raw)
-        except InvalidTag as error:
+            return Cipher(key).decrypt(nonce, sealed, self._keys.vault_id + pack_id + head.raw)
+        except Forged as error:
             raise DamagedError("a frame is damaged: it does not decrypt") from error

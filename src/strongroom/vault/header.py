@@ -6,13 +6,12 @@ and the chunker's parameters (advice: no reader needs them). A MAC under the ``m
 
 from __future__ import annotations
 
-import secrets
+import os
 
 import msgspec
 from blake3 import blake3
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from strongroom.vault import keys
+from strongroom.vault import crypto, keys
 from strongroom.vault.errors import AbsentError, DamagedError, FormatError, PassphraseError
 from strongroom.vault.keys import Keys
 from strongroom.vault.storage import Storage
@@ -50,12 +49,15 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault") -> Keys:
-    """Make a vault in an empty storage. Raise FormatError when there is one already."""
-    private = X25519PrivateKey.generate()
-    public = private.public_key().public_bytes_raw()
-    vault_id = secrets.token_bytes(16)
-    classes = {name: secrets.token_bytes(keys.KEY_SIZE) for name in ("id", "index", "meta")}
+def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault", random: bool = False) -> Keys:
+    """Make a vault in an empty storage. ``random``: nobody thought of this passphrase, see `keys.new_slot`.
+
+    Raise FormatError when there is one already.
+    """
+    private = crypto.new_private()
+    public = crypto.public_of(private)
+    vault_id = os.urandom(16)
+    classes = {name: os.urandom(crypto.KEY_SIZE) for name in ("id", "index", "meta")}
     header = Header(
         magic=_MAGIC,
         format=FORMAT,
@@ -70,12 +72,12 @@ def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault") -> Keys
     )
     header = msgspec.structs.replace(header, mac=_mac(header, classes["meta"]))
     # The slot first: a vault whose header is there can always be opened.
-    add_slot(storage, vault_id, private.private_bytes_raw(), passphrase, label="init")
+    add_slot(storage, vault_id, private, passphrase, label="init", random=random)
     storage.barrier()
     if not storage.put_if_absent(NAME, msgspec.msgpack.encode(header)):
         raise FormatError("there is a vault already; it is left as it is")
     storage.barrier()
-    return Keys(vault_id=vault_id, public=public, private=private.private_bytes_raw(), **classes)
+    return Keys(vault_id=vault_id, public=public, private=private, **classes)
 
 
 def load(storage: Storage) -> Header:
@@ -116,20 +118,22 @@ def unlock(storage: Storage, header: Header, passphrase: bytes, first: str | Non
 
 
 def _keys(header: Header, private: bytes) -> Keys:
-    public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    public = crypto.public_of(private)
     classes = {
         name: keys.unseal(private, header.sealed.get(name, b""), name.encode() + header.id)
         for name in ("id", "index", "meta")
     }
-    if public != header.public or not secrets.compare_digest(header.mac, _mac(header, classes["meta"])):
+    if public != header.public or header.mac != _mac(header, classes["meta"]):
         raise DamagedError("the vault's header was altered: its keys and its seal do not fit")
     return Keys(vault_id=header.id, public=public, private=private, **classes)
 
 
-def add_slot(storage: Storage, vault_id: bytes, private: bytes, passphrase: bytes, label: str = "") -> str:
+def add_slot(
+    storage: Storage, vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, random: bool = False
+) -> str:
     """Let one more passphrase open the vault; returns the slot's name."""
-    name = SLOTS + secrets.token_hex(8)
-    storage.put(name, msgspec.msgpack.encode(keys.new_slot(vault_id, private, passphrase, label)))
+    name = SLOTS + os.urandom(8).hex()
+    storage.put(name, msgspec.msgpack.encode(keys.new_slot(vault_id, private, passphrase, label, random=random)))
     storage.barrier()
     return name
 

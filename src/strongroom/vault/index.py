@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -200,7 +199,7 @@ class Index:
         """Whether a chunk need not be stored again."""
         if id in self._recent or (self._spilled is not None and self._spilled.get(id) is not None):
             return True
-        place = self._table.get(id) if self._table is not None else None
+        place = self._table.get(id) if self._table is not None and self._local.packs else None
         return place is not None and place.pack not in self._absent and id not in self._lost
 
     def find(self, id: bytes) -> FramePlace | None:
@@ -234,7 +233,7 @@ class Index:
 
     def _spill(self) -> None:
         if self._spilled is None:
-            path = self._path(f"session.{os.getpid()}.{secrets.token_hex(4)}")
+            path = self._path(f"session.{os.getpid()}.{os.urandom(4).hex()}")
             self._spilled = Table(path)
         self._spilled.add(self._recent.items())
         self._recent.clear()
@@ -304,7 +303,7 @@ def put_run(storage: Storage, keys: Keys, packs: list[PackEntry]) -> str:
 
     Names sort by time: of a chunk that is in two packs, the later one counts, since it was stored to heal the earlier.
     """
-    name = f"{PREFIX}{int(storage.now() * 1e6):016x}{secrets.token_hex(8)}"
+    name = f"{PREFIX}{int(storage.now() * 1e6):016x}{os.urandom(8).hex()}"
     plain = msgspec.msgpack.encode(packs)
     storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
     return name

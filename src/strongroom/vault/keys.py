@@ -14,22 +14,17 @@ HKDF-SHA256 (RFC 5869), AES-256-GCM with a zero nonce, since each derived key is
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from strongroom.vault import crypto
+from strongroom.vault.crypto import KEY_SIZE, Cipher, Forged
 from strongroom.vault.errors import DamagedError, FormatError, PassphraseError
 
-KEY_SIZE = 32
 SEALED_SIZE = 32 + KEY_SIZE + 16
 ID_SIZE = 20
 _ZERO_NONCE = bytes(12)
@@ -55,38 +50,40 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal(public: bytes, key: bytes, context: bytes) -> bytes:
     """Encrypt a key of 32 bytes so that only the vault's private key opens it (80 bytes)."""
-    ephemeral = X25519PrivateKey.generate()
-    sender = ephemeral.public_key().public_bytes_raw()
-    shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
-    return sender + AESGCM(_sealing_key(shared, sender, public, context)).encrypt(_ZERO_NONCE, key, context)
+    ephemeral = crypto.new_private()
+    sender = crypto.public_of(ephemeral)
+    cipher = _sealing(crypto.exchange(ephemeral, public), sender, public, context)
+    return sender + cipher.encrypt(_ZERO_NONCE, key, context)
 
 
 def unseal(private: bytes, sealed: bytes, context: bytes) -> bytes:
     """Open what `seal` made. Raise DamagedError."""
     if len(sealed) != SEALED_SIZE:
         raise DamagedError("a sealed key has the wrong size")
-    key = X25519PrivateKey.from_private_bytes(private)
     sender = sealed[:32]
     try:
-        shared = key.exchange(X25519PublicKey.from_public_bytes(sender))
-        derived = _sealing_key(shared, sender, key.public_key().public_bytes_raw(), context)
-        return AESGCM(derived).decrypt(_ZERO_NONCE, sealed[32:], context)
-    except (InvalidTag, ValueError) as error:
+        cipher = _sealing(crypto.exchange(private, sender), sender, crypto.public_of(private), context)
+        return cipher.decrypt(_ZERO_NONCE, sealed[32:], context)
+    except Forged as error:
         raise DamagedError("a sealed key does not open with this vault's private key") from error
 
 
-def _sealing_key(shared: bytes, sender: bytes, public: bytes, context: bytes) -> bytes:
-    hkdf = HKDF(hashes.SHA256(), KEY_SIZE, salt=sender + public, info=b"strongroom seal 1" + context)
-    return hkdf.derive(shared)
+def _sealing(shared: bytes, sender: bytes, public: bytes, context: bytes) -> Cipher:
+    return Cipher(crypto.hkdf(shared, sender + public, b"strongroom seal 1" + context))
 
 
-def new_slot(vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, memory: int = 65536) -> Slot:
-    """Wrap the private key by a passphrase: 64 MiB, 3 passes, 4 lanes take about 0.2 s."""
-    salt = secrets.token_bytes(16)
+def new_slot(vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, random: bool = False) -> Slot:
+    """Wrap the private key by a passphrase.
+
+    64 MiB, 3 passes and 4 lanes (about 0.2 s) make guessing what a person thought of dear. A ``random`` passphrase of 256
+    bits cannot be guessed at any price, so it is stretched by 8 MiB and one pass, and every command begins sooner.
+    """
+    memory, iterations, lanes = (8 << 10, 1, 1) if random else (64 << 10, 3, 4)
     slot = Slot(
-        version=1, kdf="argon2id", salt=salt, memory=memory, iterations=3, lanes=4, wrapped=b"", label=label
-    )
-    wrapped = AESGCM(_slot_key(slot, passphrase)).encrypt(_ZERO_NONCE, private, _slot_context(vault_id, slot))
+        version=1, kdf="argon2id", salt=os.urandom(16), memory=memory, iterations=iterations, lanes=lanes,
+        wrapped=b"", label=label,
+    )  # fmt: skip
+    wrapped = Cipher(_slot_key(slot, passphrase)).encrypt(_ZERO_NONCE, private, _slot_context(vault_id, slot))
     return msgspec.structs.replace(slot, wrapped=wrapped)
 
 
@@ -98,16 +95,15 @@ def open_slot(vault_id: bytes, slot: Slot, passphrase: bytes) -> bytes:
     if low or slot.memory > _MOST_MEMORY_KIB or slot.iterations > _MOST_ITERATIONS or slot.lanes > _MOST_LANES:
         raise FormatError("a key slot asks for more than 1 GiB or 16 passes: it is not one that strongroom made")
     try:
-        return AESGCM(_slot_key(slot, passphrase)).decrypt(_ZERO_NONCE, slot.wrapped, _slot_context(vault_id, slot))
-    except InvalidTag as error:
+        return Cipher(_slot_key(slot, passphrase)).decrypt(_ZERO_NONCE, slot.wrapped, _slot_context(vault_id, slot))
+    except Forged as error:
         raise PassphraseError("the passphrase opens none of the vault's key slots; check passphrase_file") from error
 
 
 def _slot_key(slot: Slot, passphrase: bytes) -> bytes:
-    kdf = Argon2id(
-        salt=slot.salt, length=KEY_SIZE, iterations=slot.iterations, lanes=slot.lanes, memory_cost=slot.memory
+    return crypto.argon2id(
+        passphrase, slot.salt, memory=slot.memory, iterations=slot.iterations, lanes=slot.lanes
     )
-    return kdf.derive(passphrase)
 
 
 def _slot_context(vault_id: bytes, slot: Slot) -> bytes:

@@ -7,7 +7,7 @@ convenience: without it the frames are found by hopping from head to head.
 
 from __future__ import annotations
 
-import secrets
+import os
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -49,7 +49,7 @@ class PackWriter:
     """A pack under construction in a spool."""
 
     def __init__(self, storage: Storage, keys: Keys, sealer: Sealer, kind: Kind) -> None:
-        self.id = secrets.token_bytes(16)
+        self.id = os.urandom(16)
         self.kind = kind
         self._keys, self._sealer = keys, sealer
         self.spool = storage.spool()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import secrets
 import signal
 import threading
 import time
@@ -27,7 +26,6 @@ from strongroom.vault.frame import Chunk, Kind
 from strongroom.vault.header import Header
 from strongroom.vault.index import FrameEntry, Index
 from strongroom.vault.keys import ID_SIZE, Keys
-from strongroom.vault.mark import records_needing
 from strongroom.vault.messages import (
     Ask,
     Counts,
@@ -287,6 +285,8 @@ class Run:
 
     def _records_needing(self, missing: set[bytes]) -> list[bytes]:
         """The directory records whose content lay in packs that are gone."""
+        from strongroom.vault.mark import records_needing  # late: almost never needed
+
         return records_needing(self._reader, self._storage, set(self._index.chunks_in(missing)))
 
     # --- messages -------------------------------------------------------------------------------------------------
@@ -462,7 +462,7 @@ class Run:
     def _put_snapshot(
         self, run: SeriesRun, segments: list[SegmentHead], known: dict[bytes, bytes] | str
     ) -> tuple[Snapshot, Outcome, dict[bytes, bytes] | str]:
-        outcome = run.outcome(secrets.token_hex(8))
+        outcome = run.outcome(os.urandom(8).hex())
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
             complete=outcome.complete, scan_started=run.started, scope=run.scope, segments=segments,

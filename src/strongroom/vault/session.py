@@ -8,8 +8,6 @@ operations, and why it suffices, stands in docs/invariants.md (I6 to I9).
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 from collections.abc import Iterable
 
 import msgspec
@@ -32,9 +30,9 @@ class Session:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self.name = SESSIONS + secrets.token_hex(12)
+        self.name = SESSIONS + os.urandom(12).hex()
         self.started = storage.now()
-        note = msgspec.msgpack.encode({"host": socket.gethostname(), "pid": os.getpid(), "started": self.started})
+        note = msgspec.msgpack.encode({"host": os.uname().nodename, "pid": os.getpid(), "started": self.started})
         self._hold: Hold = storage.hold(self.name, note)
 
     def insist(self) -> None:
@@ -78,7 +76,7 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
 
 def put_tombstone(storage: Storage, keys: Keys, stone: Tombstone) -> str:
     """Put one, durably; returns its name."""
-    name = TOMBSTONES + secrets.token_hex(12)
+    name = TOMBSTONES + os.urandom(12).hex()
     plain = msgspec.msgpack.encode(stone)
     storage.put(name, envelope.close(envelope.Kind.TOMBSTONE, keys.meta, keys.vault_id, name, plain))
     storage.barrier()
@@ -124,7 +122,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, tag="pin"):
 def put_record(storage: Storage, keys: Keys, value: Lost | Pin) -> str:
     """Append one record, durably; returns its name. The kind stands in the name, so that a listing tells what there is."""
     kind = "lost" if isinstance(value, Lost) else "pin"
-    name = f"{RECORDS}{kind}-{secrets.token_hex(12)}"
+    name = f"{RECORDS}{kind}-{os.urandom(12).hex()}"
     plain = msgspec.msgpack.encode(value)
     storage.put(name, envelope.close(envelope.Kind.RECORD, keys.meta, keys.vault_id, name, plain))
     storage.barrier()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import msgspec
 from blake3 import blake3
-from pathspec import GitIgnoreSpec
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     path: bytes
     exclude: tuple[str, ...] = ()
     select: tuple[bytes, ...] | None = None
+
+
+def _spec(patterns: list[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # late: few have patterns, and each worker would wait for it
+
+    return GitIgnoreSpec.from_lines(patterns)
 
 
 class Take(Enum):
@@ -38,7 +47,7 @@ class Filter:
         plain = [line.strip("/") for line in source.exclude if line.startswith("/") and not set(line) & set("*?[!\\")]
         rest = [line for line in source.exclude if not (line.startswith("/") and not set(line) & set("*?[!\\"))]
         self._exact = frozenset(line.encode("utf-8", "surrogateescape") for line in plain)
-        self._spec = GitIgnoreSpec.from_lines(rest) if rest else None
+        self._spec = _spec(rest) if rest else None
         self._select = (
             None if source.select is None else [glob.strip(b"/").split(b"/") for glob in source.select]
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -85,7 +84,7 @@ class State:
                 key = file.read()
             if len(key) == 32:
                 return key
-        key = secrets.token_bytes(32)
+        key = os.urandom(32)
         self._write(path, key)
         return key
 
@@ -150,7 +149,7 @@ class State:
         if isinstance(base, str):
             file = base
         else:
-            file = secrets.token_hex(8)
+            file = os.urandom(8).hex()
             self._write_checked(f"{folder}/{file}", msgspec.msgpack.encode(base))
         heads = [BaseHead(snapshot, level, file)]
         if level != "full":

@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from strongroom.vault.keys import ID_SIZE
@@ -76,13 +77,13 @@ class Table:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add entries, replacing those of the same id; many at a time is cheapest."""
-        ordered = sorted(rows, key=lambda row: int.from_bytes(row[0][:6], "little") & self._mask)
-        if self._count + len(ordered) > _FILL * (self._mask + 1) * _MOST:
-            self._grow(self._count + len(ordered))
-            return self.add(ordered)
-        for bucket, group in groupby(ordered, key=lambda row: int.from_bytes(row[0][:6], "little") & self._mask):
-            self._fill(bucket, [id + _PLACE.pack(*place) for id, place in group])
-        return None
+        entries = [id + _PLACE.pack(*place) for id, place in rows]
+        if self._count + len(entries) > _FILL * (self._mask + 1) * _MOST:
+            self._grow(self._count + len(entries))
+        mask = self._mask
+        ordered = sorted([(int.from_bytes(entry[:6], "little") & mask, entry) for entry in entries])
+        for bucket, group in groupby(ordered, key=itemgetter(0)):
+            self._fill(bucket, [entry for _, entry in group])
 
     def _fill(self, bucket: int, entries: list[bytes]) -> None:
         """Put entries into a bucket, and what does not fit into the next."""

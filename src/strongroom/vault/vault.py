@@ -89,9 +89,9 @@ class Vault:
         yield from run.outcomes()
 
 
-def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault") -> None:
-    """Make a vault. Raise FormatError when there is one."""
-    headers.create(storage, passphrase, dedup=dedup)
+def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault", random: bool = False) -> None:
+    """Make a vault; ``random``: the passphrase has 256 random bits. Raise FormatError when there is a vault."""
+    headers.create(storage, passphrase, dedup=dedup, random=random)
 
 
 def exists(storage: Storage) -> bool:
