@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import socket
+import os
 
 from strongroom.config import Server
 
@@ -16,7 +16,7 @@ def server_id(server: Server) -> str:
     old one's accounts back is another server: it can restore all of that one's points, and begins points of its own.
     """
     own = _read(server.below(b"/etc/machine-id"))
-    machine = own or _read(b"/etc/machine-id") or socket.gethostname().encode()
+    machine = own or _read(b"/etc/machine-id") or os.uname().nodename.encode()
     place = b"" if own else server.root
     return hashlib.sha256(b"strongroom server\0" + machine + b"\0" + place).hexdigest()[:32]
 

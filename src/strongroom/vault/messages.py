@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from multiprocessing.connection import Connection
-
 import msgspec
+
+from strongroom.vault.pipe import Pipe
 
 
 class Base(msgspec.Struct, frozen=True, array_like=True):
@@ -178,18 +178,18 @@ _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 
 
-def send(connection: Connection, message: ToWorker | FromWorker) -> None:
+def send(pipe: Pipe, message: ToWorker | FromWorker) -> None:
     """Send one message. Raise OSError when the other side is gone."""
-    connection.send_bytes(_encoder.encode(message))
+    pipe.send(_encoder.encode(message))
 
 
-def receive_work(connection: Connection) -> ToWorker:
+def receive_work(pipe: Pipe) -> ToWorker:
     """The next message for a worker. Raise EOFError."""
-    message: ToWorker = _to_worker.decode(connection.recv_bytes())
+    message: ToWorker = _to_worker.decode(pipe.receive())
     return message
 
 
-def receive_result(connection: Connection) -> FromWorker:
+def receive_result(pipe: Pipe) -> FromWorker:
     """The next message from a worker. Raise EOFError."""
-    message: FromWorker = _from_worker.decode(connection.recv_bytes())
+    message: FromWorker = _from_worker.decode(pipe.receive())
     return message

@@ -14,10 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection, Pipe, wait
 from typing import NamedTuple
-
-import msgspec
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, parents, session, snapshot
@@ -45,6 +42,7 @@ from strongroom.vault.messages import (
     receive_result,
     send,
 )
+from strongroom.vault.pipe import Pipe, pair, waiting
 from strongroom.vault.reader import Reader
 from strongroom.vault.series import Outcome, Request, SeriesFailure, SeriesRun, scope_of
 from strongroom.vault.session import Session
@@ -71,8 +69,8 @@ class _Task(NamedTuple):
 class _Worker:
     """A worker process as its coordinator sees it."""
 
-    def __init__(self, pid: int, connection: Connection, shared: memoryview) -> None:
-        self.pid, self.connection, self.shared = pid, connection, shared
+    def __init__(self, pid: int, pipe: Pipe, shared: memoryview) -> None:
+        self.pid, self.pipe, self.shared = pid, pipe, shared
         self.task: int | None = None
         self.idle = False
         # The open pack: id, spool's path, bytes appended.
@@ -132,10 +130,10 @@ class Run:
     def _start_workers(self, number: int) -> None:
         specs = [Series(run.request.sources, run.request.owners, run.scope) for run in self._series]
         for _ in range(number):
-            ours, theirs = Pipe()
+            ours, theirs = pair()
             shared = memoryview(mmap.mmap(-1, mmap.PAGESIZE))
             tools = Tools(theirs, self._storage, self._state, self._header.chunker, shared)
-            close = [ours.fileno(), *(worker.connection.fileno() for worker in self._workers)]
+            close = [fd for pipe in (ours, *(worker.pipe for worker in self._workers)) for fd in pipe.descriptors]
             pid = start(tools, specs, close, self._session.abandon)
             theirs.close()
             self._workers.append(_Worker(pid, ours, shared))
@@ -169,17 +167,16 @@ class Run:
         planned = self._plan_early()
         locked = True
         while locked or self._busy() or self._workers:
-            sources: list[Connection | int] = [worker.connection for worker in self._workers]
-            for source in wait([*sources, opened] if locked else sources, 1.0):
-                if source == opened:
-                    thread.join()
-                    if failure:
-                        raise failure[0]
-                    locked = False
-                    self._unlocked(planned)
+            watched = {worker.pipe.fileno(): worker for worker in self._workers}
+            for ready in waiting([*watched, opened] if locked else watched, 1.0):
+                if ready in watched:
+                    self._receive(watched[ready])
                     continue
-                worker = next(worker for worker in self._workers if worker.connection is source)
-                self._receive(worker)
+                thread.join()
+                if failure:
+                    raise failure[0]
+                locked = False
+                self._unlocked(planned)
             if self._fatal:
                 raise StorageError(self._fatal)
             yield from self._fail_and_commit(locked)
@@ -218,7 +215,7 @@ class Run:
 
     def _tell(self, worker: _Worker, message: ToWorker) -> None:
         try:
-            send(worker.connection, message)
+            send(worker.pipe, message)
         except OSError:
             self._lose(worker)
 
@@ -293,7 +290,7 @@ class Run:
 
     def _receive(self, worker: _Worker) -> None:
         try:
-            message = receive_result(worker.connection)
+            message = receive_result(worker.pipe)
         except (EOFError, OSError):
             self._lose(worker)
             return
@@ -371,7 +368,7 @@ class Run:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
-        worker.connection.close()
+        worker.pipe.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(worker.pid, 0)
         if worker.open is not None and self._keys is not None:
@@ -492,7 +489,7 @@ class Run:
         for worker in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
-            worker.connection.close()
+            worker.pipe.close()
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(worker.pid, 0)
             if worker.open is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from multiprocessing.connection import Connection
 
 from strongroom.vault.content import ContentReader
 from strongroom.vault.header import Chunker
@@ -17,6 +16,7 @@ from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
 from strongroom.vault.messages import Done, FromWorker, Known, Node, ToWorker, Unlocked, receive_work, send
 from strongroom.vault.packing import Packer
+from strongroom.vault.pipe import Pipe
 from strongroom.vault.reader import Reader
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
@@ -29,10 +29,10 @@ class Tools:
     """One worker's storage, keys, packer and reader."""
 
     def __init__(
-        self, connection: Connection, storage: Storage, state: State, chunker: Chunker, shared: memoryview
+        self, pipe: Pipe, storage: Storage, state: State, chunker: Chunker, shared: memoryview
     ) -> None:
         self.storage, self.state, self.shared = storage, state, shared
-        self._connection, self._chunker = connection, chunker
+        self._pipe, self._chunker = pipe, chunker
         self._sending = threading.Lock()
         self._unlocked: Unlocked | None = None
         self._series = self._scope = 0
@@ -44,11 +44,11 @@ class Tools:
     def send(self, message: FromWorker) -> None:
         """Send to the coordinating process; the packer's thread does so too."""
         with self._sending:
-            send(self._connection, message)
+            send(self._pipe, message)
 
     def receive(self) -> ToWorker:
         """The next message that is not the keys'. Raise EOFError."""
-        while isinstance(message := receive_work(self._connection), Unlocked):
+        while isinstance(message := receive_work(self._pipe), Unlocked):
             self._unlocked = message
         return message
 
@@ -61,7 +61,7 @@ class Tools:
 
     def _unlock(self) -> Unlocked:
         if self._unlocked is None:
-            message = receive_work(self._connection)
+            message = receive_work(self._pipe)
             assert isinstance(message, Unlocked)  # noqa: S101 - nothing else is sent to a worker at work
             self._unlocked = message
         return self._unlocked
