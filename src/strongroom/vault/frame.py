@@ -30,8 +30,9 @@ from strongroom.vault.keys import ID_SIZE, SEALED_SIZE, Keys, seal
 
 HEAD_SIZE = 128
 TARGET = 1 << 20
-# Nothing writes a frame above this; a forged head must not fill the memory.
-MOST_RAW = 64 << 20
+# Nothing writes a frame above this (the record of a folder of two million entries is the largest chunk there is); a forged
+# head must not fill the memory.
+MOST_RAW = 512 << 20
 _MAGIC = b"SRF1"
 _HEAD = struct.Struct(f"<4sBB2sIIQIIII{SEALED_SIZE}s8s")
 _ITEM = struct.Struct(f"<{ID_SIZE}sII")

@@ -187,3 +187,6 @@ class Packer:
                 self._send(Failed(None, str(error)))
             except OSError:
                 broken = True  # the coordinating process is gone, and with it the run
+            except Exception as error:  # a fault of ours must end the run, not leave the reader waiting for this thread
+                broken = True
+                self._send(Failed(None, f"a worker failed, which is a fault in strongroom: {error!r}"))

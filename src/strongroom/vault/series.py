@@ -14,6 +14,8 @@ from strongroom.vault.state import unpack
 
 # Remarks kept with a snapshot; of more, their number.
 MOST_REMARKS = 2000
+# Bytes of all folders' paths together: a million ordinary folders have 80 MB, but one that is nested thousands deep has more.
+MOST_PATH_BYTES = 512 << 20
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,7 @@ class SeriesRun:
         self._linked: list[Linked] = []
         self._more_remarks = 0
         self._defects = 0
+        self._path_bytes = 0
 
     @property
     def base(self) -> Base | None:
@@ -83,6 +86,10 @@ class SeriesRun:
         self.removed.update(walked.removed)
         for folder in walked.folders:
             self.folders[folder.path] = folder.known
+            self._path_bytes += len(folder.path)
+        if self._path_bytes > MOST_PATH_BYTES and not self.failure:
+            self.failure = f"over the limit of {MOST_PATH_BYTES >> 20} MiB for the paths of its folders; exclude the deep ones"
+            self.folders.clear()
         if recheck:
             self.counts.bytes_read += walked.counts.bytes_read
             return

@@ -31,6 +31,8 @@ _BATCH_FOLDERS = 200
 _BATCH_ENTRIES = 20_000
 _BATCH_BYTES = 256 << 10
 _DEEPEST = 4000
+# A folder with more entries than this is over the limit: its record alone would fill the memory.
+MOST_ENTRIES = 2_000_000
 _BILLION = 1_000_000_000
 
 
@@ -185,6 +187,9 @@ class Walker:
             look = scan(fd, own, self._tools.digest_key)
         except OSError as error:
             self._placeholder(path, own, f"could not be read: {error.strerror}", defect=True)
+            return []
+        if len(look.names) + len(look.folders) > MOST_ENTRIES:
+            self._placeholder(path, own, f"over the limit of {MOST_ENTRIES:,} entries: left out", defect=True)
             return []
         folders = look.folders
         if not self._filter.trivial:
