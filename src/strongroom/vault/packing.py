@@ -37,6 +37,7 @@ _COMPRESSED = (
     b"OggS", b"ID3", b"Rar!", b"7z\xbc\xaf", b"\x1aE\xdf\xa3",
 )  # fmt: skip
 _SAMPLE = 4096
+_probe = zstd.ZstdCompressor(level=1)
 
 
 class _Frame(NamedTuple):
@@ -58,7 +59,7 @@ def compressible(data: bytes) -> bool:
         return True
     middle = len(data) // 2
     sample = data[middle : middle + _SAMPLE]
-    return len(zstd.compress(sample, 1)) < 0.94 * _SAMPLE
+    return len(_probe.compress(sample, mode=zstd.ZstdCompressor.FLUSH_FRAME)) < 0.94 * _SAMPLE
 
 
 class Packer:
