@@ -20,6 +20,7 @@ NAME = "vault"
 SLOTS = "keys/"
 FORMAT = 1
 _MAGIC = "strongroom vault"
+_SEALING = "x25519-hkdf-sha256-aes256gcm"
 _KNOWN_FEATURES: frozenset[str] = frozenset()
 
 
@@ -45,7 +46,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     read_features: list[str]
     write_features: list[str]
     prune_features: list[str]
-    sealing: str = "x25519-hkdf-sha256-aes256gcm"
+    sealing: str = _SEALING
     mac: bytes = b""
 
 
@@ -90,7 +91,7 @@ def load(storage: Storage) -> Header:
         raise DamagedError("the vault's header is damaged; copy the object 'vault' back from a copy") from error
     if header.magic != _MAGIC:
         raise FormatError("the object 'vault' is not the header of a strongroom vault")
-    if header.format != FORMAT or set(header.read_features) - _KNOWN_FEATURES:
+    if header.format != FORMAT or header.sealing != _SEALING or set(header.read_features) - _KNOWN_FEATURES:
         raise FormatError(f"the vault has format {header.format}: it needs a newer strongroom")
     return header
 

@@ -23,6 +23,7 @@ from strongroom.vault.keys import ID_SIZE, Keys
 from strongroom.vault.record import node_id, sort_key
 
 PREFIX = "snapshots/"
+VERSION = 1
 # A path whose hash is 0 modulo this begins a segment: 512 folders on average, never more than 4,096.
 _CUT = 512
 _MOST = 4096
@@ -40,8 +41,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What a snapshot object holds.
 
     ``scan_started`` is the moment, in nanoseconds since 1970, before which no byte was read: what changed later than a
-    minute before it is read again next time. ``filter`` is a digest of what was left out. ``lost`` (reserved) and unknown
-    fields of newer programs are kept out of old ones by the vault's features.
+    minute before it is read again next time. ``filter`` is a digest of what was left out. What an old program must
+    not overlook is kept out of its hands by the vault's features.
     """
 
     id: str
@@ -57,7 +58,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     filter: bytes
     entries: int
     detail: bytes
-    version: int = 1
+    version: int = VERSION
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +93,8 @@ def decode(sealed: bytes, snapshot_id: str, keys: Keys) -> Snapshot:
         snapshot = msgspec.msgpack.decode(plain, type=Snapshot)
     except msgspec.MsgspecError as error:
         raise DamagedError(f"{name} is damaged: it does not decode") from error
+    if snapshot.version != VERSION:
+        raise DamagedError(f"{name} is damaged: there is no version {snapshot.version}")
     if snapshot.id != snapshot_id:
         raise DamagedError(f"{name} is damaged: it is another's content")
     return snapshot
