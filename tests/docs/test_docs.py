@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,50 @@ def test_no_document_knows_an_option_that_does_not_exist() -> None:
     known = set(options()) | {"--help"}
     for option in set(re.findall(r"`(--[a-z][a-z-]+)", TEXTS["guide.md"])):
         assert option in known, option
+
+
+def dependencies() -> list[str]:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [re.split(r"[<>=; \[]", name)[0] for group in groups for name in group]
+
+
+@pytest.mark.parametrize("name", dependencies())
+def test_every_dependency_is_named_with_its_reason(name: str) -> None:
+    assert f"`{name}`" in (PROJECT / "ARCHITECTURE.md").read_text()
+
+
+def test_the_table_of_rooms_has_every_room() -> None:
+    text = (PROJECT / "ARCHITECTURE.md").read_text()
+    for path in (PROJECT / "src/strongroom").iterdir():
+        if path.suffix in ("", ".py") and not path.name.startswith("__"):
+            assert f"`{path.name}/`" in text or f"`{path.name}`" in text, path.name
+
+
+def test_every_invariant_that_is_cited_is_numbered_in_the_document() -> None:
+    numbered = set(re.findall(r"^\*\*(I\d+)\.", TEXTS["invariants.md"], re.MULTILINE))
+    assert numbered == {f"I{number}" for number in range(1, len(numbered) + 1)}
+    sources = [*PROJECT.glob("src/**/*.py"), *PROJECT.glob("tests/**/*.py"), PROJECT / "ARCHITECTURE.md"]
+    for path in sources:
+        assert set(re.findall(r"\bI[1-9]\d?\b(?!/)", path.read_text())) <= numbered, path
+
+
+DOCUMENTS = [PROJECT / "README.md", PROJECT / "ARCHITECTURE.md", *(PROJECT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_link_leads_nowhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_module_that_a_document_names_is_there(path: Path) -> None:
+    for module in re.findall(r"`((?:vault|runs|restores|clients|panel|cli)/(?!test_)\w+\.py)`", path.read_text()):
+        assert (PROJECT / "src/strongroom" / module).exists(), module
+
+
+def test_the_readme_begins_with_what_a_fresh_machine_needs() -> None:
+    commands = re.findall(r"^```\n(.*?)^```", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
+    assert commands[0] == "apt-get install -y git make\n"
+    assert re.findall(r"^make (\w+)", commands[1], re.MULTILINE) == ["demo", "test"]
