@@ -24,9 +24,11 @@ from strongroom.vault.record import node_id, sort_key
 
 PREFIX = "snapshots/"
 VERSION = 1
-# A path whose hash is 0 modulo this begins a segment: 512 folders on average, never more than 4,096.
+# A path whose hash is 0 modulo this begins a segment: 512 folders on average, never more than 4,096, and no more bytes of
+# paths than a frame can hold, however long they are.
 _CUT = 512
 _MOST = 4096
+_MOST_BYTES = 1 << 20
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -113,6 +115,7 @@ def build_map(directories: Iterable[tuple[bytes, bytes]], node_key: bytes) -> li
     segments: list[tuple[SegmentHead, Chunk]] = []
     paths: list[bytes] = []
     ids: list[bytes] = []
+    size = 0
 
     def cut() -> None:
         references, body = b"".join(ids), _encoder.encode(paths)
@@ -120,9 +123,11 @@ def build_map(directories: Iterable[tuple[bytes, bytes]], node_key: bytes) -> li
         segments.append((SegmentHead(paths[0], node.id), node))
 
     for path, record_id in sorted(directories, key=lambda pair: sort_key(pair[0])):
-        if paths and (len(paths) >= _MOST or int.from_bytes(blake3(path).digest(4), "little") % _CUT == 0):
+        full = len(paths) >= _MOST or size + len(path) > _MOST_BYTES
+        if paths and (full or int.from_bytes(blake3(path).digest(4), "little") % _CUT == 0):
             cut()
-            paths, ids = [], []
+            paths, ids, size = [], [], 0
+        size += len(path)
         paths.append(path)
         ids.append(record_id)
     if paths:
