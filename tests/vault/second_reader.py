@@ -224,7 +224,7 @@ class SecondReader:
         data = self.get(f"packs/{text[:2]}/{text}")[place.offset : place.offset + place.size]
         magic, kind, codec, zeros, scope, _, _, first, second, third, raw_size, sealed, more = FRAME.unpack_from(data)
         insist(magic == b"SRF1" and kind == place.kind and not any(zeros + more), "a frame begins wrong")
-        insist(len(data) == 128 + first + second + third and raw_size <= 64 << 20, "a frame's sizes are wrong")
+        insist(len(data) == 128 + first + second + third and raw_size <= 512 << 20, "a frame's sizes are wrong")
         contents = self.contents(place.pack, data)
         references = b""
         if second:
