@@ -7,7 +7,6 @@ reached is a `Table` on disk, so memory does not grow with the vault.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 
 from strongroom.vault import snapshot
@@ -26,7 +25,7 @@ class Reached:
 
     def __init__(self, folder: str) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        self._table = Table(f"{folder}/reached.{os.getpid()}.{secrets.token_hex(4)}")
+        self._table = Table.scratch(folder)
 
     def __contains__(self, id: bytes) -> bool:
         return self._table.get(id) is not None
@@ -38,7 +37,6 @@ class Reached:
     def close(self) -> None:
         """Remove it."""
         self._table.close()
-        os.unlink(self._table.path)
 
 
 def ids_in(references: bytes) -> Iterator[bytes]:
