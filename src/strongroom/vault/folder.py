@@ -1,8 +1,11 @@
 """A vault in a local folder.
 
 Durability, step by step (invariant I4): bytes go to a temporary file, fsync, then link(2) to the final name, and the folder
-is remembered; `barrier` fsyncs each remembered folder and the parents of folders that were made. A name is therefore never
+is remembered; `barrier` fsyncs each remembered folder and those above it, whoever made them. A name is therefore never
 visible with less than all of its bytes, and a crash before the barrier can only lose whole objects.
+
+A spool's file is named for the hold it belongs to, so that what a killed run left in the making is told from what another
+run is still writing.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from strongroom.vault.errors import AbsentError, StorageError
 from strongroom.vault.storage import Listed, Spool
 
-TEMPORARY = "tmp"
+TEMPORARY = "tmp/"
+# A spool without a hold is a single small object on its way: after so long (seconds) its process is gone.
+_STALE_SPOOL = 3600.0
 
 
 @contextlib.contextmanager
@@ -81,12 +86,13 @@ class FolderSpool:
 class FolderHold:
     """A locked file: the kernel lets go of the lock when the last process that holds it ends."""
 
-    def __init__(self, path: str, fd: int) -> None:
-        self._path, self._fd = path, fd
+    def __init__(self, path: str, fd: int, ended: Callable[[], None]) -> None:
+        self._path, self._fd, self._ended = path, fd, ended
 
     def release(self) -> None:
         """End the hold and delete the object."""
-        with contextlib.suppress(FileNotFoundError):
+        self._ended()
+        with contextlib.suppress(OSError):  # what cannot be deleted is dead all the same, and swept by others
             os.unlink(self._path)
         self.abandon()
 
@@ -103,15 +109,19 @@ class FolderStorage:
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self._unsynced: set[str] = set()
-        self._made: set[str] = set()
+        self._met: set[str] = set()
+        self._held = ""
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
 
     def _folder_of(self, path: str) -> str:
-        """The folder of an object, made if it is not there; new folders and their parents are synced by the barrier."""
+        """The folder of an object, made if it is not there.
+
+        At first sight the folders above it are to be synced, even if it is there: a run that was killed may have made it.
+        """
         folder = os.path.dirname(path)
-        if folder in self._made:
+        if folder in self._met:
             return folder
         missing = []
         above = folder
@@ -122,7 +132,11 @@ class FolderStorage:
             with _reported("make", path), contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
             self._unsynced.add(os.path.dirname(path))
-        self._made.add(folder)
+        above = folder
+        while above != self.root:
+            above = os.path.dirname(above)
+            self._unsynced.add(above)
+        self._met.add(folder)
         return folder
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -177,13 +191,13 @@ class FolderStorage:
             self._sync_folder(folder)
         self._unsynced.clear()
 
-    def distrust(self, *prefixes: str) -> None:
-        """Sync these folders and their subfolders at the next barrier: a killed run may have left names not yet durable."""
-        for prefix in prefixes:
-            folder = self._path(prefix.rstrip("/"))
-            if os.path.isdir(folder):
-                self._unsynced.add(folder)
-                self._unsynced.update(entry.path for entry in os.scandir(folder) if entry.is_dir())
+    def distrust(self, prefix: str) -> None:
+        """See the port: the folder, those below it, and the vault's own."""
+        folder = self._path(prefix.rstrip("/"))
+        if os.path.isdir(folder):
+            self._unsynced.update((self.root, folder))
+            with _reported("list", folder), os.scandir(folder) as entries:
+                self._unsynced.update(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
 
     @staticmethod
     def _sync_folder(folder: str) -> None:
@@ -228,7 +242,7 @@ class FolderStorage:
         """See the port."""
         if path is not None:
             return FolderSpool(path, create=False)
-        path = self._path(f"{TEMPORARY}/{secrets.token_hex(12)}")
+        path = self._path(f"{TEMPORARY}{self._held}.{secrets.token_hex(12)}")
         self._folder_of(path)
         return FolderSpool(path, create=True)
 
@@ -239,12 +253,21 @@ class FolderStorage:
         spool = self._filled(data)
         with _reported("write", path):
             fd = os.open(spool.path, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            spool.sync()
-            os.link(spool.path, path)
-            spool.discard()
-            self._sync_folder(folder)
-        return FolderHold(path, fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                spool.sync()
+                os.link(spool.path, path)
+                self._sync_folder(folder)
+            except OSError:
+                os.close(fd)
+                raise
+            finally:
+                spool.discard()
+        self._held = name.replace("/", "+")
+        return FolderHold(path, fd, self._let_go)
+
+    def _let_go(self) -> None:
+        self._held = ""
 
     def alive(self, name: str) -> bool:
         """See the port."""
@@ -260,11 +283,16 @@ class FolderStorage:
             os.close(fd)
         return False
 
-    def sweep_spools(self, before: float) -> int:
+    def sweep_spools(self) -> int:
         """See the port."""
         freed = 0
-        for listed in self.list(f"{TEMPORARY}/"):
-            if listed.received < before:
+        before = self.now() - _STALE_SPOOL
+        alive: dict[str, bool] = {}
+        for listed in self.list(TEMPORARY):
+            holder = listed.name.removeprefix(TEMPORARY).partition(".")[0].replace("+", "/")
+            if holder not in alive:
+                alive[holder] = self.alive(holder) if holder else True
+            if not alive[holder] or (not holder and listed.received < before):
                 freed += listed.size
                 self.delete(listed.name)
         return freed

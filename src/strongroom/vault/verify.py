@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from strongroom.vault import pack, session, snapshot
-from strongroom.vault.errors import AbsentError, DamagedError, StorageError
+from strongroom.vault.errors import AbsentError, BusyError, DamagedError, StorageError
 from strongroom.vault.index import FramePlace, PackEntry, PackHead, put_run
 from strongroom.vault.mark import Reached, ids_in, mark, records_needing
 from strongroom.vault.reader import Reader
@@ -58,9 +58,23 @@ def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False) -> Che
 
 
 def rebuild_index(vault: Vault) -> int:
-    """Put index runs for packs that none names, and drop damaged runs; returns how many packs were added."""
+    """Put index runs for packs that none names, and drop damaged runs; returns how many packs were added.
+
+    A writer's session of our own keeps sweepers away. Raise BusyError while others write: an unnamed pack may be theirs.
+    """
+    own = session.Session(vault.storage)
+    try:
+        if len(session.writers(vault.storage)) > 1:
+            raise BusyError("a backup is at work on this vault; run check --repair when it has ended")
+        return _rebuild_index(vault)
+    finally:
+        own.close()
+
+
+def _rebuild_index(vault: Vault) -> int:
     storage = vault.storage
-    known = {head.id for head in vault.index.packs}
+    buried, _ = session.buried(session.tombstones(storage, vault.keys).values())
+    known = {head.id for head in vault.index.packs} | buried
     entries: list[PackEntry] = []
     for item in storage.list(pack.PREFIX):
         with contextlib.suppress(DamagedError, AbsentError):
@@ -68,6 +82,9 @@ def rebuild_index(vault: Vault) -> int:
                 kind, frames, _ = pack.read_frames(storage, vault.keys, item.name, item.size)
                 entries.append(PackEntry(pack.id_of(item.name), kind, item.size, frames))
     if entries:
+        # No run of the index may outlive a power loss that one of its packs does not.
+        storage.distrust(pack.PREFIX)
+        storage.barrier()
         put_run(storage, vault.keys, entries)
         storage.barrier()
     for name in vault.index.damaged:
