@@ -69,10 +69,10 @@ def in_vault(vault: Vault, id: str) -> Content:
 
 
 @contextlib.contextmanager
-def in_memory(folder: Path) -> Iterator[Path]:
+def in_memory(folder: Path, options: str = "mode=755") -> Iterator[Path]:
     """A folder in memory: what is proven here does not rest on what the machine's own disk syncs."""
     os.mkdir(folder / "memory")
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder / "memory"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder / "memory"], check=True)
     try:
         yield folder / "memory"
     finally:

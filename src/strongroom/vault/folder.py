@@ -46,8 +46,8 @@ def _reported(doing: str, path: str) -> Iterator[None]:
 class FolderSpool:
     """A temporary file in the vault's own file system."""
 
-    def __init__(self, path: str, *, create: bool) -> None:
-        self.path = path
+    def __init__(self, path: str, *, create: bool, fsync: Callable[[int], None] = os.fsync) -> None:
+        self.path, self._fsync = path, fsync
         flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         with _reported("write", path):
             self._fd = os.open(path, flags, 0o600)
@@ -62,7 +62,7 @@ class FolderSpool:
     def sync(self) -> None:
         """Make what was written durable."""
         with _reported("sync", self.path):
-            os.fsync(self._fd)
+            self._fsync(self._fd)
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, and go on from there."""
@@ -104,10 +104,10 @@ class FolderHold:
 
 
 class FolderStorage:
-    """The storage port over one folder."""
+    """The storage port over one folder. ``fsync`` is there for tests to watch."""
 
-    def __init__(self, root: str) -> None:
-        self.root = os.path.abspath(root)
+    def __init__(self, root: str, *, fsync: Callable[[int], None] = os.fsync) -> None:
+        self.root, self._fsync = os.path.abspath(root), fsync
         self._unsynced: set[str] = set()
         self._met: set[str] = set()
         self._held = ""
@@ -199,12 +199,11 @@ class FolderStorage:
             with _reported("list", folder), os.scandir(folder) as entries:
                 self._unsynced.update(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
 
-    @staticmethod
-    def _sync_folder(folder: str) -> None:
+    def _sync_folder(self, folder: str) -> None:
         with _reported("sync", folder):
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                os.fsync(fd)
+                self._fsync(fd)
             finally:
                 os.close(fd)
 
@@ -241,10 +240,10 @@ class FolderStorage:
     def spool(self, path: str | None = None) -> Spool:
         """See the port."""
         if path is not None:
-            return FolderSpool(path, create=False)
+            return FolderSpool(path, create=False, fsync=self._fsync)
         path = self._path(f"{TEMPORARY}{self._held}.{secrets.token_hex(12)}")
         self._folder_of(path)
-        return FolderSpool(path, create=True)
+        return FolderSpool(path, create=True, fsync=self._fsync)
 
     def hold(self, name: str, data: bytes) -> FolderHold:
         """See the port. The file is locked before it has its name: whoever sees the name sees the lock."""

@@ -45,6 +45,7 @@ class Table:
 
     def __init__(self, path: str, *, buckets: int = _SMALLEST) -> None:
         self.path = path
+        self._fd = -1
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._fd).st_size
         if size < _BUCKET or size % _BUCKET:
@@ -68,6 +69,9 @@ class Table:
     def inode(self) -> int:
         """The file's inode: another process may have put a new table in its place."""
         return os.fstat(self._fd).st_ino
+
+    def __del__(self) -> None:
+        self.close()
 
     def sync(self) -> None:
         """Make it durable."""
@@ -162,3 +166,4 @@ class Table:
             os.rename(larger.path, self.path)
         os.close(self._fd)
         self._fd, self._mask, self._count = larger._fd, larger._mask, larger._count
+        larger._fd = -1
