@@ -1,8 +1,11 @@
 """A vault in a local folder.
 
 Durability, step by step (invariant I4): bytes go to a temporary file, fsync, then link(2) to the final name, and the folder
-is remembered; `barrier` fsyncs each remembered folder and the parents of folders that were made. A name is therefore never
+is remembered; `barrier` fsyncs each remembered folder and those above it, whoever made them. A name is therefore never
 visible with less than all of its bytes, and a crash before the barrier can only lose whole objects.
+
+A spool's file is named for the hold it belongs to, so that what a killed run left in the making is told from what another
+run is still writing.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from strongroom.vault.errors import AbsentError, StorageError
 from strongroom.vault.storage import Listed, Spool
 
-TEMPORARY = "tmp"
+TEMPORARY = "tmp/"
+# A spool without a hold is a single small object on its way: after so long (seconds) its process is gone.
+_STALE_SPOOL = 3600.0
 
 
 @contextlib.contextmanager
@@ -40,8 +45,8 @@ def _reported(doing: str, path: str) -> Iterator[None]:
 class FolderSpool:
     """A temporary file in the vault's own file system."""
 
-    def __init__(self, path: str, *, create: bool) -> None:
-        self.path = path
+    def __init__(self, path: str, *, create: bool, fsync: Callable[[int], None] = os.fsync) -> None:
+        self.path, self._fsync = path, fsync
         flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         with _reported("write", path):
             self._fd = os.open(path, flags, 0o600)
@@ -56,7 +61,7 @@ class FolderSpool:
     def sync(self) -> None:
         """Make what was written durable."""
         with _reported("sync", self.path):
-            os.fsync(self._fd)
+            self._fsync(self._fd)
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, and go on from there."""
@@ -80,12 +85,13 @@ class FolderSpool:
 class FolderHold:
     """A locked file: the kernel lets go of the lock when the last process that holds it ends."""
 
-    def __init__(self, path: str, fd: int) -> None:
-        self._path, self._fd = path, fd
+    def __init__(self, path: str, fd: int, ended: Callable[[], None]) -> None:
+        self._path, self._fd, self._ended = path, fd, ended
 
     def release(self) -> None:
         """End the hold and delete the object."""
-        with contextlib.suppress(FileNotFoundError):
+        self._ended()
+        with contextlib.suppress(OSError):  # what cannot be deleted is dead all the same, and swept by others
             os.unlink(self._path)
         self.abandon()
 
@@ -97,20 +103,24 @@ class FolderHold:
 
 
 class FolderStorage:
-    """The storage port over one folder."""
+    """The storage port over one folder. ``fsync`` is there for tests to watch."""
 
-    def __init__(self, root: str) -> None:
-        self.root = os.path.abspath(root)
+    def __init__(self, root: str, *, fsync: Callable[[int], None] = os.fsync) -> None:
+        self.root, self._fsync = os.path.abspath(root), fsync
         self._unsynced: set[str] = set()
-        self._made: set[str] = set()
+        self._met: set[str] = set()
+        self._held = ""
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
 
     def _folder_of(self, path: str) -> str:
-        """The folder of an object, made if it is not there; new folders and their parents are synced by the barrier."""
+        """The folder of an object, made if it is not there.
+
+        At first sight the folders above it are to be synced, even if it is there: a run that was killed may have made it.
+        """
         folder = os.path.dirname(path)
-        if folder in self._made:
+        if folder in self._met:
             return folder
         missing = []
         above = folder
@@ -121,7 +131,11 @@ class FolderStorage:
             with _reported("make", path), contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
             self._unsynced.add(os.path.dirname(path))
-        self._made.add(folder)
+        above = folder
+        while above != self.root:
+            above = os.path.dirname(above)
+            self._unsynced.add(above)
+        self._met.add(folder)
         return folder
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -176,20 +190,19 @@ class FolderStorage:
             self._sync_folder(folder)
         self._unsynced.clear()
 
-    def distrust(self, *prefixes: str) -> None:
-        """Sync these folders and their subfolders at the next barrier: a killed run may have left names not yet durable."""
-        for prefix in prefixes:
-            folder = self._path(prefix.rstrip("/"))
-            if os.path.isdir(folder):
-                self._unsynced.add(folder)
-                self._unsynced.update(entry.path for entry in os.scandir(folder) if entry.is_dir())
+    def distrust(self, prefix: str) -> None:
+        """See the port: the folder, those below it, and the vault's own."""
+        folder = self._path(prefix.rstrip("/"))
+        if os.path.isdir(folder):
+            self._unsynced.update((self.root, folder))
+            with _reported("list", folder), os.scandir(folder) as entries:
+                self._unsynced.update(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
 
-    @staticmethod
-    def _sync_folder(folder: str) -> None:
+    def _sync_folder(self, folder: str) -> None:
         with _reported("sync", folder):
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                os.fsync(fd)
+                self._fsync(fd)
             finally:
                 os.close(fd)
 
@@ -226,10 +239,10 @@ class FolderStorage:
     def spool(self, path: str | None = None) -> Spool:
         """See the port."""
         if path is not None:
-            return FolderSpool(path, create=False)
-        path = self._path(f"{TEMPORARY}/{os.urandom(12).hex()}")
+            return FolderSpool(path, create=False, fsync=self._fsync)
+        path = self._path(f"{TEMPORARY}{self._held}.{os.urandom(12).hex()}")
         self._folder_of(path)
-        return FolderSpool(path, create=True)
+        return FolderSpool(path, create=True, fsync=self._fsync)
 
     def hold(self, name: str, data: bytes) -> FolderHold:
         """See the port. The file is locked before it has its name: whoever sees the name sees the lock."""
@@ -238,12 +251,21 @@ class FolderStorage:
         spool = self._filled(data)
         with _reported("write", path):
             fd = os.open(spool.path, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            spool.sync()
-            os.link(spool.path, path)
-            spool.discard()
-            self._sync_folder(folder)
-        return FolderHold(path, fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                spool.sync()
+                os.link(spool.path, path)
+                self._sync_folder(folder)
+            except OSError:
+                os.close(fd)
+                raise
+            finally:
+                spool.discard()
+        self._held = name.replace("/", "+")
+        return FolderHold(path, fd, self._let_go)
+
+    def _let_go(self) -> None:
+        self._held = ""
 
     def alive(self, name: str) -> bool:
         """See the port."""
@@ -259,11 +281,16 @@ class FolderStorage:
             os.close(fd)
         return False
 
-    def sweep_spools(self, before: float) -> int:
+    def sweep_spools(self) -> int:
         """See the port."""
         freed = 0
-        for listed in self.list(f"{TEMPORARY}/"):
-            if listed.received < before:
+        before = self.now() - _STALE_SPOOL
+        alive: dict[str, bool] = {}
+        for listed in self.list(TEMPORARY):
+            holder = listed.name.removeprefix(TEMPORARY).partition(".")[0].replace("+", "/")
+            if holder not in alive:
+                alive[holder] = self.alive(holder) if holder else True
+            if not alive[holder] or (not holder and listed.received < before):
                 freed += listed.size
                 self.delete(listed.name)
         return freed

@@ -82,6 +82,7 @@ class Index:
         self._table: Table | None = None
         self._local = _Local([], [])
         self.damaged: dict[str, str] = {}
+        self._absent_packs: frozenset[bytes] = frozenset()
         self._absent: set[int] = set()
         self._lost: frozenset[bytes] = frozenset()
         self._recent: dict[bytes, Place] = {}
@@ -106,6 +107,7 @@ class Index:
                     self._reopen()
                 self._local = local
                 self._extend(sorted(listed - set(local.runs)))
+        self._number_absent()
 
     def _rebuild(self, names: Sequence[str]) -> None:
         for leftover in ("table", "local"):
@@ -137,6 +139,7 @@ class Index:
             self._table.add(self._rows(packs, len(self._local.packs)))
             self._local.packs.extend(PackHead(pack.id, pack.kind, pack.size) for pack in packs)
             self._local.runs.append(name)
+        self._table.sync()
         self._write_local(dirty=False)
 
     @staticmethod
@@ -191,16 +194,24 @@ class Index:
 
     def treat_as_absent(self, packs: Iterable[bytes], chunks: frozenset[bytes]) -> None:
         """Packs about to be swept or missing, and chunks known to be lost: store their content again."""
-        absent = set(packs)
-        self._absent = {number for number, pack in enumerate(self._local.packs) if pack.id in absent}
+        self._absent_packs = frozenset(packs)
         self._lost = chunks
+        self._number_absent()
+
+    def _number_absent(self) -> None:
+        """Packs get other numbers when the table is made anew."""
+        absent = self._absent_packs
+        self._absent = {number for number, pack in enumerate(self._local.packs) if pack.id in absent} if absent else set()
 
     def known(self, id: bytes) -> bool:
         """Whether a chunk need not be stored again."""
         if id in self._recent or (self._spilled is not None and self._spilled.get(id) is not None):
             return True
         place = self._table.get(id) if self._table is not None and self._local.packs else None
-        return place is not None and place.pack not in self._absent and id not in self._lost
+        if place is None or id in self._lost:
+            return False
+        # The table is shared: what other processes added since we looked is nothing to rely on yet.
+        return place.pack < len(self._local.packs) and place.pack not in self._absent
 
     def find(self, id: bytes) -> FramePlace | None:
         """Where a chunk lies, or None."""
@@ -233,8 +244,7 @@ class Index:
 
     def _spill(self) -> None:
         if self._spilled is None:
-            path = self._path(f"session.{os.getpid()}.{os.urandom(4).hex()}")
-            self._spilled = Table(path)
+            self._spilled = Table.scratch(self._folder)
         self._spilled.add(self._recent.items())
         self._recent.clear()
 
@@ -262,13 +272,11 @@ class Index:
         return True
 
     def close(self) -> None:
-        """Close the tables, and remove the session's."""
+        """Close the tables; the session's is gone with that."""
         if self._table is not None:
             self._table.close()
         if self._spilled is not None:
             self._spilled.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._spilled.path)
 
     # --- files in the state folder --------------------------------------------------------------------------------
 
@@ -292,9 +300,12 @@ class Index:
             return _Local([], [], dirty=True)
 
     def _write_local(self, *, dirty: bool) -> None:
+        """Durable, since after a power loss it must not call a table whole that is not."""
         self._local.dirty = dirty
         with open(self._path("local.new"), "wb") as file:
             file.write(msgspec.msgpack.encode(self._local))
+            file.flush()
+            os.fsync(file.fileno())
         os.rename(self._path("local.new"), self._path("local"))
 
 

@@ -25,7 +25,7 @@ class Reached:
 
     def __init__(self, folder: str) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        self._table = Table(f"{folder}/reached.{os.getpid()}.{os.urandom(4).hex()}")
+        self._table = Table.scratch(folder)
 
     def __contains__(self, id: bytes) -> bool:
         return self._table.get(id) is not None
@@ -37,7 +37,6 @@ class Reached:
     def close(self) -> None:
         """Remove it."""
         self._table.close()
-        os.unlink(self._table.path)
 
 
 def ids_in(references: bytes) -> Iterator[bytes]:

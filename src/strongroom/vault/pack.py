@@ -109,6 +109,8 @@ def read_frames(storage: Storage, keys: Keys, name: str, size: int) -> tuple[Kin
     frames: list[FrameEntry] = []
     try:
         for offset, _head, data in _heads(storage, name, places, size):
+            if offset + _head.size > size:
+                raise DamagedError(f"{name} is damaged: it is cut short")
             items = opener.contents(pack_id, _head, data)
             frames.append(FrameEntry(offset, _head.size, b"".join([item.id for item in items])))
     except DamagedError:

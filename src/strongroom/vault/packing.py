@@ -7,6 +7,7 @@ beside the reader compresses, encrypts and writes (those calls release the inter
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -181,13 +182,19 @@ class Packer:
                 elif isinstance(item, Done):
                     self._send(item)
                 if pack is not None and (pack.full or isinstance(item, _Rotate)):
-                    self._send(Packed(pack.id, pack.spool.path, pack.finish()))
+                    size = pack.finish()
+                    pack.spool.close()
+                    self._send(Packed(pack.id, pack.spool.path, size))
                     pack = None
             except VaultError as error:
                 broken = True
-                self._send(Failed(None, str(error)))
+                self._fail(str(error))
             except OSError:
                 broken = True  # the coordinating process is gone, and with it the run
-            except Exception as error:  # a fault of ours must end the run, not leave the reader waiting for this thread
+            except Exception as error:  # were this thread to end, the walk would wait for it for ever
                 broken = True
-                self._send(Failed(None, f"a worker failed, which is a fault in strongroom: {error!r}"))
+                self._fail(f"a worker failed, which is a fault in strongroom: {error!r}")
+
+    def _fail(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            self._send(Failed(None, message))

@@ -110,9 +110,17 @@ class Reader:
             raise DamagedError(f"{name} is damaged at byte {place.offset}: its contents do not add up")
         return Frame(head.kind, head.scope, items, references, body)
 
+    def _frame_of(self, id: bytes) -> Frame:
+        """The frame that holds a chunk. A sweeper may have carried it elsewhere since we looked: look once more."""
+        try:
+            return self.frame(self.locate(id))
+        except AbsentError:
+            self.index.reload()
+            return self.frame(self.locate(id))
+
     def chunk(self, id: bytes) -> bytes:
         """A data chunk's bytes, hashed again. Raise AbsentError, DamagedError."""
-        frame = self.frame(self.locate(id))
+        frame = self._frame_of(id)
         found = frame.chunk(id)
         if found is None or self.hash_data(found[0], frame.scope) != id:
             raise DamagedError(f"chunk {id.hex()} is not what was stored")
@@ -120,7 +128,7 @@ class Reader:
 
     def node(self, id: bytes) -> tuple[bytes, bytes]:
         """A tree node's body and references, hashed again. Raise AbsentError, DamagedError."""
-        frame = self.frame(self.locate(id))
+        frame = self._frame_of(id)
         found = frame.chunk(id)
         if found is None or self.hash_node(found[1], found[0], frame.scope) != id:
             raise DamagedError(f"tree node {id.hex()} is not what was stored")
@@ -243,8 +251,12 @@ class Reader:
             place = self.locate(piece.id)
             wanted.setdefault((place.pack.id, place.offset), (place, []))[1].append(piece)
         for place, pieces in wanted.values():
-            frame = self.frame(place)
+            try:
+                together = self.frame(place)
+            except AbsentError:
+                together = None  # carried over into other frames while we read
             for piece in pieces:
+                frame = together or self._frame_of(piece.id)
                 found = frame.chunk(piece.id)
                 if found is None or len(found[0]) != piece.size or self.hash_data(found[0], frame.scope) != piece.id:
                     raise DamagedError(f"chunk {piece.id.hex()} is not what was stored")

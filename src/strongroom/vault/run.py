@@ -21,6 +21,7 @@ from strongroom.vault import pack, parents, session, snapshot
 from strongroom.vault.errors import StorageError, VaultError
 from strongroom.vault.frame import Chunk, Kind
 from strongroom.vault.header import Header
+from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import FrameEntry, Index
 from strongroom.vault.keys import ID_SIZE, Keys
 from strongroom.vault.messages import (
@@ -375,6 +376,7 @@ class Run:
             pack_id, path, size = worker.open
             spool = self._storage.spool(path)
             whole = pack.finish(self._keys, spool, pack_id, self._index.growing(pack_id), size)
+            spool.close()
             self._packed(pack_id, path, whole)
         if worker.task in self._tasks:
             run = self._series[self._tasks[worker.task].series]
@@ -412,7 +414,11 @@ class Run:
             yield from self._commit()
 
     def _commit(self) -> Iterator[Outcome | SeriesFailure]:
-        """Trees, index, barrier, snapshots, barrier; then, and only then, it is told."""
+        """Trees, barrier, index, barrier, snapshots, barrier; then, and only then, it is told.
+
+        The index has a barrier of its own, so that no run of it outlives a power loss that one of its packs did not: whoever
+        sees a chunk in the index may rely on its pack.
+        """
         self._last_commit = time.monotonic()
         ready = [run for run in self._ready if not run.failure]
         failed = [run for run in self._ready if run.failure]
@@ -421,9 +427,12 @@ class Run:
         if made:
             if trees := self._trees.flush():
                 made[0][0].stored += trees
+            self._storage.barrier()
             self._index.publish()
             self._put.clear()
             self._trees.put.clear()
+            # Runs that a killed process put may be seen, relied on, and not durable yet.
+            self._storage.distrust(INDEX)
             self._storage.barrier()
             self._session.insist()
             outcomes = [self._put_snapshot(run, *parts) for run, parts in made]
@@ -470,13 +479,14 @@ class Run:
         return made, outcome, known
 
     def _remember(self, committed: Sequence[tuple[Snapshot, Outcome, dict[bytes, bytes] | str]]) -> None:
-        """What only makes the next run faster: losing it loses nothing."""
-        self._index.reload()
-        summaries = self._state.summaries()
-        summaries.update({made.id: snapshot.summary(made) for made, _, _ in committed})
-        self._state.remember_summaries(summaries.values())
-        for made, _, known in committed:
-            self._state.remember_base(made.series, made.id, made.level, known)
+        """What only makes the next run faster: losing it loses nothing, and a full disk there unmakes no snapshot."""
+        with contextlib.suppress(OSError):
+            self._index.reload()
+            summaries = self._state.summaries()
+            summaries.update({made.id: snapshot.summary(made) for made, _, _ in committed})
+            self._state.remember_summaries(summaries.values())
+            for made, _, known in committed:
+                self._state.remember_base(made.series, made.id, made.level, known)
 
     def _failures(self) -> Iterator[SeriesFailure]:
         for run, _ in self._waiting:

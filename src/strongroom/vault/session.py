@@ -7,22 +7,21 @@ operations, and why it suffices, stands in docs/invariants.md (I6 to I9).
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from strongroom.vault import envelope
-from strongroom.vault.errors import AbsentError, DamagedError, StorageError
+from strongroom.vault.errors import AbsentError, BusyError, DamagedError, StorageError
 from strongroom.vault.keys import Keys
 from strongroom.vault.storage import Hold, Storage
 
 SESSIONS = "sessions/"
 TOMBSTONES = "tombstones/"
 RECORDS = "records/"
-SWEEPER = "sessions/sweeper"
-# Spools this old (seconds) belong to no process that still runs, once no other session is open.
-_STALE_SPOOL = 600.0
+SWEEPER = "sessions/sweeper-"
 
 
 class Session:
@@ -41,30 +40,51 @@ class Session:
             raise StorageError("the vault lost this run's session; run the backup again")
 
     def sweep_leftovers(self) -> None:
-        """Remove what killed runs left in the making, when nobody else is at work."""
-        if not others(self._storage, self.name):
-            self._storage.sweep_spools(self.started - _STALE_SPOOL)
+        """Remove what killed runs left: their sessions, and what they had in the making."""
+        _alive(self._storage)
+        self._storage.sweep_spools()
 
     def abandon(self) -> None:
         """In a child process: let go without ending it."""
         self._hold.abandon()
 
     def close(self) -> None:
-        """End the session."""
+        """End the session, and with it what it had in the making."""
         self._hold.release()
+        with contextlib.suppress(StorageError):
+            self._storage.sweep_spools()
 
 
-def others(storage: Storage, own: str = "") -> list[str]:
-    """The sessions that are open, but for our own; dead ones are removed on the way."""
+def writers(storage: Storage) -> list[str]:
+    """The sessions of writers that are open; dead ones are removed on the way."""
+    return [name for name in _alive(storage) if not name.startswith(SWEEPER)]
+
+
+def _alive(storage: Storage) -> list[str]:
     alive = []
     for item in storage.list(SESSIONS):
-        if item.name in (own, SWEEPER):
-            continue
         if storage.alive(item.name):
             alive.append(item.name)
         else:
             storage.delete(item.name)
     return alive
+
+
+@contextlib.contextmanager
+def only_sweeper(storage: Storage) -> Iterator[None]:
+    """Be the only sweeper, or raise BusyError.
+
+    Each puts a session of its own and lists after: of two, one sees the other, or both do, and then both give way. A name
+    is used once, so that a dead sweeper's session can be deleted without harm to one that lives.
+    """
+    own = SWEEPER + os.urandom(12).hex()
+    hold = storage.hold(own, b"")
+    try:
+        if any(name.startswith(SWEEPER) and name != own for name in _alive(storage)):
+            raise BusyError("another prune is at work on this vault; wait for its end")
+        yield
+    finally:
+        hold.release()
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True):

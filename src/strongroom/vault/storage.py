@@ -7,6 +7,7 @@ There is no rename and no append. Rules that every storage keeps (a conformance 
 * `list` is consistent with every `put` and `delete` that returned before it was called, by any process.
 * A failed `barrier` is final: what was put since the last good one may be gone, and the run must end (a second fsync that
   succeeds proves nothing).
+* A spool belongs to the hold that its process (or the process that forked it) has at that moment, and lives as long.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ class Spool(Protocol):
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, and go on from there."""
 
+    def close(self) -> None:
+        """Close the file; it stays for the process that is to put it."""
+
     def discard(self) -> None:
         """Close and remove it."""
 
@@ -63,7 +67,10 @@ class Storage(Protocol):
         """Make an object unless there is one; say whether it was made."""
 
     def barrier(self) -> None:
-        """Return when everything put before is durable."""
+        """Return when everything that this process put or deleted before is durable, and what it distrusts."""
+
+    def distrust(self, prefix: str) -> None:
+        """Let the next barrier cover what others put there: a killed run may have left what is seen but not durable."""
 
     def list(self, prefix: str) -> list[Listed]:
         """The objects whose names begin with ``prefix`` (a folder's name and a slash)."""
@@ -83,5 +90,5 @@ class Storage(Protocol):
     def alive(self, name: str) -> bool:
         """Whether the process that holds this object still runs."""
 
-    def sweep_spools(self, before: float) -> int:
-        """Remove spools last written before that time (the storage's clock), and say how many bytes they had."""
+    def sweep_spools(self) -> int:
+        """Remove the spools of holds that are not alive any more, and say how many bytes they had."""

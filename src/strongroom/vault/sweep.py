@@ -6,14 +6,14 @@ docs/invariants.md, I6 to I9; each step is durable before the next begins.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, parents, session, snapshot
-from strongroom.vault.errors import AbsentError, BusyError, DamagedError
+from strongroom.vault.errors import AbsentError, DamagedError
 from strongroom.vault.frame import TARGET, Chunk, Kind, Sealer
+from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import FramePlace, PackEntry, PackHead, put_run
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.mark import Reached, ids_in, mark
@@ -51,6 +51,20 @@ class _Dead(NamedTuple):
         wasted = sum(dead for _, dead in self.sparse)
         return sum(head.size for head in self.whole) + wasted + sum(size for _, size in self.orphans)
 
+    @property
+    def full_size(self) -> int:
+        """The bytes of all these packs, with what lives in them."""
+        return self.size + sum(head.size - dead for head, dead in self.sparse)
+
+    def among(self, packs: set[bytes]) -> _Dead:
+        """Without the packs that are not among these."""
+        return _Dead(
+            [head for head in self.whole if head.id in packs],
+            [item for item in self.sparse if item[0].id in packs],
+            [item for item in self.orphans if item[0] in packs],
+            self.snapshots,
+        )
+
 
 def forget(vault: Vault, ids: Sequence[str]) -> None:
     """Make snapshots unrestorable, durably. Raise AbsentError for one that is not there."""
@@ -59,6 +73,9 @@ def forget(vault: Vault, ids: Sequence[str]) -> None:
     if missing := [id for id in ids if id not in known]:
         raise AbsentError(f"snapshot {missing[0]} is not in the vault")
     if ids:
+        # What takes their place was perhaps put by a run that was killed before it could make it durable.
+        vault.storage.distrust(snapshot.PREFIX)
+        vault.storage.barrier()
         session.put_tombstone(vault.storage, vault.keys, Tombstone(snapshots=list(ids)))
 
 
@@ -66,76 +83,76 @@ def prune(vault: Vault, *, dry_run: bool = False) -> Swept:
     """Free what no snapshot needs. Raise DamagedError when something needed cannot be read, BusyError for a second sweeper."""
     headers.refuse(vault.header.prune_features, "prune")
     if dry_run:
-        dead = _find_dead(vault)
-        held = bool(session.others(vault.storage))
+        dead = _find_dead(vault, vault.forgotten())
+        held = bool(session.writers(vault.storage))
         return Swept(0 if held else dead.size, dead.size if held else 0, len(dead.packs) + len(dead.snapshots))
-    with _lease(vault):
-        return _sweep(vault)
+    with session.only_sweeper(vault.storage):
+        sweep = Sweep(vault)
+        for _ in sweep.steps():
+            pass
+    return sweep.swept
 
 
-@contextlib.contextmanager
-def _lease(vault: Vault) -> Iterator[None]:
-    """One sweeper at a time; safety does not rest on it."""
-    storage = vault.storage
-    try:
-        if not storage.alive(session.SWEEPER):
-            storage.delete(session.SWEEPER)
-        hold = storage.hold(session.SWEEPER, b"")
-    except FileExistsError as error:
-        raise BusyError("another prune is at work on this vault; wait for its end") from error
-    try:
-        yield
-    finally:
-        hold.release()
+class Sweep:
+    """One sweep, step by step."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._storage = vault.storage
+        self.swept = Swept(0, 0, 0)
+
+    def steps(self) -> Iterator[str]:
+        """Do the sweep, and yield the name of each step once it is done; writers may do anything in between."""
+        storage, vault = self._storage, self._vault
+        vault.index.reload()
+        # Snapshots forgotten later than the look at the sessions may be some writer's parents: they stay for now.
+        stones = session.tombstones(storage, vault.keys)
+        forgotten = session.buried(stones.values())[1]
+        dead = _find_dead(vault, forgotten)
+        yield "survey"
+        if not dead.packs and not dead.snapshots and not stones:
+            storage.sweep_spools()
+            return
+        self.swept = Swept(0, dead.size, 0)
+        if session.writers(storage):
+            return
+        names = [*stones, session.put_tombstone(storage, vault.keys, Tombstone(packs=dead.packs))]
+        yield "bury"
+        if session.writers(storage):
+            # It began between our two looks: whether it saw the tombstone we cannot know; the next prune goes on from here.
+            return
+        yield "sessions"
+        vault.index.reload()
+        dead = _find_dead(vault, forgotten).among(set(dead.packs))  # anew: a snapshot may have been committed since
+        yield "survey anew"
+        written = _rewrite(vault, dead, forgotten)
+        yield "carry over"
+        replaced = _publish(vault, set(dead.packs), written)
+        yield "publish"
+        self._delete(replaced)
+        yield "delete index runs"
+        self._delete([snapshot.name_of(id) for id in dead.snapshots])
+        yield "delete snapshots"
+        self._delete([pack.name_of(id) for id in dead.packs])
+        yield "delete packs"
+        self._delete(names)
+        freed = dead.full_size - sum(entry.size for entry in written) + storage.sweep_spools()
+        vault.index.reload()
+        self.swept = Swept(max(freed, 0), 0, len(dead.packs) + len(dead.snapshots))
+        yield "delete tombstones"
+
+    def _delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._storage.delete(name)
+        self._storage.barrier()
 
 
-def _sweep(vault: Vault) -> Swept:
-    storage = vault.storage
-    vault.index.reload()
-    dead = _find_dead(vault)
-    stones = list(session.tombstones(storage, vault.keys))
-    if not dead.packs and not dead.snapshots and not stones:
-        storage.sweep_spools(storage.now() - 86_400)
-        return Swept(0, 0, 0)
-    if session.others(storage):
-        return Swept(0, dead.size, 0)
-    stones.append(session.put_tombstone(storage, vault.keys, Tombstone(packs=dead.packs)))
-    if session.others(storage):
-        # It began between our two looks: whether it saw the tombstone we cannot know, so the next prune goes on from here.
-        return Swept(0, dead.size, 0)
-    vault.index.reload()
-    certain = set(dead.packs)
-    dead = _find_dead(vault)  # anew: a snapshot may have been committed since
-    dead = _Dead(
-        [head for head in dead.whole if head.id in certain],
-        [item for item in dead.sparse if item[0].id in certain],
-        [item for item in dead.orphans if item[0] in certain],
-        dead.snapshots,
-    )
-    written = _rewrite(vault, dead)
-    for id in dead.snapshots:
-        storage.delete(snapshot.name_of(id))
-    storage.barrier()
-    gone = sum(head.size for head in dead.whole) + sum(head.size for head, _ in dead.sparse)
-    for pack_id in dead.packs:
-        storage.delete(pack.name_of(pack_id))
-    storage.barrier()
-    for name in stones:
-        storage.delete(name)
-    storage.barrier()
-    spools = storage.sweep_spools(storage.now() - 600)
-    vault.index.reload()
-    freed = gone + sum(size for _, size in dead.orphans) + spools - written
-    return Swept(max(freed, 0), 0, len(dead.packs) + len(dead.snapshots))
-
-
-def _find_dead(vault: Vault) -> _Dead:
+def _find_dead(vault: Vault, forgotten: frozenset[str]) -> _Dead:
     """What the snapshots that are not forgotten do not need. Raise DamagedError when that cannot be told."""
     storage, reader = vault.storage, vault.reader
     if vault.index.damaged:
         raise DamagedError("prune deletes nothing while an index run is damaged; run: strongroom check --repair")
     listed_snapshots = parents.listed_ids(storage)
-    forgotten = vault.forgotten() & listed_snapshots
     lost = frozenset(session.lost(storage, vault.keys).chunks)
     reached = Reached(vault.state.folder)
     try:
@@ -158,7 +175,7 @@ def _find_dead(vault: Vault) -> _Dead:
                 sparse.append((head, int(head.size * (1 - share))))
         indexed = {pack.name_of(head.id) for head in vault.index.packs}
         orphans = [(pack.id_of(name), size) for name, size in listed.items() if name not in indexed]
-        return _Dead(whole, sparse, orphans, sorted(forgotten))
+        return _Dead(whole, sparse, orphans, sorted(forgotten & listed_snapshots))
     finally:
         reached.close()
 
@@ -192,13 +209,14 @@ def _entries(vault: Vault) -> Iterator[PackEntry]:
                 yield entry
 
 
-def _rewrite(vault: Vault, dead: _Dead) -> int:
-    """Write sparse packs anew, then the index without what is dead; returns the bytes of the new packs."""
+def _rewrite(vault: Vault, dead: _Dead, forgotten: frozenset[str]) -> list[PackEntry]:
+    """Write sparse packs anew, durably; returns the new packs."""
     made = _Repacker(vault)
     reached = Reached(vault.state.folder)
     try:
         if dead.sparse:
-            roots = [head.id for id in vault.ids() for head in vault.reader.snapshot(id).segments]
+            kept = parents.listed_ids(vault.storage) - forgotten
+            roots = [head.id for id in kept for head in vault.reader.snapshot(id).segments]
             for _ in mark(vault.reader, roots, reached):
                 pass  # what is lost was accepted as lost when liveness was worked out
             sparse = {head.id for head, _ in dead.sparse}
@@ -208,12 +226,11 @@ def _rewrite(vault: Vault, dead: _Dead) -> int:
         made.finish()
     finally:
         reached.close()
-    _publish(vault, set(dead.packs), made.entries)
-    return sum(entry.size for entry in made.entries)
+    return made.entries
 
 
-def _publish(vault: Vault, gone: set[bytes], added: list[PackEntry]) -> None:
-    """Put index runs without the packs that go, and with those that came; delete the runs they replace."""
+def _publish(vault: Vault, gone: set[bytes], added: Sequence[PackEntry]) -> list[str]:
+    """Put index runs without the packs that go, and with those that came, durably; returns the runs they replace."""
     storage = vault.storage
     replaced: list[str] = []
     kept: list[PackEntry] = list(added)
@@ -229,10 +246,10 @@ def _publish(vault: Vault, gone: set[bytes], added: list[PackEntry]) -> None:
             kept = []
     if kept:
         put_run(storage, vault.keys, kept)
+    # Of two copies of a chunk we keep the one that the index names: a run that another writer has put must not vanish.
+    storage.distrust(INDEX)
     storage.barrier()
-    for name in replaced:
-        storage.delete(name)
-    storage.barrier()
+    return replaced
 
 
 class _Repacker:

@@ -9,6 +9,7 @@ Readers take no lock: an entry is written before the count that makes it visible
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,7 @@ class Table:
 
     def __init__(self, path: str, *, buckets: int = _SMALLEST) -> None:
         self.path = path
+        self._fd = -1
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._fd).st_size
         if size < _BUCKET or size % _BUCKET:
@@ -51,11 +53,29 @@ class Table:
             size = buckets * _BUCKET
         self._mask = size // _BUCKET - 1
         self._count = 0
+        self._folder = ""
+
+    @classmethod
+    def scratch(cls, folder: str, *, buckets: int = _SMALLEST) -> Table:
+        """A table without a name, gone with the process that made it."""
+        path = f"{folder}/scratch.{os.getpid()}.{os.urandom(4).hex()}"
+        table = cls(path, buckets=buckets)
+        os.unlink(path)
+        table.path = ""
+        table._folder = folder
+        return table
 
     @property
     def inode(self) -> int:
         """The file's inode: another process may have put a new table in its place."""
         return os.fstat(self._fd).st_ino
+
+    def __del__(self) -> None:
+        self.close()
+
+    def sync(self) -> None:
+        """Make it durable."""
+        os.fsync(self._fd)
 
     def close(self) -> None:
         """Close the file."""
@@ -128,12 +148,22 @@ class Table:
         self._count = sum(os.pread(self._fd, 1, bucket * _BUCKET)[0] for bucket in range(self._mask + 1))
         return self._count
 
+    def _larger(self, buckets: int) -> Table:
+        if self.path:
+            new = f"{self.path}.new"  # one process at a time changes a table that has a name
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
+            return Table(new, buckets=buckets)
+        return Table.scratch(self._folder, buckets=buckets)
+
     def _grow(self, entries: int) -> None:
         buckets = _SMALLEST
         while entries > _FILL * buckets * _MOST:
             buckets *= 2
-        larger = Table(f"{self.path}.{os.getpid()}.new", buckets=max(buckets, 2 * (self._mask + 1)))
+        larger = self._larger(max(buckets, 2 * (self._mask + 1)))
         larger.add(self.rows())
-        os.rename(larger.path, self.path)
+        if self.path:
+            os.rename(larger.path, self.path)
         os.close(self._fd)
         self._fd, self._mask, self._count = larger._fd, larger._mask, larger._count
+        larger._fd = -1

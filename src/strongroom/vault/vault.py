@@ -58,7 +58,8 @@ class Vault:
 
     def ids(self) -> set[str]:
         """The ids of the snapshots that are not forgotten."""
-        return parents.listed_ids(self.storage) - self.forgotten()
+        forgotten = self.forgotten()  # looked at first: a sweeper deletes the snapshot before its tombstone
+        return parents.listed_ids(self.storage) - forgotten
 
     def forgotten(self) -> frozenset[str]:
         """Snapshots that a tombstone covers; needs the keys only where there is a tombstone."""

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from strongroom.vault import pack, session, snapshot
-from strongroom.vault.errors import AbsentError, DamagedError, StorageError
-from strongroom.vault.index import FramePlace, PackEntry, PackHead, put_run
+from strongroom.vault.errors import AbsentError, BusyError, DamagedError, StorageError
+from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, put_run
 from strongroom.vault.mark import Reached, ids_in, mark, records_needing
 from strongroom.vault.reader import Reader
 from strongroom.vault.record import Row
@@ -58,16 +58,35 @@ def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False) -> Che
 
 
 def rebuild_index(vault: Vault) -> int:
-    """Put index runs for packs that none names, and drop damaged runs; returns how many packs were added."""
+    """Put index runs for packs that none names, and drop damaged runs; returns how many packs were added.
+
+    A writer's session of our own keeps sweepers away. Raise BusyError while others write: an unnamed pack may be theirs.
+    """
+    own = session.Session(vault.storage)
+    try:
+        if len(session.writers(vault.storage)) > 1:
+            raise BusyError("a backup is at work on this vault; run check --repair when it has ended")
+        return _rebuild_index(vault)
+    finally:
+        own.close()
+
+
+def _rebuild_index(vault: Vault) -> int:
     storage = vault.storage
-    known = {head.id for head in vault.index.packs}
+    buried, _ = session.buried(session.tombstones(storage, vault.keys).values())
+    known = {head.id for head in vault.index.packs} | buried
     entries: list[PackEntry] = []
     for item in storage.list(pack.PREFIX):
         with contextlib.suppress(DamagedError, AbsentError):
             if pack.id_of(item.name) not in known:
                 kind, frames, _ = pack.read_frames(storage, vault.keys, item.name, item.size)
-                entries.append(PackEntry(pack.id_of(item.name), kind, item.size, frames))
+                head = PackHead(pack.id_of(item.name), kind, item.size)
+                frames = [frame for frame in frames if _may_count(vault, head, frame)]
+                entries.append(PackEntry(head.id, kind, item.size, frames))
     if entries:
+        # No run of the index may outlive a power loss that one of its packs does not.
+        storage.distrust(pack.PREFIX)
+        storage.barrier()
         put_run(storage, vault.keys, entries)
         storage.barrier()
     for name in vault.index.damaged:
@@ -76,6 +95,19 @@ def rebuild_index(vault: Vault) -> int:
     vault.index.damaged.clear()
     vault.index.reload()
     return len(entries)
+
+
+def _may_count(vault: Vault, head: PackHead, frame: FrameEntry) -> bool:
+    """Whether a frame may be named in the index; where it repeats what is there, it has to read back first."""
+    ids = list(ids_in(frame.ids))
+    if not any(vault.index.find(id) for id in ids):
+        return True
+    try:
+        decoded = vault.reader.read_frame(FramePlace(head, frame.offset, frame.size))
+    except DamagedError:
+        return False
+    found = {id: decoded.chunk(id) for id in ids}
+    return all(data and vault.reader.check_chunk(head.kind, decoded.scope, id, data) for id, data in found.items())
 
 
 class _Checker:
