@@ -260,12 +260,12 @@ class Run:
         """The keys are there: open the index, find out what must not be relied on, and let the workers go on."""
         assert self._keys is not None  # noqa: S101 - the thread has set it
         keys = self._keys
-        stones = session.tombstones(self._storage, keys)
+        stones = session.writable_tombstones(self._storage, keys)
         self._index = Index(self._storage, keys, self._state.index_folder)
         self._trees = TreeKeeper(self._storage, keys, self._index)
         self._opened = True
         self._reader = Reader(self._storage, keys, self._index)
-        buried_packs, buried_snapshots = session.buried(stones.values())
+        buried_packs, buried_snapshots = session.buried(stones)
         lost = session.lost(self._storage, keys)
         listed = {item.name: item.size for item in self._storage.list(pack.PREFIX)}
         missing = {entry.id for entry in self._index.packs if listed.get(pack.name_of(entry.id)) != entry.size}
