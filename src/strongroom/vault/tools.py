@@ -14,10 +14,11 @@ from multiprocessing.connection import Connection
 from strongroom.vault.content import ContentReader
 from strongroom.vault.header import Chunker
 from strongroom.vault.index import Index
-from strongroom.vault.keys import Keys
+from strongroom.vault.keys import ID_SIZE, Keys
 from strongroom.vault.messages import Done, FromWorker, Known, Node, ToWorker, Unlocked, receive_work, send
 from strongroom.vault.packing import Packer
 from strongroom.vault.reader import Reader
+from strongroom.vault.record import Row
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
 
@@ -78,6 +79,16 @@ class Tools:
     def lost_chunks(self) -> frozenset[bytes]:
         """Chunks that could not be read back; where there are any, the keys are here before the first task."""
         return frozenset(self._unlocked.lost_chunks if self._unlocked else ())
+
+    def all_there(self, row: Row) -> bool:
+        """Whether everything that a row refers to can be relied on: list nodes stand among the lost records."""
+        if not self.lost_chunks:
+            return True
+        ids = row.references
+        return not any(
+            id in self.lost_chunks or id in self.lost_records
+            for id in (ids[at : at + ID_SIZE] for at in range(0, len(ids), ID_SIZE))
+        )
 
     @cached_property
     def lost_records(self) -> frozenset[bytes]:
