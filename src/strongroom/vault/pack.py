@@ -142,6 +142,8 @@ def _heads(
         if places is not None:
             offset = places[number][0]
         head = read_head(storage.get(name, offset, HEAD_SIZE))
+        if offset + head.size > size:
+            raise DamagedError(f"{name} is damaged: a frame goes beyond its end")
         yield offset, head, storage.get(name, offset, HEAD_SIZE + head.contents_size)
         offset += head.size
         number += 1

@@ -7,14 +7,14 @@ docs/invariants.md, I6 to I9; each step is durable before the next begins.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, parents, session, snapshot
 from strongroom.vault.errors import AbsentError, BusyError, DamagedError
 from strongroom.vault.frame import TARGET, Chunk, Kind, Sealer
-from strongroom.vault.index import FramePlace, PackEntry, PackHead, put_run
+from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, moment_of, put_run
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.mark import Reached, ids_in, mark
 from strongroom.vault.session import Tombstone
@@ -112,7 +112,11 @@ def _sweep(vault: Vault) -> Swept:
         [item for item in dead.orphans if item[0] in certain],
         dead.snapshots,
     )
-    written = _rewrite(vault, dead)
+    try:
+        written = _rewrite(vault, dead)
+    except DamagedError:
+        storage.delete(stones[-1])  # nothing is deleted after all
+        raise
     for id in dead.snapshots:
         storage.delete(snapshot.name_of(id))
     storage.barrier()
@@ -141,12 +145,11 @@ def _find_dead(vault: Vault) -> _Dead:
     try:
         roots = [head.id for id in listed_snapshots - forgotten for head in reader.snapshot(id).segments]
         for id, message in mark(reader, roots, reached):
-            if id not in lost:
-                raise DamagedError(
-                    f"prune deletes nothing while something that points need cannot be read ({message}); "
-                    "run: strongroom check --repair"
-                )
+            _insist_lost([id], lost, message)
         listed = {item.name: item.size for item in storage.list(pack.PREFIX)}
+        for entry, frame in _out_of_reach(vault, listed):
+            needed = [id for id in ids_in(frame.ids) if _lives(vault, entry.id, id, reached, set())]
+            _insist_lost(needed, lost, f"{pack.name_of(entry.id)} is gone, or was cut short")
         missing = {head.id for head in vault.index.packs if pack.name_of(head.id) not in listed}
         whole, sparse = [], []
         for head, share in _shares(vault, reached, missing):
@@ -161,6 +164,24 @@ def _find_dead(vault: Vault) -> _Dead:
         return _Dead(whole, sparse, orphans, sorted(forgotten))
     finally:
         reached.close()
+
+
+def _insist_lost(ids: Iterable[bytes], lost: Collection[bytes], message: str) -> None:
+    """Raise DamagedError unless a check has found that these chunks are lost: what is merely unreadable may come back."""
+    if not all(id in lost for id in ids):
+        raise DamagedError(
+            f"prune deletes nothing while something that points need cannot be read ({message}); "
+            "run: strongroom check --read-data --repair"
+        )
+
+
+def _out_of_reach(vault: Vault, listed: dict[str, int]) -> Iterator[tuple[PackEntry, FrameEntry]]:
+    """The frames that lie behind the end of their packs, or in packs that are gone."""
+    short = {head.id for head in vault.index.packs if listed.get(pack.name_of(head.id), 0) < head.size}
+    for entry in _entries(vault) if short else ():
+        if entry.id in short:
+            size = listed.get(pack.name_of(entry.id), 0)
+            yield from ((entry, frame) for frame in entry.frames if frame.offset + frame.size > size)
 
 
 def _shares(vault: Vault, reached: Reached, missing: set[bytes]) -> Iterator[tuple[PackHead, float]]:
@@ -196,6 +217,7 @@ def _rewrite(vault: Vault, dead: _Dead) -> int:
     """Write sparse packs anew, then the index without what is dead; returns the bytes of the new packs."""
     made = _Repacker(vault)
     reached = Reached(vault.state.folder)
+    lost = frozenset(session.lost(vault.storage, vault.keys).chunks)
     try:
         if dead.sparse:
             roots = [head.id for id in vault.ids() for head in vault.reader.snapshot(id).segments]
@@ -204,8 +226,11 @@ def _rewrite(vault: Vault, dead: _Dead) -> int:
             sparse = {head.id for head, _ in dead.sparse}
             for entry in _entries(vault):
                 if entry.id in sparse:
-                    made.carry(entry, reached)
+                    made.carry(entry, reached, lost)
         made.finish()
+    except DamagedError:
+        made.discard()
+        raise
     finally:
         reached.close()
     _publish(vault, set(dead.packs), made.entries)
@@ -213,22 +238,33 @@ def _rewrite(vault: Vault, dead: _Dead) -> int:
 
 
 def _publish(vault: Vault, gone: set[bytes], added: list[PackEntry]) -> None:
-    """Put index runs without the packs that go, and with those that came; delete the runs they replace."""
-    storage = vault.storage
+    """Put index runs without the packs that go, and with those that came; delete the runs they replace.
+
+    Of a chunk in two packs the later run counts, so what is merged takes the place of the last run that it replaces, and
+    what came is last of all.
+    """
+    storage, keys = vault.storage, vault.keys
     replaced: list[str] = []
-    kept: list[PackEntry] = list(added)
+    kept: list[PackEntry] = []
+
+    def put() -> None:
+        if kept:
+            put_run(storage, keys, list(kept), moment_of(replaced[-1]))
+            kept.clear()
+
     for name in vault.index.runs:
         entries = vault.index.read_run(name)
         chunks = sum(len(frame.ids) // ID_SIZE for entry in entries for frame in entry.frames)
         if chunks >= _SMALL_RUN and not any(entry.id in gone for entry in entries):
+            put()
             continue
         replaced.append(name)
         kept += [entry for entry in entries if entry.id not in gone]
         if sum(len(entry.frames) for entry in kept) * TARGET > _SMALL_RUN * 1000:
-            put_run(storage, vault.keys, kept)
-            kept = []
-    if kept:
-        put_run(storage, vault.keys, kept)
+            put()
+    put()
+    if added:
+        put_run(storage, keys, added)
     storage.barrier()
     for name in replaced:
         storage.delete(name)
@@ -246,8 +282,8 @@ class _Repacker:
         self._of = (0, 0)
         self.entries: list[PackEntry] = []
 
-    def carry(self, entry: PackEntry, reached: Reached) -> None:
-        """Copy what lives of one pack; what cannot be read was found lost before, and stays behind."""
+    def carry(self, entry: PackEntry, reached: Reached, lost: Collection[bytes]) -> None:
+        """Copy what lives of one pack; what is lost stays behind. Raise DamagedError for what nobody knew to be lost."""
         reader = self._vault.reader
         head = PackHead(entry.id, entry.kind, entry.size)
         for frame in entry.frames:
@@ -256,12 +292,15 @@ class _Repacker:
                 continue
             try:
                 decoded = reader.read_frame(FramePlace(head, frame.offset, frame.size))
-            except DamagedError:
+            except DamagedError as error:
+                _insist_lost(living, lost, str(error))
                 continue
             for id in living:
                 found = decoded.chunk(id)
                 if found is not None and reader.check_chunk(entry.kind, decoded.scope, id, found):
                     self._add(entry.kind, decoded.scope, Chunk(id, *found))
+                else:
+                    _insist_lost([id], lost, f"chunk {id.hex()} is not what was stored")
 
     def _add(self, kind: int, scope: int, chunk: Chunk) -> None:
         if self._of != (kind, scope) or sum(len(item.data) for item in self._bundle) >= TARGET:
@@ -287,6 +326,13 @@ class _Repacker:
         size = writer.finish()
         self._vault.storage.put(pack.name_of(writer.id), writer.spool)
         self.entries.append(PackEntry(writer.id, kind, size, writer.frames))
+
+    def discard(self) -> None:
+        """Remove what was written: nothing refers to it yet."""
+        for writer in self._writers.values():
+            writer.spool.discard()
+        for entry in self.entries:
+            self._vault.storage.delete(pack.name_of(entry.id))
 
     def finish(self) -> None:
         """Put what is open, durably."""

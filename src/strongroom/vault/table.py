@@ -9,10 +9,11 @@ Readers take no lock: an entry is written before the count that makes it visible
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ _FIRST = 32
 _MOST = (_BUCKET - _FIRST) // _SIZE
 _FILL = 0.6
 _SMALLEST = 64
+# Entries sorted at a time: memory does not grow with what is added.
+_AT_ONCE = 50_000
 
 
 class Place(NamedTuple):
@@ -57,6 +60,10 @@ class Table:
         """The file's inode: another process may have put a new table in its place."""
         return os.fstat(self._fd).st_ino
 
+    def sync(self) -> None:
+        """Make the entries durable."""
+        os.fsync(self._fd)
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
@@ -77,7 +84,12 @@ class Table:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add entries, replacing those of the same id; many at a time is cheapest."""
-        entries = [id + _PLACE.pack(*place) for id, place in rows]
+        rows = iter(rows)
+        # Of several entries of one id the last counts.
+        while entries := {id: id + _PLACE.pack(*place) for id, place in islice(rows, _AT_ONCE)}:
+            self._add(entries.values())
+
+    def _add(self, entries: Collection[bytes]) -> None:
         if self._count + len(entries) > _FILL * (self._mask + 1) * _MOST:
             self._grow(self._count + len(entries))
         mask = self._mask
@@ -132,7 +144,10 @@ class Table:
         buckets = _SMALLEST
         while entries > _FILL * buckets * _MOST:
             buckets *= 2
-        larger = Table(f"{self.path}.{os.getpid()}.new", buckets=max(buckets, 2 * (self._mask + 1)))
+        path = f"{self.path}.{os.getpid()}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # of a process that was killed at this point and had our number
+        larger = Table(path, buckets=max(buckets, 2 * (self._mask + 1)))
         larger.add(self.rows())
         os.rename(larger.path, self.path)
         os.close(self._fd)
