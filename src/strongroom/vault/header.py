@@ -131,6 +131,19 @@ def unlock(storage: Storage, header: Header, passphrase: bytes, first: str | Non
     raise refused or DamagedError("the vault has no key slot left: without one, nothing in it can be read")
 
 
+def damaged_slots(storage: Storage) -> list[str]:
+    """The names of key slots that do not even decode."""
+    damaged = []
+    for item in storage.list(SLOTS):
+        try:
+            keys.check_slot(msgspec.msgpack.decode(storage.get(item.name), type=keys.Slot))
+        except (msgspec.MsgspecError, UnicodeDecodeError, FormatError):
+            damaged.append(item.name)
+        except AbsentError:
+            continue
+    return damaged
+
+
 def _keys(header: Header, private: bytes) -> Keys:
     public = crypto.public_of(private)
     classes = {

@@ -82,6 +82,8 @@ class Index:
         self._table: Table | None = None
         self._local = _Local([], [])
         self.damaged: dict[str, str] = {}
+        # Runs that this machine knew are gone: replaced by a prune elsewhere, or lost.
+        self.vanished = False
         self._absent: set[int] = set()
         self._lost: frozenset[bytes] = frozenset()
         self._recent: dict[bytes, Place] = {}
@@ -102,7 +104,9 @@ class Index:
             fresh = sorted(listed - set(local.runs))
             # Of a chunk that two runs name, the later run counts: an earlier one cannot be added after it.
             early = bool(fresh and local.runs and fresh[0] < max(local.runs))
-            if local.dirty or early or not set(local.runs) <= listed or not os.path.exists(self._path("table")):
+            vanished = not set(local.runs) <= listed
+            self.vanished = self.vanished or vanished or local.dirty
+            if local.dirty or early or vanished or not os.path.exists(self._path("table")):
                 self._rebuild(sorted(listed))
             else:
                 if self._table is None or os.stat(self._path("table")).st_ino != self._table.inode:
@@ -183,14 +187,14 @@ class Index:
         return [id for id, place in self.pack_rows() if place.pack in numbers] if numbers else []
 
     @staticmethod
-    def remembered_packs(folder: str) -> list[PackHead] | None:
-        """The packs that the table in a state folder holds, without opening anything; None where there is none."""
+    def remembered(folder: str) -> tuple[list[str], list[PackHead]] | None:
+        """The runs and packs that the table in a state folder holds, without opening it; None where there is none."""
         try:
             with open(f"{folder}/local", "rb") as file:
                 local = msgspec.msgpack.decode(file.read(), type=_Local)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
-        return None if local.dirty else local.packs
+        return None if local.dirty else (local.runs, local.packs)
 
     # --- what is known --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import msgspec
 
 from strongroom.vault import envelope
 from strongroom.vault.errors import AbsentError, DamagedError, StorageError
+from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
 from strongroom.vault.storage import Hold, Storage
 
@@ -106,10 +107,10 @@ def buried(stones: Iterable[Tombstone | None]) -> tuple[frozenset[bytes], frozen
     One that cannot be read covers nothing: a forgotten snapshot comes back into sight, and is whole, since a sweeper deletes
     snapshots before packs. Writers must be sure of more; see `writable_tombstones`.
     """
-    stones = [stone for stone in stones if stone is not None]
+    read = [stone for stone in stones if stone is not None]
     return (
-        frozenset(pack for stone in stones for pack in stone.packs),
-        frozenset(snapshot for stone in stones for snapshot in stone.snapshots),
+        frozenset(pack for stone in read for pack in stone.packs),
+        frozenset(snapshot for stone in read for snapshot in stone.snapshots),
     )
 
 
@@ -127,9 +128,14 @@ def writable_tombstones(storage: Storage, keys: Keys) -> Iterable[Tombstone]:
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
-    """Chunks that a check could not read back, and the directory records that need them."""
+    """Chunks that a check could not read back, and the directory records that need them.
+
+    ``packs`` says of each chunk in which pack it is lost (nothing: in none that the index knows), so that one that was stored
+    again elsewhere is lost no more.
+    """
 
     chunks: list[bytes]
+    packs: list[bytes]
     records: list[bytes]
 
 
@@ -166,13 +172,21 @@ def records(storage: Storage, keys: Keys, kind: str) -> dict[str, Lost | Pin | N
     return found
 
 
-def lost(storage: Storage, keys: Keys) -> Lost:
+def lost(storage: Storage, keys: Keys, index: Index) -> Lost:
     """Everything known to be lost, in one. Raise DamagedError: relying on what is lost would be a point that lies."""
     known = records(storage, keys, "lost")
     if unread := [name for name, value in known.items() if value is None]:
-        raise DamagedError(f"{unread[0]} is damaged; run: strongroom check --read-data --repair")
-    values = [value for value in known.values() if isinstance(value, Lost)]
+        raise DamagedError(f"{unread[0]} is damaged; run: strongroom check --read-data")
+    return still_lost(known.values(), index)
+
+
+def still_lost(values: Iterable[Lost | Pin | None], index: Index) -> Lost:
+    """What records name, without chunks that were stored again since."""
+    known = [value for value in values if isinstance(value, Lost)]
+    named = {(chunk, pack) for value in known for chunk, pack in zip(value.chunks, value.packs, strict=True)}
+    found = {(chunk, pack) for chunk, pack in named if (place := index.find(chunk)) is None or place.pack.id == pack}
     return Lost(
-        chunks=[chunk for value in values for chunk in value.chunks],
-        records=[record for value in values for record in value.records],
+        chunks=[chunk for chunk, _ in sorted(found)],
+        packs=[pack for _, pack in sorted(found)],
+        records=[record for value in known for record in value.records] if found else [],
     )

@@ -140,7 +140,7 @@ def _find_dead(vault: Vault) -> _Dead:
         raise DamagedError("prune deletes nothing while an index run is damaged; run: strongroom check --repair")
     listed_snapshots = parents.listed_ids(storage)
     forgotten = vault.forgotten() & listed_snapshots
-    lost = frozenset(session.lost(storage, vault.keys).chunks)
+    lost = frozenset(session.lost(storage, vault.keys, vault.index).chunks)
     reached = Reached(vault.state.folder)
     try:
         roots = [head.id for id in listed_snapshots - forgotten for head in reader.snapshot(id).segments]
@@ -217,7 +217,7 @@ def _rewrite(vault: Vault, dead: _Dead) -> int:
     """Write sparse packs anew, then the index without what is dead; returns the bytes of the new packs."""
     made = _Repacker(vault)
     reached = Reached(vault.state.folder)
-    lost = frozenset(session.lost(vault.storage, vault.keys).chunks)
+    lost = frozenset(session.lost(vault.storage, vault.keys, vault.index).chunks)
     try:
         if dead.sparse:
             roots = [head.id for id in vault.ids() for head in vault.reader.snapshot(id).segments]

@@ -6,6 +6,7 @@ no folder. The walk gives folders away when another worker has nothing to do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -16,8 +17,9 @@ import msgspec
 
 from strongroom.vault import content, record
 from strongroom.vault.content import ContentReader
-from strongroom.vault.errors import SourceError, VaultError
+from strongroom.vault.errors import AbsentError, DamagedError, SourceError, VaultError
 from strongroom.vault.messages import Base, Counts, Donate, Folder, Linked, Remark, Walked, Work
+from strongroom.vault.reader import Reader
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
 from strongroom.vault.scan import Scan, newest, open_folder, scan
 from strongroom.vault.source import Filter, Source, Take
@@ -213,7 +215,7 @@ class Walker:
         return list(folders)
 
     def _reusable(self, known: Known) -> bool:
-        return not known.defect and known.newest < self._horizon and known.record not in self._tools.lost_records
+        return not known.defect and known.newest < self._horizon and not self._tools.is_lost(known.record)
 
     def _take(self, path: bytes, name: str, *, folder: bool) -> Take:
         below = path[len(self._source.name) + 1 :]
@@ -386,8 +388,14 @@ def _own(stat: os.stat_result, extra: Extra) -> Own:
 def _load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
     """What a snapshot knew of each folder: as this machine remembers, else from the snapshot, without digests."""
     known = tools.state.load_base(base.file) if base.file else None
-    if known is not None:
-        return known
-    reader = tools.reader
-    snapshot = reader.snapshot(base.snapshot)
-    return {path: undigested(id) for path, id in reader.directories(snapshot)}
+    return last_known(tools.reader, base.snapshot) if known is None else known
+
+
+def last_known(reader: Reader, snapshot: str) -> dict[bytes, bytes]:
+    """The records of a snapshot by path; what cannot be read of its map is not known, and so read again."""
+    found: dict[bytes, bytes] = {}
+    with contextlib.suppress(AbsentError, DamagedError):
+        for head in reader.snapshot(snapshot).segments:
+            with contextlib.suppress(AbsentError, DamagedError):
+                found.update((path, undigested(id)) for path, id in reader.segment(head))
+    return found
