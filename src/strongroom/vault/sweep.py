@@ -24,6 +24,7 @@ from strongroom.vault.vault import Vault
 _SPARSE = 0.5
 # Runs with fewer chunks than this are merged when the index is rewritten.
 _SMALL_RUN = 200_000
+_RUN_DAMAGED = "prune deletes nothing while an index run is damaged; run: strongroom check --repair"
 
 
 class Swept(NamedTuple):
@@ -137,7 +138,7 @@ def _find_dead(vault: Vault) -> _Dead:
     """What the snapshots that are not forgotten do not need. Raise DamagedError when that cannot be told."""
     storage, reader = vault.storage, vault.reader
     if vault.index.damaged:
-        raise DamagedError("prune deletes nothing while an index run is damaged; run: strongroom check --repair")
+        raise DamagedError(_RUN_DAMAGED)
     listed_snapshots = parents.listed_ids(storage)
     forgotten = vault.forgotten() & listed_snapshots
     lost = frozenset(session.lost(storage, vault.keys, vault.index).chunks)
@@ -207,7 +208,11 @@ def _lives(vault: Vault, pack_id: bytes, id: bytes, reached: Reached, missing: s
 def _entries(vault: Vault) -> Iterator[PackEntry]:
     seen: set[bytes] = set()
     for name in vault.index.runs:
-        for entry in vault.index.read_run(name):
+        try:
+            entries = vault.index.read_run(name)
+        except DamagedError as error:
+            raise DamagedError(_RUN_DAMAGED) from error
+        for entry in entries:
             if entry.id not in seen:
                 seen.add(entry.id)
                 yield entry

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from strongroom.vault import header as headers
 from strongroom.vault import pack, session, snapshot
 from strongroom.vault.errors import AbsentError, DamagedError, StorageError
-from strongroom.vault.index import FramePlace, PackEntry, PackHead
+from strongroom.vault.index import FramePlace, Index, PackEntry, PackHead
 from strongroom.vault.mark import Reached, ids_in, mark, records_needing
 from strongroom.vault.reader import Reader
 from strongroom.vault.rebuild import rebuild, unindexed
@@ -61,16 +61,29 @@ def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False) -> Che
 
 
 def mend_index(vault: Vault) -> int:
-    """Put index runs for packs that none names, and drop damaged runs; returns how many packs were added."""
+    """Drop damaged index runs, and put new ones for packs that none names; returns how many packs were added."""
     storage, index = vault.storage, vault.index
-    buried = session.buried(session.tombstones(storage, vault.keys).values())[0]
-    added = rebuild(storage, vault.keys, index, unindexed(storage, index, buried))
-    for name in index.damaged:
+    damaged = {**index.damaged, **damaged_runs(index)}
+    for name in damaged:
         storage.delete(name)
     storage.barrier()
     index.damaged.clear()
     index.reload()
-    return added
+    buried = session.buried(session.tombstones(storage, vault.keys).values())[0]
+    return rebuild(storage, vault.keys, index, unindexed(storage, index, buried))
+
+
+def damaged_runs(index: Index) -> dict[str, str]:
+    """The runs that this machine remembers and that cannot be read any more, with the reason: another machine needs them."""
+    damaged = {}
+    for name in index.runs:
+        try:
+            index.read_run(name)
+        except DamagedError as error:
+            damaged[name] = str(error)
+        except AbsentError:
+            continue  # replaced since by a prune
+    return damaged
 
 
 class _Checker:
@@ -81,6 +94,7 @@ class _Checker:
         self.objects = 1
         self.bytes_read = 0
         self._direct: list[Found] = []
+        self._damaged_runs: dict[str, str] = {}
         # Frames that lie behind the end of their packs.
         self._beyond: set[tuple[bytes, int]] = set()
         # Chunks and nodes that cannot be read, by the object that they should be in.
@@ -108,7 +122,8 @@ class _Checker:
         vault = self._vault
         listed = {item.name: item.size for item in vault.storage.list(pack.PREFIX)}
         self.objects += len(listed) + len(vault.index.runs)
-        for name, message in vault.index.damaged.items():
+        self._damaged_runs = {**vault.index.damaged, **damaged_runs(vault.index)}
+        for name, message in self._damaged_runs.items():
             self._direct.append(Found(name, message))
         wrong = {
             head.id: self._why_wrong(listed.get(pack.name_of(head.id)), head.size)
@@ -141,7 +156,8 @@ class _Checker:
 
     def _entries(self) -> Iterator[PackEntry]:
         for name in self._vault.index.runs:
-            yield from self._vault.index.read_run(name)
+            if name not in self._damaged_runs:
+                yield from self._vault.index.read_run(name)
 
     @staticmethod
     def _why_wrong(size: int | None, expected: int) -> str:
