@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from strongroom.errors import UnknownError
 from strongroom.model import Entry, FileType, Time, text
 from strongroom.vault.reader import Reader, stored_size
-from strongroom.vault.record import NOTHING, Record, Row, Type, content_references
+from strongroom.vault.record import NOTHING, Record, Row, Type, content_references, sort_key
 from strongroom.vault.snapshot import Snapshot
 
 _TYPES = {
@@ -135,6 +135,9 @@ class Tree:
 
         def enter(path: bytes) -> Entry:
             nonlocal ahead
+            # A folder that no row names is not part of the point; it must not hide those behind it.
+            while ahead is not None and sort_key(ahead[0]) < sort_key(path):
+                ahead = next(folders, None)
             if ahead is None or ahead[0] != path:
                 levels.append((path, iter(())))
                 return _nameless_folder(path)
@@ -175,7 +178,7 @@ def _nameless_folder(path: bytes) -> Entry:
 def _outermost(paths: Sequence[bytes]) -> list[bytes]:
     """The paths without those that lie below another."""
     kept: list[bytes] = []
-    for path in sorted(set(paths), key=lambda path: path.replace(b"/", b"\0")):
+    for path in sorted(set(paths), key=sort_key):
         if not kept or not path.startswith(kept[-1] + b"/"):
             kept.append(path)
     return kept

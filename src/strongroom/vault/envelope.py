@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from strongroom.vault.codec import zstd
 from strongroom.vault.crypto import Cipher, Forged
-from strongroom.vault.errors import DamagedError, FormatError
+from strongroom.vault.errors import DamagedError
 
 _MAGIC = b"SRE1"
 _VERSION = 1
@@ -41,12 +41,11 @@ def close(kind: Kind, class_key: bytes, vault_id: bytes, name: str, plain: bytes
 
 
 def open_(kind: Kind, class_key: bytes, vault_id: bytes, name: str, sealed: bytes) -> bytes:
-    """Decrypt what `close` made. Raise DamagedError, FormatError."""
+    """Decrypt what `close` made. Raise DamagedError."""
     head = sealed[:_HEAD]
-    if len(head) < _HEAD or head[:4] != _MAGIC or head[4] != kind or head[6:8] != b"\0\0":
+    # A vault with other versions says so in its header's features, and is refused before an envelope is read.
+    if len(head) < _HEAD or head[:6] != _MAGIC + bytes((kind, _VERSION)) or head[6:8] != b"\0\0":
         raise DamagedError(f"{name} is damaged: it does not begin as it must")
-    if head[5] != _VERSION:
-        raise FormatError(f"{name} has version {head[5]}: it needs a newer strongroom")
     try:
         packed = _cipher(class_key, head).decrypt(_NONCE, sealed[_HEAD:], vault_id + head + name.encode())
         if zstd.get_frame_info(packed).decompressed_size > _MOST_BYTES:

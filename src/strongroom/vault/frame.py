@@ -25,7 +25,7 @@ from blake3 import blake3
 
 from strongroom.vault.codec import zstd
 from strongroom.vault.crypto import Cipher, Forged
-from strongroom.vault.errors import DamagedError, FormatError
+from strongroom.vault.errors import DamagedError
 from strongroom.vault.keys import ID_SIZE, SEALED_SIZE, Keys, seal
 
 HEAD_SIZE = 128
@@ -132,15 +132,16 @@ class Sealer:
 
 
 def read_head(data: bytes, offset: int = 0) -> Head:
-    """Parse the clear head at an offset. Raise DamagedError, FormatError."""
+    """Parse the clear head at an offset. Raise DamagedError."""
     raw = data[offset : offset + HEAD_SIZE]
     if len(raw) < HEAD_SIZE:
         raise DamagedError("a frame is cut short")
     magic, kind, codec, zeros, scope, chunks, number, contents, references, body, size, sealed, more = _HEAD.unpack(raw)
     if magic != _MAGIC or zeros != b"\0\0" or more != bytes(8):
         raise DamagedError("a frame does not begin as it must")
+    # A vault with frames of other kinds says so in its header's features, and is refused before a frame is read.
     if kind not in (Kind.DATA, Kind.TREE) or codec not in (Codec.RAW, Codec.ZSTD):
-        raise FormatError("a frame is of a kind that needs a newer strongroom")
+        raise DamagedError("a frame is of no known kind")
     if size > MOST_RAW or body > MOST_RAW + 1024 or contents != chunks * _ITEM.size + 16:
         raise DamagedError("a frame's sizes are beyond all bounds")
     return Head(kind, codec, scope, chunks, number, contents, references, body, size, sealed, raw)

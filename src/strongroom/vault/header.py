@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from strongroom.vault import crypto, keys
-from strongroom.vault.errors import AbsentError, DamagedError, FormatError, PassphraseError
+from strongroom.vault.errors import AbsentError, DamagedError, FormatError, PassphraseError, VaultError
 from strongroom.vault.keys import Keys
 from strongroom.vault.storage import Storage
 
@@ -33,6 +33,9 @@ class Chunker(msgspec.Struct, frozen=True, kw_only=True):
     most: int = 4 << 20
 
 
+CHUNKER = Chunker()
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What the object ``vault`` holds."""
 
@@ -50,7 +53,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     mac: bytes = b""
 
 
-def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault", random: bool = False) -> Keys:
+def create(
+    storage: Storage,
+    passphrase: bytes,
+    *,
+    dedup: str = "vault",
+    random: bool = False,
+    chunker: Chunker = CHUNKER,
+) -> Keys:
     """Make a vault in an empty storage. ``random``: nobody thought of this passphrase, see `keys.new_slot`.
 
     Raise FormatError when there is one already.
@@ -66,7 +76,7 @@ def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault", random:
         public=public,
         sealed={name: keys.seal(public, key, name.encode() + vault_id) for name, key in classes.items()},
         dedup=dedup,
-        chunker=Chunker(),
+        chunker=chunker,
         read_features=[],
         write_features=[],
         prune_features=[],
@@ -105,17 +115,34 @@ def refuse(features: list[str], doing: str) -> None:
 def unlock(storage: Storage, header: Header, passphrase: bytes, first: str | None = None) -> tuple[Keys, str]:
     """Open the vault with a passphrase: the keys, and the name of the slot that fitted (try it ``first`` next time)."""
     names = sorted((listed.name for listed in storage.list(SLOTS)), key=lambda name: (name != first, name))
-    refused: PassphraseError | None = None
+    refused: VaultError | None = None
     for name in names:
         try:
             slot = msgspec.msgpack.decode(storage.get(name), type=keys.Slot)
-            return _keys(header, keys.open_slot(header.id, slot, passphrase)), name
-        except PassphraseError as error:
-            refused = error
-        except msgspec.MsgspecError as error:
+            private = keys.open_slot(header.id, slot, passphrase)
+        except (PassphraseError, FormatError) as error:
+            refused = refused or error
+        except AbsentError:
+            continue  # taken away between listing and reading
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             refused = PassphraseError(f"key slot {name} is damaged, and no other slot opens with this passphrase")
             refused.__cause__ = error
+        else:
+            return _keys(header, private), name
     raise refused or DamagedError("the vault has no key slot left: without one, nothing in it can be read")
+
+
+def damaged_slots(storage: Storage) -> list[str]:
+    """The names of key slots that do not even decode."""
+    damaged = []
+    for item in storage.list(SLOTS):
+        try:
+            keys.check_slot(msgspec.msgpack.decode(storage.get(item.name), type=keys.Slot))
+        except (msgspec.MsgspecError, UnicodeDecodeError, FormatError):
+            damaged.append(item.name)
+        except AbsentError:
+            continue
+    return damaged
 
 
 def _keys(header: Header, private: bytes) -> Keys:

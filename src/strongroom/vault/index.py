@@ -83,6 +83,8 @@ class Index:
         self._local = _Local([], [])
         self.damaged: dict[str, str] = {}
         self._absent_packs: frozenset[bytes] = frozenset()
+        # Runs that this machine knew are gone: replaced by a prune elsewhere, or lost.
+        self.vanished = False
         self._absent: set[int] = set()
         self._lost: frozenset[bytes] = frozenset()
         self._recent: dict[bytes, Place] = {}
@@ -100,13 +102,18 @@ class Index:
         listed = {item.name for item in self._storage.list(PREFIX)}
         with self._locked():
             local = self._read_local()
-            if local.dirty or not set(local.runs) <= listed or not os.path.exists(self._path("table")):
+            fresh = sorted(listed - set(local.runs))
+            # Of a chunk that two runs name, the later run counts: an earlier one cannot be added after it.
+            early = bool(fresh and local.runs and fresh[0] < max(local.runs))
+            vanished = not set(local.runs) <= listed
+            self.vanished = self.vanished or vanished or local.dirty
+            if local.dirty or early or vanished or not os.path.exists(self._path("table")):
                 self._rebuild(sorted(listed))
             else:
                 if self._table is None or os.stat(self._path("table")).st_ino != self._table.inode:
                     self._reopen()
                 self._local = local
-                self._extend(sorted(listed - set(local.runs)))
+                self._extend(fresh)
         self._number_absent()
 
     def _rebuild(self, names: Sequence[str]) -> None:
@@ -139,6 +146,7 @@ class Index:
             self._table.add(self._rows(packs, len(self._local.packs)))
             self._local.packs.extend(PackHead(pack.id, pack.kind, pack.size) for pack in packs)
             self._local.runs.append(name)
+        # In this order: a table that lost its last entries, or kept those of a run that is gone, must not look whole.
         self._table.sync()
         self._write_local(dirty=False)
 
@@ -181,14 +189,14 @@ class Index:
         return [id for id, place in self.pack_rows() if place.pack in numbers] if numbers else []
 
     @staticmethod
-    def remembered_packs(folder: str) -> list[PackHead] | None:
-        """The packs that the table in a state folder holds, without opening anything; None where there is none."""
+    def remembered(folder: str) -> tuple[list[str], list[PackHead]] | None:
+        """The runs and packs that the table in a state folder holds, without opening it; None where there is none."""
         try:
             with open(f"{folder}/local", "rb") as file:
                 local = msgspec.msgpack.decode(file.read(), type=_Local)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
-        return None if local.dirty else local.packs
+        return None if local.dirty else (local.runs, local.packs)
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -309,12 +317,24 @@ class Index:
         os.rename(self._path("local.new"), self._path("local"))
 
 
-def put_run(storage: Storage, keys: Keys, packs: list[PackEntry]) -> str:
+def put_run(storage: Storage, keys: Keys, packs: list[PackEntry], moment: int | None = None) -> str:
     """Put one index run; returns its name. Not durable before the next barrier.
 
-    Names sort by time: of a chunk that is in two packs, the later one counts, since it was stored to heal the earlier.
+    Names sort by time: of a chunk that is in two packs, the later one counts, since it was stored to heal the earlier. A run
+    is later than all that are listed, whatever the clocks say, unless it takes the place of another at that `moment_of`.
     """
-    name = f"{PREFIX}{int(storage.now() * 1e6):016x}{os.urandom(8).hex()}"
+    if moment is None:
+        last = max((moment_of(item.name) for item in storage.list(PREFIX)), default=0)
+        moment = max(int(storage.now() * 1e6), last + 1)
+    name = f"{PREFIX}{moment:016x}{os.urandom(8).hex()}"
     plain = msgspec.msgpack.encode(packs)
     storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
     return name
+
+
+def moment_of(name: str) -> int:
+    """The moment in a run's name, in microseconds since 1970; 0 for a name that no run has."""
+    try:
+        return int(name.removeprefix(PREFIX)[:16], 16)
+    except ValueError:
+        return 0

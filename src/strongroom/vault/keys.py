@@ -33,6 +33,7 @@ _ZERO_NONCE = bytes(12)
 _MOST_MEMORY_KIB = 1 << 20
 _MOST_ITERATIONS = 16
 _MOST_LANES = 16
+_SALT_SIZE = 16
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,20 +81,25 @@ def new_slot(vault_id: bytes, private: bytes, passphrase: bytes, label: str = ""
     """
     memory, iterations, lanes = (8 << 10, 1, 1) if random else (64 << 10, 3, 4)
     slot = Slot(
-        version=1, kdf="argon2id", salt=os.urandom(16), memory=memory, iterations=iterations, lanes=lanes,
+        version=1, kdf="argon2id", salt=os.urandom(_SALT_SIZE), memory=memory, iterations=iterations, lanes=lanes,
         wrapped=b"", label=label,
     )  # fmt: skip
     wrapped = Cipher(_slot_key(slot, passphrase)).encrypt(_ZERO_NONCE, private, _slot_context(vault_id, slot))
     return msgspec.structs.replace(slot, wrapped=wrapped)
 
 
-def open_slot(vault_id: bytes, slot: Slot, passphrase: bytes) -> bytes:
-    """The private key. Raise PassphraseError, or FormatError for a slot that asks too much."""
+def check_slot(slot: Slot) -> None:
+    """Raise FormatError for a slot that asks too much, or that this program cannot know."""
     if slot.version != 1 or slot.kdf != "argon2id":
         raise FormatError(f"a key slot of kind {slot.kdf!r} version {slot.version} needs a newer strongroom")
-    low = slot.memory < 8 * slot.lanes or slot.iterations < 1 or slot.lanes < 1
+    low = slot.memory < 8 * slot.lanes or slot.iterations < 1 or slot.lanes < 1 or len(slot.salt) != _SALT_SIZE
     if low or slot.memory > _MOST_MEMORY_KIB or slot.iterations > _MOST_ITERATIONS or slot.lanes > _MOST_LANES:
-        raise FormatError("a key slot asks for more than 1 GiB or 16 passes: it is not one that strongroom made")
+        raise FormatError("a key slot asks for what no slot may (1 GiB, 16 passes): it is damaged, or not strongroom's")
+
+
+def open_slot(vault_id: bytes, slot: Slot, passphrase: bytes) -> bytes:
+    """The private key. Raise PassphraseError, or FormatError for a slot that asks too much."""
+    check_slot(slot)
     try:
         return Cipher(_slot_key(slot, passphrase)).decrypt(_ZERO_NONCE, slot.wrapped, _slot_context(vault_id, slot))
     except Forged as error:

@@ -38,7 +38,10 @@ class Known(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Unlocked(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """The vault's keys, once the passphrase was stretched, and what is known to be lost."""
+    """The vault's keys, once the passphrase was stretched, and what is known to be lost.
+
+    ``doubtful``: the index may lack what last time's snapshots need.
+    """
 
     vault_id: bytes
     public: bytes
@@ -48,6 +51,7 @@ class Unlocked(msgspec.Struct, frozen=True, array_like=True, tag=3):
     private: bytes | None
     lost_chunks: list[bytes]
     lost_records: list[bytes]
+    doubtful: bool
 
 
 class Finish(msgspec.Struct, frozen=True, array_like=True, tag=4):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from strongroom.vault import envelope
 from strongroom.vault.errors import DamagedError
@@ -93,29 +93,34 @@ def finish(keys: Keys, spool: Spool, pack_id: bytes, frames: Sequence[FrameEntry
 
 
 def read_frames(storage: Storage, keys: Keys, name: str, size: int) -> tuple[Kind, list[FrameEntry], bool]:
-    """Rebuild a pack's index entry from the pack: its kind, its frames, and whether it was whole to its end.
+    """Rebuild a pack's index entry from the pack: its kind, its frames, and whether all of it was readable.
 
-    Raise DamagedError when not even its head can be read.
+    A frame that cannot be read hides those behind it only where the trailer cannot be read either. Raise DamagedError when
+    nothing can be read.
     """
-    head = storage.get(name, 0, _HEAD.size)
     pack_id = id_of(name)
-    if len(head) < _HEAD.size:
-        raise DamagedError(f"{name} is damaged: it is cut short")
-    magic, vault_id, own_id, kind, _ = _HEAD.unpack(head)
-    if magic != _MAGIC or vault_id != keys.vault_id or own_id != pack_id or kind not in (Kind.DATA, Kind.TREE):
-        raise DamagedError(f"{name} is damaged: it does not begin as it must")
+    head = storage.get(name, 0, _HEAD.size)
+    whole = len(head) == _HEAD.size and _HEAD.unpack(head)[:3] == (_MAGIC, keys.vault_id, pack_id)
     places = _trailer(storage, keys, name, size)
+    offsets = iter(place for place, _ in places) if places is not None else None
     opener = Opener(keys)
+    kind = Kind.DATA
     frames: list[FrameEntry] = []
-    try:
-        for offset, _head, data in _heads(storage, name, places, size):
-            if offset + _head.size > size:
-                raise DamagedError(f"{name} is damaged: it is cut short")
-            items = opener.contents(pack_id, _head, data)
-            frames.append(FrameEntry(offset, _head.size, b"".join([item.id for item in items])))
-    except DamagedError:
-        return Kind(kind), frames, False
-    return Kind(kind), frames, places is not None
+    at: int | None = _HEAD.size if offsets is None else next(offsets, None)
+    while at is not None and at < size:
+        try:
+            found, data = _frame_head(storage, name, at, size)
+            ids = b"".join([item.id for item in opener.contents(pack_id, found, data)])
+        except DamagedError:
+            whole = False
+            at = None if offsets is None else next(offsets, None)
+            continue
+        kind = Kind(found.kind)
+        frames.append(FrameEntry(at, found.size, ids))
+        at = at + found.size if offsets is None else next(offsets, None)
+    if not whole and not frames:
+        raise DamagedError(f"{name} is damaged: nothing in it can be read")
+    return kind, frames, whole and places is not None
 
 
 def _trailer(storage: Storage, keys: Keys, name: str, size: int) -> list[tuple[int, int]] | None:
@@ -134,16 +139,9 @@ def _trailer(storage: Storage, keys: Keys, name: str, size: int) -> list[tuple[i
     return list(_PAIR.iter_unpack(pairs))
 
 
-def _heads(
-    storage: Storage, name: str, places: list[tuple[int, int]] | None, size: int
-) -> Iterator[tuple[int, Head, bytes]]:
-    """Each frame's offset, head, and the bytes of head and contents."""
-    offset = _HEAD.size
-    number = 0
-    while offset < size if places is None else number < len(places):
-        if places is not None:
-            offset = places[number][0]
-        head = read_head(storage.get(name, offset, HEAD_SIZE))
-        yield offset, head, storage.get(name, offset, HEAD_SIZE + head.contents_size)
-        offset += head.size
-        number += 1
+def _frame_head(storage: Storage, name: str, offset: int, size: int) -> tuple[Head, bytes]:
+    """A frame's head, and the bytes of head and contents. Raise DamagedError."""
+    head = read_head(storage.get(name, offset, HEAD_SIZE))
+    if offset + head.size > size:
+        raise DamagedError(f"{name} is damaged: a frame goes beyond its end")
+    return head, storage.get(name, offset, HEAD_SIZE + head.contents_size)

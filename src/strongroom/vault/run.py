@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, parents, session, snapshot
-from strongroom.vault.errors import StorageError, VaultError
+from strongroom.vault.errors import AbsentError, DamagedError, StorageError, VaultError
 from strongroom.vault.frame import Chunk, Kind
 from strongroom.vault.header import Header
 from strongroom.vault.index import PREFIX as INDEX
@@ -45,15 +45,16 @@ from strongroom.vault.messages import (
 )
 from strongroom.vault.pipe import Pipe, pair, waiting
 from strongroom.vault.reader import Reader
+from strongroom.vault.rebuild import rebuild, unindexed
 from strongroom.vault.series import Outcome, Request, SeriesFailure, SeriesRun, scope_of
 from strongroom.vault.session import Session
 from strongroom.vault.snapshot import SegmentHead, Snapshot
 from strongroom.vault.source import fingerprint
-from strongroom.vault.state import State, undigested, unpack
+from strongroom.vault.state import State, unpack
 from strongroom.vault.storage import Storage
 from strongroom.vault.tools import HUNGRY, ROTATE, Tools
 from strongroom.vault.trees import TreeKeeper
-from strongroom.vault.walk import Series
+from strongroom.vault.walk import Series, last_known
 from strongroom.vault.worker import start
 
 # A finished account waits for its commit no longer than this (seconds), however long others still take.
@@ -233,10 +234,12 @@ class Run:
         return True
 
     def _packs_are_there(self) -> bool:
-        """Whether each pack that the index on this machine names is in the storage, with its size."""
+        """Whether the index on this machine names just the runs and packs that are in the storage, with their sizes."""
+        known = Index.remembered(self._state.index_folder)
+        if known is None or set(known[0]) != {item.name for item in self._storage.list(INDEX)}:
+            return False
         listed = {item.name: item.size for item in self._storage.list(pack.PREFIX)}
-        packs = Index.remembered_packs(self._state.index_folder)
-        return packs is not None and all(listed.get(pack.name_of(entry.id)) == entry.size for entry in packs)
+        return listed == {pack.name_of(entry.id): entry.size for entry in known[1]}
 
     def _plan(self, summaries: dict[str, snapshot.Summary]) -> None:
         for run in self._series:
@@ -258,13 +261,14 @@ class Run:
         """The keys are there: open the index, find out what must not be relied on, and let the workers go on."""
         assert self._keys is not None  # noqa: S101 - the thread has set it
         keys = self._keys
-        stones = session.tombstones(self._storage, keys)
+        stones = session.writable_tombstones(self._storage, keys)
         self._index = Index(self._storage, keys, self._state.index_folder)
         self._trees = TreeKeeper(self._storage, keys, self._index)
         self._opened = True
         self._reader = Reader(self._storage, keys, self._index)
-        buried_packs, buried_snapshots = session.buried(stones.values())
-        lost = session.lost(self._storage, keys)
+        buried_packs, buried_snapshots = session.buried(stones)
+        doubtful = self._doubtful(buried_packs)
+        lost = session.lost(self._storage, keys, self._index)
         listed = {item.name: item.size for item in self._storage.list(pack.PREFIX)}
         missing = {entry.id for entry in self._index.packs if listed.get(pack.name_of(entry.id)) != entry.size}
         self._index.treat_as_absent(buried_packs | missing, frozenset(lost.chunks))
@@ -276,10 +280,23 @@ class Run:
             self._plan({id: item for id, item in summaries.items() if id not in buried_snapshots})
         chunks = lost.chunks + self._index.chunks_in(missing)
         told = Unlocked(
-            keys.vault_id, keys.public, keys.id, keys.index, keys.meta, keys.private, chunks, records
+            keys.vault_id, keys.public, keys.id, keys.index, keys.meta, keys.private, chunks, records, doubtful
         )
         for worker in list(self._workers):
             self._tell(worker, told)
+
+    def _doubtful(self, buried: frozenset[bytes]) -> bool:
+        """Whether the index may lack what last time's snapshots need: then nothing is used again before it was found there.
+
+        Packs that no run names are read for it first, where nobody else is at work: they are of a run that was lost, or of a
+        backup that was killed.
+        """
+        storage, index = self._storage, self._index
+        packs = unindexed(storage, index, buried)
+        if packs and session.writers(storage) == [self._session.name]:
+            rebuild(self._reader, unindexed(storage, index, buried))
+            packs = unindexed(storage, index, buried)
+        return bool(packs) or index.vanished
 
     def _records_needing(self, missing: set[bytes]) -> list[bytes]:
         """The directory records whose content lay in packs that are gone."""
@@ -447,11 +464,13 @@ class Run:
         """A series' map, stored, and what to remember of its folders (the name of last time's file when all is the same)."""
         base = run.base
         if base is not None and base.trusted and base.digests and not run.folders and not run.removed:
-            return self._reader.snapshot(base.snapshot).segments, os.path.basename(base.file)
+            segments = self._segments(base.snapshot)
+            if segments is not None and all(self._index.known(head.id) for head in segments):
+                return segments, os.path.basename(base.file)
         last = (self._state.load_base(base.file) if base.file else None) if base else {}
         if last is None:
             assert base is not None  # noqa: S101 - only a base can have lost its file
-            last = {} if not base.digests else _from_snapshot(self._reader, base.snapshot)
+            last = {} if not base.digests else last_known(self._reader, base.snapshot)
         known = run.map_of(last)
         heads = []
         for head, node in snapshot.build_map(
@@ -460,6 +479,13 @@ class Run:
             run.stored += self._trees.add(run.scope, node)
             heads.append(head)
         return heads, known
+
+    def _segments(self, id: str) -> list[SegmentHead] | None:
+        """The map of a snapshot, or None when it cannot be read: then it is made again."""
+        try:
+            return self._reader.snapshot(id).segments
+        except (AbsentError, DamagedError):
+            return None
 
     def _keys_now(self) -> Keys:
         assert self._keys is not None  # noqa: S101 - nothing is committed before the vault is open
@@ -515,7 +541,3 @@ class Run:
                     self._storage.delete(pack.name_of(pack_id))
             self._index.close()
         self._session.close()
-
-
-def _from_snapshot(reader: Reader, id: str) -> dict[bytes, bytes]:
-    return {path: undigested(record) for path, record in reader.directories(reader.snapshot(id))}

@@ -15,6 +15,7 @@ import msgspec
 
 from strongroom.vault import envelope
 from strongroom.vault.errors import AbsentError, BusyError, DamagedError, StorageError
+from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
 from strongroom.vault.storage import Hold, Storage
 
@@ -103,32 +104,57 @@ def put_tombstone(storage: Storage, keys: Keys, stone: Tombstone) -> str:
     return name
 
 
-def tombstones(storage: Storage, keys: Keys) -> dict[str, Tombstone]:
-    """All tombstones by name."""
-    found = {}
+def tombstones(storage: Storage, keys: Keys) -> dict[str, Tombstone | None]:
+    """All tombstones by name; None for one that cannot be read: what it covers, nobody knows."""
+    found: dict[str, Tombstone | None] = {}
     for item in storage.list(TOMBSTONES):
         try:
             sealed = storage.get(item.name)
         except AbsentError:
             continue  # a sweeper finished between listing and reading
-        plain = envelope.open_(envelope.Kind.TOMBSTONE, keys.meta, keys.vault_id, item.name, sealed)
-        found[item.name] = msgspec.msgpack.decode(plain, type=Tombstone)
+        try:
+            plain = envelope.open_(envelope.Kind.TOMBSTONE, keys.meta, keys.vault_id, item.name, sealed)
+            found[item.name] = msgspec.msgpack.decode(plain, type=Tombstone)
+        except (DamagedError, msgspec.MsgspecError):
+            found[item.name] = None
     return found
 
 
-def buried(stones: Iterable[Tombstone]) -> tuple[frozenset[bytes], frozenset[str]]:
-    """The packs and the snapshots that tombstones cover."""
-    stones = list(stones)
+def buried(stones: Iterable[Tombstone | None]) -> tuple[frozenset[bytes], frozenset[str]]:
+    """The packs and the snapshots that tombstones cover.
+
+    One that cannot be read covers nothing: a forgotten snapshot comes back into sight, and is whole, since a sweeper deletes
+    snapshots before packs. Writers must be sure of more; see `writable_tombstones`.
+    """
+    read = [stone for stone in stones if stone is not None]
     return (
-        frozenset(pack for stone in stones for pack in stone.packs),
-        frozenset(snapshot for stone in stones for snapshot in stone.snapshots),
+        frozenset(pack for stone in read for pack in stone.packs),
+        frozenset(snapshot for stone in read for snapshot in stone.snapshots),
     )
 
 
+def writable_tombstones(storage: Storage, keys: Keys) -> Iterable[Tombstone]:
+    """All tombstones, for a writer whose session is open.
+
+    Raise DamagedError for one that cannot be read while its sweeper may still be at work: the packs that it covers are about
+    to go. A sweeper that begins now sees the session, and one that died deletes nothing any more.
+    """
+    stones = tombstones(storage, keys)
+    unread = [name for name, stone in stones.items() if stone is None]
+    if unread and any(name.startswith(SWEEPER) for name in _alive(storage)):
+        raise DamagedError(f"{unread[0]} is damaged while a prune is at work; run the backup again after its end")
+    return [stone for stone in stones.values() if stone is not None]
+
+
 class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
-    """Chunks that a check could not read back, and the directory records that need them."""
+    """Chunks that a check could not read back, and the directory records that need them.
+
+    ``packs`` says of each chunk in which pack it is lost (nothing: in none that the index knows), so that one that was stored
+    again elsewhere is lost no more.
+    """
 
     chunks: list[bytes]
+    packs: list[bytes]
     records: list[bytes]
 
 
@@ -149,24 +175,37 @@ def put_record(storage: Storage, keys: Keys, value: Lost | Pin) -> str:
     return name
 
 
-def records(storage: Storage, keys: Keys) -> dict[str, Lost | Pin]:
-    """All records of kinds that this program knows; others are kept and left alone."""
-    found: dict[str, Lost | Pin] = {}
+def records(storage: Storage, keys: Keys, kind: str) -> dict[str, Lost | Pin | None]:
+    """The records of a kind (``lost``, ``pin``) by name; None for one that cannot be read. Other kinds are left alone."""
+    found: dict[str, Lost | Pin | None] = {}
     for item in storage.list(RECORDS):
-        plain = envelope.open_(envelope.Kind.RECORD, keys.meta, keys.vault_id, item.name, storage.get(item.name))
-        if not item.name.removeprefix(RECORDS).startswith(("lost-", "pin-")):
+        if not item.name.startswith(f"{RECORDS}{kind}-"):
             continue
-        try:
-            found[item.name] = msgspec.msgpack.decode(plain, type=Lost | Pin)
-        except msgspec.MsgspecError as error:
-            raise DamagedError(f"{item.name} is damaged: it does not decode") from error
+        with contextlib.suppress(AbsentError):
+            sealed = storage.get(item.name)
+            try:
+                plain = envelope.open_(envelope.Kind.RECORD, keys.meta, keys.vault_id, item.name, sealed)
+                found[item.name] = msgspec.msgpack.decode(plain, type=Lost | Pin)
+            except (DamagedError, msgspec.MsgspecError):
+                found[item.name] = None
     return found
 
 
-def lost(storage: Storage, keys: Keys) -> Lost:
-    """Everything known to be lost, in one."""
-    known = [value for value in records(storage, keys).values() if isinstance(value, Lost)]
+def lost(storage: Storage, keys: Keys, index: Index) -> Lost:
+    """Everything known to be lost, in one. Raise DamagedError: relying on what is lost would be a point that lies."""
+    known = records(storage, keys, "lost")
+    if unread := [name for name, value in known.items() if value is None]:
+        raise DamagedError(f"{unread[0]} is damaged; run: strongroom check --read-data")
+    return still_lost(known.values(), index)
+
+
+def still_lost(values: Iterable[Lost | Pin | None], index: Index) -> Lost:
+    """What records name, without chunks that were stored again since."""
+    known = [value for value in values if isinstance(value, Lost)]
+    named = {(chunk, pack) for value in known for chunk, pack in zip(value.chunks, value.packs, strict=True)}
+    found = {(chunk, pack) for chunk, pack in named if (place := index.find(chunk)) is None or place.pack.id == pack}
     return Lost(
-        chunks=[chunk for value in known for chunk in value.chunks],
-        records=[record for value in known for record in value.records],
+        chunks=[chunk for chunk, _ in sorted(found)],
+        packs=[pack for _, pack in sorted(found)],
+        records=[record for value in known for record in value.records] if found else [],
     )

@@ -6,7 +6,7 @@ docs/invariants.md, I6 to I9; each step is durable before the next begins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from strongroom.vault import header as headers
@@ -14,7 +14,7 @@ from strongroom.vault import pack, parents, session, snapshot
 from strongroom.vault.errors import AbsentError, DamagedError
 from strongroom.vault.frame import TARGET, Chunk, Kind, Sealer
 from strongroom.vault.index import PREFIX as INDEX
-from strongroom.vault.index import FramePlace, PackEntry, PackHead, put_run
+from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, moment_of, put_run
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.mark import Reached, ids_in, mark
 from strongroom.vault.session import Tombstone
@@ -24,6 +24,7 @@ from strongroom.vault.vault import Vault
 _SPARSE = 0.5
 # Runs with fewer chunks than this are merged when the index is rewritten.
 _SMALL_RUN = 200_000
+_RUN_DAMAGED = "prune deletes nothing while an index run is damaged; run: strongroom check --repair"
 
 
 class Swept(NamedTuple):
@@ -125,7 +126,11 @@ class Sweep:
         vault.index.reload()
         dead = _find_dead(vault, forgotten).among(set(dead.packs))  # anew: a snapshot may have been committed since
         yield "survey anew"
-        written = _rewrite(vault, dead, forgotten)
+        try:
+            written = _rewrite(vault, dead, forgotten)
+        except DamagedError:
+            storage.delete(names[-1])  # nothing is deleted after all
+            raise
         yield "carry over"
         replaced = _publish(vault, set(dead.packs), written)
         yield "publish"
@@ -151,19 +156,18 @@ def _find_dead(vault: Vault, forgotten: frozenset[str]) -> _Dead:
     """What the snapshots that are not forgotten do not need. Raise DamagedError when that cannot be told."""
     storage, reader = vault.storage, vault.reader
     if vault.index.damaged:
-        raise DamagedError("prune deletes nothing while an index run is damaged; run: strongroom check --repair")
+        raise DamagedError(_RUN_DAMAGED)
     listed_snapshots = parents.listed_ids(storage)
-    lost = frozenset(session.lost(storage, vault.keys).chunks)
+    lost = frozenset(session.lost(storage, vault.keys, vault.index).chunks)
     reached = Reached(vault.state.folder)
     try:
         roots = [head.id for id in listed_snapshots - forgotten for head in reader.snapshot(id).segments]
         for id, message in mark(reader, roots, reached):
-            if id not in lost:
-                raise DamagedError(
-                    f"prune deletes nothing while something that points need cannot be read ({message}); "
-                    "run: strongroom check --repair"
-                )
+            _insist_lost([id], lost, message)
         listed = {item.name: item.size for item in storage.list(pack.PREFIX)}
+        for entry, frame in _out_of_reach(vault, listed):
+            needed = [id for id in ids_in(frame.ids) if _lives(vault, entry.id, id, reached, set())]
+            _insist_lost(needed, lost, f"{pack.name_of(entry.id)} is gone, or was cut short")
         missing = {head.id for head in vault.index.packs if pack.name_of(head.id) not in listed}
         whole, sparse = [], []
         for head, share in _shares(vault, reached, missing):
@@ -178,6 +182,24 @@ def _find_dead(vault: Vault, forgotten: frozenset[str]) -> _Dead:
         return _Dead(whole, sparse, orphans, sorted(forgotten & listed_snapshots))
     finally:
         reached.close()
+
+
+def _insist_lost(ids: Iterable[bytes], lost: Collection[bytes], message: str) -> None:
+    """Raise DamagedError unless a check has found that these chunks are lost: what is merely unreadable may come back."""
+    if not all(id in lost for id in ids):
+        raise DamagedError(
+            f"prune deletes nothing while something that points need cannot be read ({message}); "
+            "run: strongroom check --read-data --repair"
+        )
+
+
+def _out_of_reach(vault: Vault, listed: dict[str, int]) -> Iterator[tuple[PackEntry, FrameEntry]]:
+    """The frames that lie behind the end of their packs, or in packs that are gone."""
+    short = {head.id for head in vault.index.packs if listed.get(pack.name_of(head.id), 0) < head.size}
+    for entry in _entries(vault) if short else ():
+        if entry.id in short:
+            size = listed.get(pack.name_of(entry.id), 0)
+            yield from ((entry, frame) for frame in entry.frames if frame.offset + frame.size > size)
 
 
 def _shares(vault: Vault, reached: Reached, missing: set[bytes]) -> Iterator[tuple[PackHead, float]]:
@@ -203,7 +225,11 @@ def _lives(vault: Vault, pack_id: bytes, id: bytes, reached: Reached, missing: s
 def _entries(vault: Vault) -> Iterator[PackEntry]:
     seen: set[bytes] = set()
     for name in vault.index.runs:
-        for entry in vault.index.read_run(name):
+        try:
+            entries = vault.index.read_run(name)
+        except DamagedError as error:
+            raise DamagedError(_RUN_DAMAGED) from error
+        for entry in entries:
             if entry.id not in seen:
                 seen.add(entry.id)
                 yield entry
@@ -213,6 +239,7 @@ def _rewrite(vault: Vault, dead: _Dead, forgotten: frozenset[str]) -> list[PackE
     """Write sparse packs anew, durably; returns the new packs."""
     made = _Repacker(vault)
     reached = Reached(vault.state.folder)
+    lost = frozenset(session.lost(vault.storage, vault.keys, vault.index).chunks)
     try:
         if dead.sparse:
             kept = parents.listed_ids(vault.storage) - forgotten
@@ -222,30 +249,44 @@ def _rewrite(vault: Vault, dead: _Dead, forgotten: frozenset[str]) -> list[PackE
             sparse = {head.id for head, _ in dead.sparse}
             for entry in _entries(vault):
                 if entry.id in sparse:
-                    made.carry(entry, reached)
+                    made.carry(entry, reached, lost)
         made.finish()
+    except DamagedError:
+        made.discard()
+        raise
     finally:
         reached.close()
     return made.entries
 
 
 def _publish(vault: Vault, gone: set[bytes], added: Sequence[PackEntry]) -> list[str]:
-    """Put index runs without the packs that go, and with those that came, durably; returns the runs they replace."""
-    storage = vault.storage
+    """Put index runs without the packs that go, and with those that came, durably; returns the runs they replace.
+
+    Of a chunk in two packs the later run counts, so what is merged takes the place of the last run that it replaces, and
+    what came is last of all.
+    """
+    storage, keys = vault.storage, vault.keys
     replaced: list[str] = []
-    kept: list[PackEntry] = list(added)
+    kept: list[PackEntry] = []
+
+    def put() -> None:
+        if kept:
+            put_run(storage, keys, list(kept), moment_of(replaced[-1]))
+            kept.clear()
+
     for name in vault.index.runs:
         entries = vault.index.read_run(name)
         chunks = sum(len(frame.ids) // ID_SIZE for entry in entries for frame in entry.frames)
         if chunks >= _SMALL_RUN and not any(entry.id in gone for entry in entries):
+            put()
             continue
         replaced.append(name)
         kept += [entry for entry in entries if entry.id not in gone]
         if sum(len(entry.frames) for entry in kept) * TARGET > _SMALL_RUN * 1000:
-            put_run(storage, vault.keys, kept)
-            kept = []
-    if kept:
-        put_run(storage, vault.keys, kept)
+            put()
+    put()
+    if added:
+        put_run(storage, keys, list(added))
     # Of two copies of a chunk we keep the one that the index names: a run that another writer has put must not vanish.
     storage.distrust(INDEX)
     storage.barrier()
@@ -263,8 +304,8 @@ class _Repacker:
         self._of = (0, 0)
         self.entries: list[PackEntry] = []
 
-    def carry(self, entry: PackEntry, reached: Reached) -> None:
-        """Copy what lives of one pack; what cannot be read was found lost before, and stays behind."""
+    def carry(self, entry: PackEntry, reached: Reached, lost: Collection[bytes]) -> None:
+        """Copy what lives of one pack; what is lost stays behind. Raise DamagedError for what nobody knew to be lost."""
         reader = self._vault.reader
         head = PackHead(entry.id, entry.kind, entry.size)
         for frame in entry.frames:
@@ -273,12 +314,15 @@ class _Repacker:
                 continue
             try:
                 decoded = reader.read_frame(FramePlace(head, frame.offset, frame.size))
-            except DamagedError:
+            except DamagedError as error:
+                _insist_lost(living, lost, str(error))
                 continue
             for id in living:
                 found = decoded.chunk(id)
                 if found is not None and reader.check_chunk(entry.kind, decoded.scope, id, found):
                     self._add(entry.kind, decoded.scope, Chunk(id, *found))
+                else:
+                    _insist_lost([id], lost, f"chunk {id.hex()} is not what was stored")
 
     def _add(self, kind: int, scope: int, chunk: Chunk) -> None:
         if self._of != (kind, scope) or sum(len(item.data) for item in self._bundle) >= TARGET:
@@ -304,6 +348,13 @@ class _Repacker:
         size = writer.finish()
         self._vault.storage.put(pack.name_of(writer.id), writer.spool)
         self.entries.append(PackEntry(writer.id, kind, size, writer.frames))
+
+    def discard(self) -> None:
+        """Remove what was written: nothing refers to it yet."""
+        for writer in self._writers.values():
+            writer.spool.discard()
+        for entry in self.entries:
+            self._vault.storage.delete(pack.name_of(entry.id))
 
     def finish(self) -> None:
         """Put what is open, durably."""

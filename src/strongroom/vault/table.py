@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ _FIRST = 32
 _MOST = (_BUCKET - _FIRST) // _SIZE
 _FILL = 0.6
 _SMALLEST = 64
+# Entries sorted at a time: memory does not grow with what is added.
+_AT_ONCE = 50_000
 
 
 class Place(NamedTuple):
@@ -74,7 +76,7 @@ class Table:
         self.close()
 
     def sync(self) -> None:
-        """Make it durable."""
+        """Make the entries durable."""
         os.fsync(self._fd)
 
     def close(self) -> None:
@@ -97,7 +99,12 @@ class Table:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add entries, replacing those of the same id; many at a time is cheapest."""
-        entries = [id + _PLACE.pack(*place) for id, place in rows]
+        rows = iter(rows)
+        # Of several entries of one id the last counts.
+        while entries := {id: id + _PLACE.pack(*place) for id, place in islice(rows, _AT_ONCE)}:
+            self._add(entries.values())
+
+    def _add(self, entries: Collection[bytes]) -> None:
         if self._count + len(entries) > _FILL * (self._mask + 1) * _MOST:
             self._grow(self._count + len(entries))
         mask = self._mask

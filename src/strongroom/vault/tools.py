@@ -11,13 +11,16 @@ from collections.abc import Callable
 from functools import cached_property
 
 from strongroom.vault.content import ContentReader
+from strongroom.vault.errors import VaultError
 from strongroom.vault.header import Chunker
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
+from strongroom.vault.mark import ids_in
 from strongroom.vault.messages import Done, FromWorker, Known, Node, ToWorker, Unlocked, receive_work, send
 from strongroom.vault.packing import Packer
 from strongroom.vault.pipe import Pipe
 from strongroom.vault.reader import Reader
+from strongroom.vault.record import Row
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
 
@@ -75,14 +78,32 @@ class Tools:
         )
 
     @cached_property
-    def lost_chunks(self) -> frozenset[bytes]:
-        """Chunks that could not be read back; where there are any, the keys are here before the first task."""
-        return frozenset(self._unlocked.lost_chunks if self._unlocked else ())
+    def _lost(self) -> frozenset[bytes]:
+        """Chunks and nodes that could not be read back, and the nodes that need them."""
+        told = self._unlocked  # where anything is lost or doubtful, the keys are here before the first task
+        return frozenset((*told.lost_chunks, *told.lost_records) if told else ())
 
-    @cached_property
-    def lost_records(self) -> frozenset[bytes]:
-        """Directory records that need lost chunks."""
-        return frozenset(self._unlocked.lost_records if self._unlocked else ())
+    @property
+    def _doubtful(self) -> bool:
+        return self._unlocked is not None and self._unlocked.doubtful
+
+    def is_lost(self, record: bytes) -> bool:
+        """Whether a folder's record cannot be relied on without a look at what it refers to."""
+        return record in self._lost or self._doubtful
+
+    def all_there(self, row: Row) -> bool:
+        """Whether everything that a row refers to can be relied on."""
+        ids = list(ids_in(row.references))
+        if any(id in self._lost for id in ids):
+            return False
+        if not self._doubtful:
+            return True
+        try:
+            if row.extra.depth:
+                ids += ids_in(self.reader.references(row))
+        except VaultError:
+            return False
+        return all(self.reader.index.find(id) is not None for id in ids)
 
     @cached_property
     def reader(self) -> Reader:

@@ -12,7 +12,7 @@ from functools import cached_property
 from strongroom.vault import header as headers
 from strongroom.vault import parents, session
 from strongroom.vault.errors import AbsentError
-from strongroom.vault.header import Header
+from strongroom.vault.header import Chunker, Header
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
 from strongroom.vault.reader import Reader
@@ -90,9 +90,16 @@ class Vault:
         yield from run.outcomes()
 
 
-def create(storage: Storage, passphrase: bytes, *, dedup: str = "vault", random: bool = False) -> None:
+def create(
+    storage: Storage,
+    passphrase: bytes,
+    *,
+    dedup: str = "vault",
+    random: bool = False,
+    chunker: Chunker = headers.CHUNKER,
+) -> None:
     """Make a vault; ``random``: the passphrase has 256 random bits. Raise FormatError when there is a vault."""
-    headers.create(storage, passphrase, dedup=dedup, random=random)
+    headers.create(storage, passphrase, dedup=dedup, random=random, chunker=chunker)
 
 
 def exists(storage: Storage) -> bool:

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from strongroom.vault import header as headers
 from strongroom.vault import pack, session, snapshot
 from strongroom.vault.errors import AbsentError, BusyError, DamagedError, StorageError
-from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, put_run
+from strongroom.vault.index import FramePlace, Index, PackEntry, PackHead
 from strongroom.vault.mark import Reached, ids_in, mark, records_needing
 from strongroom.vault.reader import Reader
+from strongroom.vault.rebuild import rebuild, unindexed
 from strongroom.vault.record import Row
 from strongroom.vault.session import Lost
 from strongroom.vault.vault import Vault
@@ -47,18 +49,19 @@ class Checked(NamedTuple):
 def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False) -> Checked:
     """Check a vault; ``read_data`` is the share of frames to read back (0 to 1)."""
     if repair:
-        rebuild_index(vault)
+        mend_index(vault)
     checker = _Checker(vault)
+    checker.small_objects()
     checker.structure()
     if read_data > 0:
         checker.data(read_data)
     damage = tuple(checker.found())
-    checker.record_lost()
+    checker.record_lost(whole=read_data >= 1)
     return Checked(checker.objects, checker.bytes_read, damage)
 
 
-def rebuild_index(vault: Vault) -> int:
-    """Put index runs for packs that none names, and drop damaged runs; returns how many packs were added.
+def mend_index(vault: Vault) -> int:
+    """Drop damaged index runs, and put new ones for packs that none names; returns how many packs were added.
 
     A writer's session of our own keeps sweepers away. Raise BusyError while others write: an unnamed pack may be theirs.
     """
@@ -66,48 +69,34 @@ def rebuild_index(vault: Vault) -> int:
     try:
         if len(session.writers(vault.storage)) > 1:
             raise BusyError("a backup is at work on this vault; run check --repair when it has ended")
-        return _rebuild_index(vault)
+        return _mend_index(vault)
     finally:
         own.close()
 
 
-def _rebuild_index(vault: Vault) -> int:
-    storage = vault.storage
-    buried, _ = session.buried(session.tombstones(storage, vault.keys).values())
-    known = {head.id for head in vault.index.packs} | buried
-    entries: list[PackEntry] = []
-    for item in storage.list(pack.PREFIX):
-        with contextlib.suppress(DamagedError, AbsentError):
-            if pack.id_of(item.name) not in known:
-                kind, frames, _ = pack.read_frames(storage, vault.keys, item.name, item.size)
-                head = PackHead(pack.id_of(item.name), kind, item.size)
-                frames = [frame for frame in frames if _may_count(vault, head, frame)]
-                entries.append(PackEntry(head.id, kind, item.size, frames))
-    if entries:
-        # No run of the index may outlive a power loss that one of its packs does not.
-        storage.distrust(pack.PREFIX)
-        storage.barrier()
-        put_run(storage, vault.keys, entries)
-        storage.barrier()
-    for name in vault.index.damaged:
+def _mend_index(vault: Vault) -> int:
+    storage, index = vault.storage, vault.index
+    damaged = {**index.damaged, **damaged_runs(index)}
+    for name in damaged:
         storage.delete(name)
     storage.barrier()
-    vault.index.damaged.clear()
-    vault.index.reload()
-    return len(entries)
+    index.damaged.clear()
+    index.reload()
+    buried = session.buried(session.tombstones(storage, vault.keys).values())[0]
+    return rebuild(vault.reader, unindexed(storage, index, buried))
 
 
-def _may_count(vault: Vault, head: PackHead, frame: FrameEntry) -> bool:
-    """Whether a frame may be named in the index; where it repeats what is there, it has to read back first."""
-    ids = list(ids_in(frame.ids))
-    if not any(vault.index.find(id) for id in ids):
-        return True
-    try:
-        decoded = vault.reader.read_frame(FramePlace(head, frame.offset, frame.size))
-    except DamagedError:
-        return False
-    found = {id: decoded.chunk(id) for id in ids}
-    return all(data and vault.reader.check_chunk(head.kind, decoded.scope, id, data) for id, data in found.items())
+def damaged_runs(index: Index) -> dict[str, str]:
+    """The runs that this machine remembers and that cannot be read any more, with the reason: another machine needs them."""
+    damaged = {}
+    for name in index.runs:
+        try:
+            index.read_run(name)
+        except DamagedError as error:
+            damaged[name] = str(error)
+        except AbsentError:
+            continue  # replaced since by a prune
+    return damaged
 
 
 class _Checker:
@@ -118,9 +107,26 @@ class _Checker:
         self.objects = 1
         self.bytes_read = 0
         self._direct: list[Found] = []
-        self._gone: dict[bytes, str] = {}
+        self._damaged_runs: dict[str, str] = {}
+        # Frames that lie behind the end of their packs.
+        self._beyond: set[tuple[bytes, int]] = set()
         # Chunks and nodes that cannot be read, by the object that they should be in.
         self._bad: dict[str, dict[bytes, str]] = {}
+
+    # --- small objects ---------------------------------------------------------------------------------------------
+
+    def small_objects(self) -> None:
+        """Key slots, tombstones and records: what is damaged among them hurts no point, and stands in the way of work."""
+        storage, keys = self._vault.storage, self._vault.keys
+        for name in headers.damaged_slots(storage):
+            self._direct.append(Found(name, "the key slot is damaged: its passphrase opens nothing; add it anew, remove this"))
+        for name, stone in session.tombstones(storage, keys).items():
+            if stone is None:
+                self._direct.append(Found(name, "the tombstone is damaged: what it forgot is in sight again; forget it again"))
+        for kind in ("lost", "pin"):
+            for name, record in session.records(storage, keys, kind).items():
+                if record is None:
+                    self._direct.append(Found(name, f"the record of kind {kind!r} is damaged"))
 
     # --- structure ------------------------------------------------------------------------------------------------
 
@@ -129,10 +135,11 @@ class _Checker:
         vault = self._vault
         listed = {item.name: item.size for item in vault.storage.list(pack.PREFIX)}
         self.objects += len(listed) + len(vault.index.runs)
-        for name, message in vault.index.damaged.items():
+        self._damaged_runs = {**vault.index.damaged, **damaged_runs(vault.index)}
+        for name, message in self._damaged_runs.items():
             self._direct.append(Found(name, message))
-        self._gone = {
-            head.id: self._why_gone(listed.get(pack.name_of(head.id)), head.size)
+        wrong = {
+            head.id: self._why_wrong(listed.get(pack.name_of(head.id)), head.size)
             for head in vault.index.packs
             if listed.get(pack.name_of(head.id)) != head.size
         }
@@ -140,16 +147,33 @@ class _Checker:
         try:
             for id, message in mark(vault.reader, self._roots(), reached):
                 self._note(id, message)
-            for head in vault.index.packs:
-                if head.id in self._gone:
-                    for id in vault.index.chunks_in({head.id}):
-                        if id in reached:
-                            self._note(id, self._gone[head.id])
+            self._out_of_reach(wrong, listed, reached)
         finally:
             reached.close()
+        for id, message in wrong.items():
+            if pack.name_of(id) not in self._bad:
+                self._direct.append(Found(pack.name_of(id), f"{message}; nothing that points need was there"))
+
+    def _out_of_reach(self, wrong: dict[bytes, str], listed: dict[str, int], reached: Reached) -> None:
+        """Note what lay behind the end of packs that were cut short, or in packs that are gone."""
+        for entry in self._entries() if wrong else ():
+            if entry.id in wrong:
+                size = listed.get(pack.name_of(entry.id), 0)
+                for frame in entry.frames:
+                    if frame.offset + frame.size > size:
+                        self._beyond.add((entry.id, frame.offset))
+                        place = FramePlace(PackHead(entry.id, entry.kind, entry.size), frame.offset, frame.size)
+                        for id in ids_in(frame.ids):
+                            if id in reached and self._counts(place, id):
+                                self._note(id, wrong[entry.id])
+
+    def _entries(self) -> Iterator[PackEntry]:
+        for name in self._vault.index.runs:
+            if name not in self._damaged_runs:
+                yield from self._vault.index.read_run(name)
 
     @staticmethod
-    def _why_gone(size: int | None, expected: int) -> str:
+    def _why_wrong(size: int | None, expected: int) -> str:
         if size is None:
             return "the pack is not in the vault"
         return f"the pack has {size:,} bytes instead of {expected:,}"
@@ -181,11 +205,10 @@ class _Checker:
                     self._note(id, message)
 
     def _frames(self) -> Iterator[tuple[FramePlace, bytes]]:
-        for name in self._vault.index.runs:
-            for entry in self._vault.index.read_run(name):
-                if entry.id not in self._gone:
-                    for frame in entry.frames:
-                        yield FramePlace(PackHead(entry.id, entry.kind, entry.size), frame.offset, frame.size), frame.ids
+        for entry in self._entries():
+            for frame in entry.frames:
+                if (entry.id, frame.offset) not in self._beyond:
+                    yield FramePlace(PackHead(entry.id, entry.kind, entry.size), frame.offset, frame.size), frame.ids
 
     def _read_back(self, what: tuple[FramePlace, bytes]) -> tuple[int, list[tuple[bytes, str]]]:
         place, ids = what
@@ -219,21 +242,28 @@ class _Checker:
             snapshots, paths = hurt.by(bad)
             yield Found(name, next(iter(bad.values())), snapshots, paths)
 
-    def record_lost(self) -> None:
-        """Remember what is lost for the next run, or that nothing is any more; a vault that is read-only keeps silent."""
-        vault = self._vault
-        chunks = {id for bad in self._bad.values() for id in bad}
+    def record_lost(self, *, whole: bool) -> None:
+        """Remember what is lost for the next run, or that nothing is any more; a vault that is read-only keeps silent.
+
+        ``whole``: everything was read, so that this replaces all that was known; else it comes on top.
+        """
+        storage, keys, index = self._vault.storage, self._vault.keys, self._vault.index
+        before = session.records(storage, keys, "lost")
+        known = session.still_lost(before.values(), index)
+        found = {id for bad in self._bad.values() for id in bad}
+        lost = sorted(found if whole else found | set(known.chunks))
+        outdated = [name for name, value in before.items() if value is not None or whole]
+        if len(outdated) == len(before) <= 1 and lost == known.chunks and bool(lost) == bool(before):
+            return
         with contextlib.suppress(StorageError):
-            before = session.lost(vault.storage, vault.keys)
-            if chunks == set(before.chunks):
-                return
-            if chunks:
-                records = records_needing(vault.reader, vault.storage, chunks)
-                session.put_record(vault.storage, vault.keys, Lost(chunks=sorted(chunks), records=records))
-            if not chunks & set(before.chunks):
-                for name, value in session.records(vault.storage, vault.keys).items():
-                    if isinstance(value, Lost) and not chunks & set(value.chunks):
-                        vault.storage.delete(name)
+            if lost:
+                places = [index.find(id) for id in lost]
+                packs = [place.pack.id if place else b"" for place in places]
+                records = records_needing(self._vault.reader, storage, set(lost))
+                session.put_record(storage, keys, Lost(chunks=lost, packs=packs, records=records))
+            for name in outdated:
+                storage.delete(name)
+            storage.barrier()
 
 
 class _Hurt:

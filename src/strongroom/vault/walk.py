@@ -6,6 +6,7 @@ no folder. The walk gives folders away when another worker has nothing to do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -16,9 +17,9 @@ import msgspec
 
 from strongroom.vault import content, record
 from strongroom.vault.content import ContentReader
-from strongroom.vault.errors import SourceError, VaultError
-from strongroom.vault.keys import ID_SIZE
+from strongroom.vault.errors import AbsentError, DamagedError, SourceError, VaultError
 from strongroom.vault.messages import Base, Counts, Donate, Folder, Linked, Remark, Walked, Work
+from strongroom.vault.reader import Reader
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
 from strongroom.vault.scan import Scan, newest, open_folder, scan
 from strongroom.vault.source import Filter, Source, Take
@@ -33,6 +34,7 @@ _BATCH_BYTES = 256 << 10
 _DEEPEST = 4000
 # A folder with more entries than this is over the limit: its record alone would fill the memory.
 MOST_ENTRIES = 2_000_000
+_MOUNTED = "another file system is mounted here: left out"
 _BILLION = 1_000_000_000
 
 
@@ -71,6 +73,7 @@ class Walker:
         self._shared = tools.shared
         self._filters = [Filter(source) for source in series.sources]
         self._base = _load_base(tools, work.base) if work.base else {}
+        self._below: dict[bytes, list[bytes]] | None = None
         self._reading: ContentReader | None = None
         self._links: dict[int, tuple[int, int, Row]] = {}
         self._start(work)
@@ -135,7 +138,12 @@ class Walker:
                 return
             os.close(fd)
             fd = below
-        stack = [_Level(fd, path, self._visit(fd, path, os.fstat(fd)))]
+        own = os.fstat(fd)
+        if own.st_dev != self._device:
+            self._placeholder(path, own, _MOUNTED, defect=False)
+            os.close(fd)
+            return
+        stack = [_Level(fd, path, self._visit(fd, path, own))]
         try:
             while stack:
                 level = stack[-1]
@@ -160,7 +168,7 @@ class Walker:
             return
         own = os.fstat(fd)
         if own.st_dev != self._device:
-            self._placeholder(path, own, "another file system is mounted here: left out", defect=False)
+            self._placeholder(path, own, _MOUNTED, defect=False)
         elif len(stack) >= self._depth:
             self._placeholder(path, own, f"over the limit of {self._depth} levels: left out", defect=True)
         elif folders := self._visit(fd, path, own):
@@ -212,7 +220,7 @@ class Walker:
         return list(folders)
 
     def _reusable(self, known: Known) -> bool:
-        return not known.defect and known.newest < self._horizon and known.record not in self._tools.lost_records
+        return not known.defect and known.newest < self._horizon and not self._tools.is_lost(known.record)
 
     def _take(self, path: bytes, name: str, *, folder: bool) -> Take:
         below = path[len(self._source.name) + 1 :]
@@ -281,12 +289,13 @@ class Walker:
     def _as_before(self, last: Row, stat: os.stat_result) -> bool:
         if last.extra.defect or last.extra.remark or stat.st_ctime_ns >= self._horizon or not content.same(last, stat):
             return False
-        ids, lost = last.references, self._tools.lost_chunks
-        return not lost or not any(ids[at : at + ID_SIZE] in lost for at in range(0, len(ids), ID_SIZE))
+        return self._tools.all_there(last)
 
     def _compare_names(self, path: bytes, rows: list[Row], before: Record | None) -> None:
         """Count files that are gone, and tell of folders that are gone with all that was below."""
         if before is None:
+            now = {row.name for row in rows if row.type == Type.DIR}
+            self._removed += [path + b"/" + name for name in self._folders_before(path) if name not in now]
             return
         kinds = {row.name: row.type == Type.DIR for row in rows}
         for row in before.rows:
@@ -296,6 +305,15 @@ class Walker:
                     self._removed.append(path + b"/" + row.name)
                 else:
                     self._counts.removed += 1
+
+    def _folders_before(self, path: bytes) -> list[bytes]:
+        """The names of last time's folders in a folder, where its record cannot be read: by the map alone."""
+        if self._below is None:
+            self._below = {}
+            for known in self._base:
+                above, _, name = known.rpartition(b"/")
+                self._below.setdefault(above, []).append(name)
+        return self._below.get(path, [])
 
     def _own_attributes(
         self, reading: ContentReader, fd: int, own: os.stat_result, before: Record | None
@@ -341,6 +359,7 @@ class Walker:
 
     def _unopened(self, parent: int, path: bytes, name: str, error: OSError) -> None:
         """A folder that could not be opened: gone, swapped for something else, or closed to us."""
+        self._removed.append(path)
         if error.errno == errno.ENOENT:
             self._remarks.append(Remark(path, "vanished before it could be read", False))
             return
@@ -355,7 +374,8 @@ class Walker:
         self._placeholder(path, own, f"could not be read: {error.strerror}", defect=True)
 
     def _placeholder(self, path: bytes, own: os.stat_result, message: str, *, defect: bool) -> None:
-        """The record of a folder whose content is left out: itself, and why."""
+        """The record of a folder whose content is left out: itself, and why. What was below last time is not there now."""
+        self._removed.append(path)
         node = record.encode(Record(_own(own, NOTHING), [], [(b"", message)]), self._tools.packer.node_key)
         known = Known(NO_DIGEST, node.id, 0, True, 0, 0)
         self._remarks.append(Remark(path, message, defect))
@@ -373,8 +393,14 @@ def _own(stat: os.stat_result, extra: Extra) -> Own:
 def _load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
     """What a snapshot knew of each folder: as this machine remembers, else from the snapshot, without digests."""
     known = tools.state.load_base(base.file) if base.file else None
-    if known is not None:
-        return known
-    reader = tools.reader
-    snapshot = reader.snapshot(base.snapshot)
-    return {path: undigested(id) for path, id in reader.directories(snapshot)}
+    return last_known(tools.reader, base.snapshot) if known is None else known
+
+
+def last_known(reader: Reader, snapshot: str) -> dict[bytes, bytes]:
+    """The records of a snapshot by path; what cannot be read of its map is not known, and so read again."""
+    found: dict[bytes, bytes] = {}
+    with contextlib.suppress(AbsentError, DamagedError):
+        for head in reader.snapshot(snapshot).segments:
+            with contextlib.suppress(AbsentError, DamagedError):
+                found.update((path, undigested(id)) for path, id in reader.segment(head))
+    return found
