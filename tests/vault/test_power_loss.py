@@ -200,7 +200,7 @@ def test_a_failed_barrier_ends_the_run_and_nothing_is_told(ground: Ground, numbe
     ground.change(1)
     disk.begin()
     disk.fail = lambda done: done.what == "barrier" and sum(item.what == "barrier" for item in disk.log) == number
-    outcomes = []
+    outcomes: list[object] = []
     with pytest.raises(StorageError, match="Input/output error"):
         outcomes += run(ground.vault(disk), [request(account) for account in ground.accounts])
     assert outcomes == []

@@ -7,7 +7,8 @@ VaultError              one line: what was wrong, with what, what to do
 ├── PassphraseError     no slot opens with this passphrase
 ├── BusyError           another sweeper is at work
 ├── SourceError         a folder to back up cannot be opened
-└── StorageError        the storage refused: full, read-only, I/O error
+└── StorageError        the storage refused: read-only, I/O error
+    └── FullError       it has no room
 """
 
 from __future__ import annotations
@@ -43,3 +44,7 @@ class SourceError(VaultError):
 
 class StorageError(VaultError):
     """The storage refused: full, read-only, or an I/O error."""
+
+
+class FullError(StorageError):
+    """The storage has no room, or the quota is used up."""

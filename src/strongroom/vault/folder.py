@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from strongroom.vault.errors import AbsentError, StorageError
+from strongroom.vault.errors import AbsentError, FullError, StorageError
 from strongroom.vault.storage import Listed, Spool
 
 TEMPORARY = "tmp/"
@@ -39,7 +39,8 @@ def _reported(doing: str, path: str) -> Iterator[None]:
             errno.EROFS: "mount it writable, then run again",
             errno.EACCES: "run as a user who may, or change the folder's permissions",
         }.get(error.errno or 0, "check the disk")
-        raise StorageError(f"cannot {doing} {path}: {os.strerror(error.errno or 0)}; {advice}") from error
+        kind = FullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+        raise kind(f"cannot {doing} {path}: {os.strerror(error.errno or 0)}; {advice}") from error
 
 
 class FolderSpool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, parents, session, snapshot
-from strongroom.vault.errors import AbsentError, DamagedError
+from strongroom.vault.errors import AbsentError, DamagedError, FullError
 from strongroom.vault.frame import TARGET, Chunk, Kind, Sealer
 from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, moment_of, put_run
@@ -131,6 +131,12 @@ class Sweep:
         except DamagedError:
             storage.delete(names[-1])  # nothing is deleted after all
             raise
+        except FullError:
+            if not dead.whole and not dead.orphans:
+                raise
+            # No room to carry anything over: there will be, for the next prune, once what is dead as a whole is gone.
+            dead, written = dead._replace(sparse=[]), []
+        storage.barrier()
         yield "carry over"
         replaced = _publish(vault, set(dead.packs), written)
         yield "publish"
@@ -236,7 +242,7 @@ def _entries(vault: Vault) -> Iterator[PackEntry]:
 
 
 def _rewrite(vault: Vault, dead: _Dead, forgotten: frozenset[str]) -> list[PackEntry]:
-    """Write sparse packs anew, durably; returns the new packs."""
+    """Write sparse packs anew; returns the new packs, durable after the next barrier."""
     made = _Repacker(vault)
     reached = Reached(vault.state.folder)
     lost = frozenset(session.lost(vault.storage, vault.keys, vault.index).chunks)
@@ -251,7 +257,7 @@ def _rewrite(vault: Vault, dead: _Dead, forgotten: frozenset[str]) -> list[PackE
                 if entry.id in sparse:
                     made.carry(entry, reached, lost)
         made.finish()
-    except DamagedError:
+    except (DamagedError, FullError):
         made.discard()
         raise
     finally:
@@ -357,8 +363,7 @@ class _Repacker:
             self._vault.storage.delete(pack.name_of(entry.id))
 
     def finish(self) -> None:
-        """Put what is open, durably."""
+        """Put what is open."""
         self._append()
         for kind in list(self._writers):
             self._put(kind)
-        self._vault.storage.barrier()
