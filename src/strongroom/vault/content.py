@@ -47,8 +47,8 @@ _TYPES = {
     modes.S_IFSOCK: Type.SOCKET,
 }
 _GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h
-# Flags that a restore could set again (s u c S i a d A, j t D T C x P of chattr); the rest say how a file is stored.
-_FLAGS_KEPT = 0xFF | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
+# Flags that a restore could set again (s u c S i a d A, m j t D T C x P of chattr); the rest say how a file is stored.
+_FLAGS_KEPT = 0xFF | 0x400 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
 # A file with more pieces than this between its holes is over the limit: its list alone would fill the memory.
 _MOST_EXTENTS = 100_000
 _NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
