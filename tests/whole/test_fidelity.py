@@ -154,7 +154,7 @@ def test_an_archive_holds_what_the_point_holds(kept: Kept) -> None:
     assert done["bytes"] == archive.stat().st_size
     with tarfile.open(archive, errors="surrogateescape") as opened:
         assert done["entries"] == len(opened.getmembers())
-    unpack = ["tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "-xp", "--exclude=tree/deep/*", "-f"]
+    unpack = ["tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "--exclude=tree/deep/*", "-xpf"]
     done_by_tar = subprocess.run([*unpack, str(archive), "-C", str(to)], capture_output=True)
     assert done_by_tar.returncode == 0, done_by_tar.stderr[-1500:]
     # An archive has no inode flags, and no attributes whose names are no text: both are said.
