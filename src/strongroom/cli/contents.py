@@ -57,6 +57,8 @@ def _listed(client: Client, point: Point, path: str, recursive: bool) -> Iterabl
     from strongroom.model import FileType
 
     where = stored(path)
+    if where == b"info" and client.lookup(point, where) is None:
+        return []  # the panel keeps nothing of such an account: the server's own, or one of a plain layout
     top = existing(client, point, path)
     if top.type is not FileType.DIR:
         return [top]

@@ -179,7 +179,7 @@ def plan(value: ReadPlan) -> Document:
 
 
 def restore(result: RestoreResult) -> Document:
-    """What a restore did, or (with ``dry_run`` true) what it would do: then ``files`` counts what it would."""
+    """What a restore did, or (with ``dry_run`` true) what it would do: ``files`` counts the same in both."""
     document: Document = {
         "restore": result.id,
         "status": result.status.value,
@@ -201,7 +201,7 @@ def restore(result: RestoreResult) -> Document:
     return document | {
         "dry_run": True,
         "files": {
-            "written": forecast.written,
+            "written": forecast.written + forecast.replaced,
             "replaced": forecast.replaced,
             "unchanged": forecast.unchanged,
             "deleted": forecast.deleted,

@@ -46,9 +46,10 @@ def download(
     request, client = _request(invocation, account, paths, kind or _kind(output), wanted)
     with _opened(output) as out:
         result = pack(request, client, out)
+    say = invocation.teller.note if result.status == "complete" else invocation.teller.error
     for remark in result.warnings:
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
-        invocation.teller.error(f"{where}{escaped(remark.message)}")
+        say(f"{where}{escaped(remark.message)}")
     if output != STANDARD_OUTPUT:
         line = f"{escaped(output)}: {size(result.bytes)}, {result.entries:,} entries, {result.status}"
         invocation.answer(_document(output, result), [line], summary=True)

@@ -64,9 +64,17 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what is left of it goes nowhere, and Python must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # whoever read it has seen enough
         return 0
+    except OSError as error:
+        _give_up_output()
+        sys.stderr.write(f"strongroom: standard output cannot be written: {error.strerror}\n")
+        return 2
+
+
+def _give_up_output() -> None:
+    """Let what is left of the output go nowhere: Python must not try to write it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], invocation: Invocation) -> int:
@@ -121,6 +129,15 @@ def _system(error: OSError) -> str:
 
 
 def _make_output_safe() -> None:
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Started with a closed stream: the next file that is opened must not become standard output.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the program runs
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the program runs
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for as long as the program runs
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

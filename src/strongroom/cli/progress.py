@@ -69,6 +69,8 @@ class Teller:
 def progress_line(accounts: str, done: FileCounts, expected: int, seconds: float) -> str:
     """What has been done, how fast, and how long the rest takes where last time's number of entries is known."""
     rate = done.seen / seconds if seconds > 0 else 0.0
+    if done.seen > expected:
+        expected = 0  # there is more than last time: how much more, nobody knows
     parts = []
     if expected:
         parts.append(f"{min(99, 100 * done.seen // expected)} %")

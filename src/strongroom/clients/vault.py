@@ -74,9 +74,13 @@ class VaultClient:
     @classmethod
     def open(cls, config: Config) -> VaultClient:
         """The configured vault. Raise ClientError when it is absent, or its passphrase file cannot be read."""
+        storage = _storage(config)
         with _told():
-            storage = _storage(config)
-            return cls(Vault(storage, os.fsdecode(config.server.state) + "/vault", _passphrase(config)))
+            try:
+                return cls(Vault(storage, os.fsdecode(config.server.state) + "/vault", _passphrase(config)))
+            except vault_errors.AbsentError as error:
+                where = config.vault.url
+                raise ClientError(f"no vault at {where}: mount its disk, or make one with: strongroom init") from error
 
     @classmethod
     def create(cls, config: Config) -> bool:

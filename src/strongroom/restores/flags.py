@@ -16,9 +16,9 @@ APPEND = 0x20
 FORBIDDING = IMMUTABLE | APPEND
 # Compression and no-copy-on-write concern how content is laid out: a file gets them while it is empty.
 LAYOUT = 0x4 | 0x400 | 0x800000
-# s u c S i a d A, j t D T, m, C, P: what a user may set. The others (extents, indexed folder, inline data) are the file
-# system's own record of how it stores the file, and mean nothing in another place.
-SETTABLE = 0xFF | 0x400 | 0x4000 | 0x8000 | 0x10000 | 0x20000 | 0x800000 | 0x20000000
+# s u c S i a d A, j t D T, m, C, x, P: what a user may set. The others (extents, indexed folder, inline data) are the
+# file system's own record of how it stores the file, and mean nothing in another place.
+SETTABLE = 0xFF | 0x400 | 0x4000 | 0x8000 | 0x10000 | 0x20000 | 0x800000 | 0x2000000 | 0x20000000
 
 _UNSUPPORTED = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 

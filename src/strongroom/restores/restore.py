@@ -185,7 +185,8 @@ class _Restore:
             bytes_read=counts.bytes,
         )
         point = self._request.point
-        self._monitor.progress(accounts=point.account, done=done, expected_entries=point.entries)
+        whole = b"data" in self._request.paths
+        self._monitor.progress(accounts=point.account, done=done, expected_entries=point.entries if whole else 0)
 
 
 def _where(request: RestoreRequest, target: Target) -> str:

@@ -81,7 +81,8 @@ class TarWriter:
         records = {"mtime": _decimal(nanoseconds(entry.mtime))}
         for key, value in entry.xattrs:
             if b"=" in key or not _is_utf8(key):
-                self._remarks.warn(entry.path, f"its attribute {key!r} has a name that no archive can hold")
+                shown = key.decode("utf-8", "backslashreplace")
+                self._remarks.warn(entry.path, f"its attribute {shown} has a name that no archive can hold")
                 continue
             records[f"SCHILY.xattr.{text(key)}"] = text(value)
             if key in _ACL_RECORDS:

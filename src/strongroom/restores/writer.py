@@ -148,6 +148,8 @@ class Writer:
             parent.names.add(name)
         place = self._target.enter(entry)
         self.places.append(place)
+        if entry.defect and asked:
+            self._remarks.warn(entry.path, f"not all of it is in the point: {entry.defect}", missing=not self._sound)
         if place.built:
             place.entry = self._policy.admit(entry, self._remarks)
             self._written += asked

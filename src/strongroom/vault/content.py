@@ -1,8 +1,8 @@
 """Reading one entry: its content, attributes and extended attributes, among strangers and while it may change.
 
-A file is opened by the folder's descriptor without following links, read, and only then compared with what was seen: the
-same device, inode, size, times and owner before and after means that what was read is one state of that file. Otherwise it
-is read once more; a file that changed again is kept as read, and the point says so.
+A file is opened by the folder's descriptor without following links, and read only when it is the inode that was seen. The
+same size, times, mode and owner before and after mean that what was read is one state of that file. Otherwise it is read
+once more; a file that changed again is kept as read, and the point says so.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ _TYPES = {
     modes.S_IFSOCK: Type.SOCKET,
 }
 _GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h
-# Flags that a restore could set again (s u c S i a d A, j t D T C x P of chattr); the rest say how a file is stored.
-_FLAGS_KEPT = 0xFF | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
+# Flags that a restore could set again (s u c S i a d A, m j t D T C x P of chattr); the rest say how a file is stored.
+_FLAGS_KEPT = 0xFF | 0x400 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
 # A file with more pieces than this between its holes is over the limit: its list alone would fill the memory.
 _MOST_EXTENTS = 100_000
+# What opening a link (ELOOP) or a socket or pipe without a reader (ENXIO) says: no file stands there any more.
+_NO_FILE_NOW = (errno.ELOOP, errno.ENXIO)
 _NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 _BILLION = 1_000_000_000
 
@@ -95,6 +97,8 @@ class ContentReader:
     def row(self, dir_fd: int, name: str, seen: os.stat_result) -> Row | None:
         """The row of an entry, its content handed over; None when it vanished. Never raises OSError."""
         kind = _TYPES.get(modes.S_IFMT(seen.st_mode), Type.SOCKET)
+        if kind == Type.DIR:
+            return None  # what was listed is gone, and the folder in its place came after the listing
         try:
             if kind == Type.FILE:
                 return self._file(dir_fd, name, seen)
@@ -135,25 +139,35 @@ class ContentReader:
             try:
                 fd = self._open(dir_fd, name)
             except OSError as error:
-                if error.errno != errno.ELOOP:
+                if error.errno not in _NO_FILE_NOW:
                     raise
-                # A link stands there now: look again, and take it for what it is.
                 seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
                 continue
             try:
-                references, extra, size = self._read(fd, seen)
+                opened = os.fstat(fd)
+                if not self._same_file(opened, seen):
+                    seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+                    continue
+                references, extra, size = self._read(fd, opened)
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
-            if identity(after) == identity(seen) and after.st_dev == seen.st_dev and size == seen.st_size:
-                return _row(name, Type.FILE, seen, references, extra)
-            if last and modes.S_ISREG(after.st_mode) and not self._foreign(after):
+            if identity(after) == identity(opened) and size == opened.st_size:
+                return _row(name, Type.FILE, opened, references, extra)
+            if last and not self._foreign(after):
                 extra = msgspec.structs.replace(
                     extra, defect=Defect.CHANGED, remark="changed while it was read, and again on the second try"
                 )
                 return _row(name, Type.FILE, after, references, extra)._replace(size=size)
             seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if not modes.S_ISREG(seen.st_mode):
+            return self.row(dir_fd, name, seen)
         return unread(name, seen, OSError(errno.EBUSY, "it is swapped for something else again and again"))
+
+    def _same_file(self, opened: os.stat_result, seen: os.stat_result) -> bool:
+        """Whether what was opened is the file that was seen, and still ours to read: asked before a byte is read."""
+        same = (opened.st_dev, opened.st_ino) == (seen.st_dev, seen.st_ino)
+        return same and modes.S_ISREG(opened.st_mode) and not self._foreign(opened)
 
     @staticmethod
     def _open(dir_fd: int, name: str) -> int:

@@ -1,0 +1,462 @@
+"""Promises of the interface that only show when the real program runs on real trees."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.panel.servers import write
+from tests.whole.ground import Done, Server, started
+
+PLAIN = """[server]
+layout = "plain"
+accounts = ["/srv/*"]
+root = "{folder}/root"
+state = "{folder}/state"
+[vault]
+url = "{folder}/vault"
+passphrase_file = "{folder}/passphrase"
+[backup]
+exclude = ["*.tmp", "cache/"]
+"""
+NOBODY = 65534
+
+
+class Nights:
+    """site1 with two points: index.php changed, `gone` removed and `new` added between them; and site2."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = started(folder)
+        self.data = self.server.site(1, "example.com")
+        self.server.site(2, "example.org", uid=20000)
+        self.html = self.data / "var/www/html"
+        write(self.html / "index.php", b"<?php // one")
+        write(self.html / "gone", b"gone")
+        write(self.html / "same", b"same")
+        self.first = self.server.backup("site1")
+        (self.html / "gone").unlink()
+        write(self.html / "index.php", b"<?php // two, longer")
+        write(self.html / "new", b"new")
+        self.second = self.server.backup("example.com")
+
+    def ids(self) -> tuple[str, str]:
+        return self.first["id"], self.second["id"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """Read only: what a test does to it must not show."""
+    return Nights(tmp_path_factory.mktemp("nights"))
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Nights:
+    return Nights(tmp_path)
+
+
+def test_one_file_comes_back_in_place_and_nothing_else_is_touched(nights: Nights) -> None:
+    server, (first, _) = nights.server, nights.ids()
+    write(nights.html / "same", b"edited since")
+    done = server.json("restore", "site1", "/var/www/html/index.php", "--point", first, "--yes")
+    assert (done["status"], done["files"]) == ("complete", {"written": 1, "unchanged": 0, "deleted": 0, "bytes": 12})
+    assert (nights.html / "index.php").read_bytes() == b"<?php // one"
+    assert (nights.html / "same").read_bytes() == b"edited since"
+    assert not (nights.html / "gone").exists()
+
+
+def test_a_dry_run_changes_nothing_and_counts_what_the_restore_then_does(nights: Nights) -> None:
+    server, (first, _) = nights.server, nights.ids()
+    asked = ("restore", "site1", "/var/www/html", "--point", first, "--mode", "mirror")
+    before = sorted((path, path.stat().st_ctime_ns) for path in nights.data.rglob("*"))
+    would = server.json(*asked, "--dry-run")
+    assert sorted((path, path.stat().st_ctime_ns) for path in nights.data.rglob("*")) == before
+    assert (would["writes"], would["deletes"]) == (["/var/www/html/gone"], ["/var/www/html/new"])
+    assert would["replaces"] == ["/var/www/html/index.php"]
+    assert server.json(*asked, status=2)["error"]["code"] == "restore"
+    done = server.json(*asked, "--yes")
+    assert {key: would["files"][key] for key in done["files"]} == done["files"]
+    assert sorted(os.listdir(nights.html)) == ["gone", "index.php", "same"]
+
+
+def test_diff_tells_each_kind_of_change(nights: Nights) -> None:
+    html, server = nights.html, nights.server
+    for name in ("mode", "owner", "mtime", "xattr", "acl", "flags", "type", "links", "content"):
+        write(html / name, b"before")
+    os.symlink("before", html / "target")
+    os.mknod(html / "rdev", 0o020600, os.makedev(1, 3))
+    before = server.backup("site1")["id"]
+    os.chmod(html / "mode", 0o600)
+    os.chown(html / "owner", 1, 2)
+    os.utime(html / "mtime", ns=(0, 5))
+    os.setxattr(html / "xattr", "user.x", b"1")
+    subprocess.run(["setfacl", "-m", "u:48:r", html / "acl"], check=True)
+    subprocess.run(["chattr", "+d", html / "flags"], check=True)
+    os.unlink(html / "type")
+    os.symlink("elsewhere", html / "type")
+    os.link(html / "links", html / "links-too")
+    moment = (html / "content").stat().st_mtime_ns
+    (html / "content").write_bytes(b"behind")
+    os.utime(html / "content", ns=(moment, moment))
+    times = {name: os.lstat(html / name) for name in ("target", "rdev")}
+    os.unlink(html / "target")
+    os.symlink("after", html / "target")
+    os.unlink(html / "rdev")
+    os.mknod(html / "rdev", 0o020600, os.makedev(1, 5))
+    for name, old in times.items():
+        os.utime(html / name, ns=(old.st_atime_ns, old.st_mtime_ns), follow_symlinks=False)
+    after = server.backup("site1")["id"]
+    found = {each["path"].rpartition("/")[2]: each for each in server.json("diff", before, after, "/var/www/html")}
+    for name in ("mode", "owner", "mtime", "xattr", "flags", "links", "content", "target", "rdev"):
+        assert (found[name]["change"], found[name]["what"]) == ("changed", [name]), name
+    assert "acl" in found["acl"]["what"] and "xattr" not in found["acl"]["what"]
+    assert "type" in found["type"]["what"]
+    assert (found["links-too"]["change"], found["links-too"]["what"]) == ("added", [])
+    assert server.json("diff", after, after) == []
+
+
+def test_history_lists_each_version_once_and_a_path_that_came_back_too(nights: Nights) -> None:
+    server, (first, second) = nights.server, nights.ids()
+    shown = server.json("history", "site1", "/var/www/html/index.php")
+    assert [(each["version"], each["size"], each["points"]) for each in shown] == [(2, 20, [second]), (1, 12, [first])]
+    (gone,) = server.json("history", "site1", "/var/www/html/gone")
+    assert (gone["first_point"], gone["last_point"]) == (first, first)
+    done = server.json("restore", "site1", "/var/www/html", "--point", first, "--yes")
+    assert done["status"] == "complete"
+    third = server.backup("site1")["id"]
+    shown = server.json("history", "site1", "/var/www/html/index.php")
+    assert sorted(each["points"] for each in shown) == sorted([[first, third], [second]])
+
+
+def test_plan_counts_what_is_read_for_the_paths_alone(kept: Nights) -> None:
+    server = kept.server
+    whole = server.json("plan", "site1")
+    one = server.json("plan", "site1", "/var/www/html/index.php")
+    assert 0 < one["bytes"] < whole["bytes"] == sum(step["bytes"] for step in whole["reads"])
+    assert {"run", "level", "what", "bytes"} <= set(one["reads"][0])
+    assert server.json("plan", "site1", "--point", kept.first["id"])["reads"][0]["level"] == "full"
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.zst", "zip"])
+def test_download_writes_each_format_of_a_point_and_of_live_data(kept: Nights, tmp_path: Path, kind: str) -> None:
+    for more, wanted in ((("--point", kept.first["id"]), "gone"), ((), "new")):
+        file = tmp_path / f"{wanted}.{kind}"
+        done = kept.server.json("download", "site1", "/var/www/html", "-o", file, *more)
+        assert (done["path"], done["bytes"]) == (str(file), file.stat().st_size)
+        names = _names(file.read_bytes(), kind)
+        assert done["entries"] == len(names)
+        inside = {name.rpartition("/")[2] for name in names}
+        assert inside & {"gone", "new", "same"} == {wanted, "same"}
+
+
+def _names(data: bytes, kind: str) -> list[str]:
+    if kind == "zip":
+        return zipfile.ZipFile(io.BytesIO(data)).namelist()
+    if kind == "tar.zst":
+        data = subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True).stdout
+    return [member.name for member in tarfile.open(fileobj=io.BytesIO(data))]
+
+
+def test_points_of_a_destroyed_account_answer_every_question_and_bring_it_back(nights: Nights, tmp_path: Path) -> None:
+    server, (first, second) = nights.server, nights.ids()
+    shutil.rmtree(server.root / "home/virtual/site1")
+    for name in ("site1", "example.com"):
+        assert [point["id"] for point in server.json("points", name)] == [second, first]
+    assert server.json("ls", "site1:latest", "/var/www/html/new")[0]["size"] == 3
+    assert len(server.json("find", "example.com", "index.php")) == 2
+    assert server.json("plan", "site1")["bytes"] > 0
+    assert server.json("download", "site1", "--point", "latest", "-o", tmp_path / "gone.tar")["entries"] > 0
+    assert "site1" in server.json("status", status=1)["gone"]
+    assert server("--json", "backup", "site1").status == 2
+    assert server.json("restore", "example.com", "--yes")["status"] == "complete"
+    assert (nights.html / "new").read_bytes() == b"new"
+    assert {each["account"] for each in server.json("accounts")} == {"site1", "site2", "server"}
+
+
+def test_the_vault_may_be_moved_and_the_state_be_gone_at_once(nights: Nights) -> None:
+    server = nights.server
+    before = server.json("points"), server.json("show", nights.second["id"])
+    (server.folder / "vault").rename(server.folder / "moved")
+    shutil.rmtree(server.folder / "state")
+    error = server.json("points", status=2)["error"]
+    assert error["code"] == "client" and str(server.folder / "vault") in error["message"]
+    assert not (server.folder / "vault").exists()
+    server.config.write_text(server.config.read_text().replace("/vault", "/moved"))
+    assert (server.json("points"), server.json("show", nights.second["id"])) == before
+    assert server.backup("site1")["level"] in ("differential", "incremental", "full")
+    shutil.rmtree(server.folder / "state")
+    again = server.backup("site1", "--level", "incremental")
+    assert (again["level"], again["files"]["removed"]) == ("incremental", 0)
+
+
+def test_forget_and_prune_free_the_room_and_say_how_much(nights: Nights) -> None:
+    server = nights.server
+    write(nights.data / "big", os.urandom(8 << 20))
+    big = server.backup("site1")["id"]
+    (nights.data / "big").unlink()
+    last = server.backup("site1")["id"]
+    assert server.json("forget", big) == {"forgotten": [big], "kept": []}
+    assert server.json("show", big, status=2)["error"]["code"] == "unknown"
+    would = server.json("prune", "--dry-run")
+    room = _size(server.folder / "vault")
+    freed = server.json("prune")
+    assert set(freed) == {"freed_bytes", "held_bytes", "objects"}
+    assert freed["freed_bytes"] > 8 << 20 and freed["objects"] > 0 and would["freed_bytes"] > 8 << 20
+    assert abs(room - _size(server.folder / "vault") - freed["freed_bytes"]) < 100_000
+    kept = server.json("forget")["kept"]
+    assert last in {each["id"] for each in kept} and all(each["because"] for each in kept)
+    assert server.json("check", "--read-data")["status"] == "clean"
+    assert server.json("restore", "site1", "--to", server.folder / "out")["status"] == "complete"
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_damage_is_found_named_and_the_next_run_heals_what_it_can_read(nights: Nights) -> None:
+    server = nights.server
+    write(nights.data / "precious", os.urandom(3 << 20))
+    point = server.backup("site1")["id"]
+    pack = max((server.folder / "vault/packs").rglob("*"), key=lambda path: path.stat().st_size)
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2] ^= 1
+    pack.write_bytes(data)
+    found = server.json("check", "--read-data", status=1)
+    assert found["status"] == "damaged"
+    (damage,) = found["damage"]
+    assert (damage["points"], damage["paths"]) == ([point], ["/precious"])
+    assert pack.name in damage["object"] and damage["message"]
+    done = server.json("restore", "site1", "--to", server.folder / "out", status=1)
+    assert ([each["path"] for each in done["warnings"]], done["status"]) == (["/precious"], "incomplete")
+    assert (server.folder / "out/data/var/www/html/new").exists()
+    assert not (server.folder / "out/data/precious").exists()
+    assert server.backup("site1")["status"] == "complete"
+    assert server.json("restore", "site1", "--to", server.folder / "healed")["status"] == "complete"
+
+
+def test_a_vault_without_room_ends_with_one_line_and_stops_no_later_run(tmp_path: Path) -> None:
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", vault], check=True)
+    try:
+        server = started(tmp_path)
+        data = server.site(1, "example.com")
+        first = server.backup("site1")["id"]
+        big = write(data / "big", os.urandom(20 << 20))
+        done = server("backup", "site1")
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert "No space left" in done.err
+        big.unlink()
+        assert server.backup("site1")["status"] == "complete"
+        assert server.json("check", "--read-data")["status"] == "clean"
+        subprocess.run(["mount", "-o", "remount,ro", vault], check=True)
+        done = server("backup", "site1")
+        assert (done.status, done.err.count("\n")) == (2, 1) and "Read-only" in done.err
+        shutil.rmtree(server.folder / "state")
+        done_to = server.json("restore", "site1", "--point", first, "--to", server.folder / "out")
+        assert done_to["status"] == "complete"
+        assert server.json("check")["status"] == "clean"
+    finally:
+        subprocess.run(["umount", vault], check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nonsense", ":1"),
+        ("[server]\nlayuot = 'x'\n", "server.layuot"),
+        ("[server]\nlayout = 3\n", "server.layout"),
+        ("[vault]\nurl = 'relative'\n", "vault.url"),
+        ("[backup]\nfull = 'sometimes'\n", "backup.full"),
+    ],
+)
+def test_a_configuration_of_nonsense_is_one_line_with_the_key(tmp_path: Path, text: str, named: str) -> None:
+    server = Server(tmp_path, text)
+    done = server("points")
+    assert (done.status, done.out, done.err.count("\n")) == (2, b"", 1)
+    assert named in done.err and str(server.config) in done.err
+    assert server.json("backup", status=2)["error"]["code"] == "config"
+
+
+def test_an_account_of_a_plain_layout_keeps_what_is_excluded_in_a_mirror(tmp_path: Path) -> None:
+    server = Server(tmp_path, PLAIN)
+    alpha = server.root / "srv/alpha"
+    for name in ("kept", "left.tmp", "cache/left", "deep/cache/left"):
+        write(alpha / name, b"x")
+    server.json("init")
+    server.json("backup")
+    assert [each["path"] for each in server.json("ls", "alpha:latest", "-R")] == ["/deep", "/kept"]
+    assert server.json("ls", "alpha:latest", "info:/") == []
+    write(alpha / "extra", b"x")
+    write(alpha / "kept", b"changed")
+    done = server.json("restore", "alpha", "--mode", "mirror", "--yes")
+    assert (done["files"]["written"], done["files"]["deleted"]) == (1, 1)
+    assert sorted(os.listdir(alpha)) == ["cache", "deep", "kept", "left.tmp"]
+    assert server.json("restore", "alpha", "/kept", "--to", tmp_path / "out")["files"]["written"] == 1
+    assert os.listdir(tmp_path / "out") == ["data"]
+
+
+def test_quiet_says_nothing_and_verbose_says_every_warning(nights: Nights) -> None:
+    for number in range(14):
+        os.mknod(nights.html / f"socket{number}", 0o140644)
+    assert nights.server("backup", "site1", "-q") == Done(0, b"", "")
+    assert nights.server("download", "site1", "-q", "-o", nights.server.folder / "x.zip").err.count("zip keeps") == 0
+    assert nights.server("backup", "site1").out.count(b"a socket") == 10
+    assert nights.server("-v", "backup", "site1").out.count(b"a socket") == 14
+
+
+@pytest.mark.parametrize("arguments", [("points",), ("--json", "points"), ("ls", "site1:latest", "-R")])
+def test_an_output_that_is_full_or_closed_is_no_traceback(kept: Nights, arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(kept.server.command(*arguments), stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"No space left" in done.stderr
+    closed = subprocess.run([b"sh", b"-c", b'exec "$@" <&- >&-', b"sh", *kept.server.command(*arguments)])
+    assert closed.returncode in (0, 2)
+    command = b'set -o pipefail; "$@" | head -c 5'
+    piped = subprocess.run([b"bash", b"-c", command, b"bash", *kept.server.command(*arguments)], capture_output=True)
+    assert (piped.returncode, len(piped.stdout), piped.stderr) == (0, 5, b"")
+
+
+def test_without_a_terminal_and_with_standard_input_closed_nothing_is_restored_unasked(kept: Nights) -> None:
+    asked = kept.server.command("restore", "site1", "--point", kept.first["id"])
+    done = subprocess.run([b"sh", b"-c", b'exec "$@" <&-', b"sh", *asked], capture_output=True)
+    assert done.returncode == 2
+    assert b"to write" in done.stderr and b"--yes" in done.stderr
+
+
+class Terminal:
+    """The program on a terminal of its own."""
+
+    def __init__(self, server: Server, *arguments: str) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            command = server.command(*arguments)
+            os.execv(command[0], command)
+        self.shown = b""
+
+    def until(self, wanted: bytes, seconds: float = 20) -> None:
+        """Read until something shows."""
+        deadline = time.monotonic() + seconds
+        while wanted not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            self._read()
+
+    def _read(self) -> bool:
+        try:
+            piece = os.read(self.fd, 4096)
+        except OSError:
+            return False
+        self.shown += piece
+        return bool(piece)
+
+    def end(self) -> int:
+        while self._read():
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _many(folder: Path) -> None:
+    for number in range(6000):
+        path = folder / f"many/{number % 30}/{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % number)
+
+
+def test_on_a_terminal_progress_shows_with_rate_and_time_left_and_ctrl_c_is_130(nights: Nights) -> None:
+    _many(nights.data)
+    nights.server.backup("site1")
+    terminal = Terminal(nights.server, "backup", "site1", "--level", "full")
+    terminal.until(b"/s")
+    assert b"%" in terminal.shown and b"entries" in terminal.shown
+    assert terminal.end() == 0
+    terminal = Terminal(nights.server, "backup", "site1", "--level", "full")
+    terminal.until(b"/s")
+    os.write(terminal.fd, b"\x03")
+    status = terminal.end()
+    if status:  # a quick machine may have been done
+        assert status == 130 and b"interrupted" in terminal.shown and b"Traceback" not in terminal.shown
+    assert nights.server.backup("site1")["status"] == "complete"
+    quiet = Terminal(nights.server, "backup", "site1", "--no-progress")
+    assert (quiet.end(), b"/s" in quiet.shown) == (0, False)
+
+
+def test_a_question_on_a_terminal_is_left_with_ctrl_c_too(kept: Nights) -> None:
+    terminal = Terminal(kept.server, "restore", "site1", "--point", kept.first["id"])
+    terminal.until(b"[y/N]")
+    assert b"2 to write" in terminal.shown or b"to replace" in terminal.shown
+    os.write(terminal.fd, b"\x03")
+    assert terminal.end() == 130
+    assert not (kept.html / "gone").exists()
+
+
+def test_an_interrupt_in_json_is_one_document(nights: Nights) -> None:
+    _many(nights.data)
+    command = nights.server.command("--json", "backup", "site1")
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    time.sleep(0.5)
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    document: dict[str, Any] = json.loads(out) if out else {}
+    assert b"Traceback" not in err
+    assert running.returncode in (0, 130, -signal.SIGINT), (running.returncode, err)
+    if running.returncode == 130:
+        assert document["error"]["code"] == "interrupted"
+
+
+def test_who_is_not_root_is_told_once_what_cannot_be_kept(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if "pytest" in str(folder):
+            os.chmod(folder, 0o755)
+    (tmp_path / "own").mkdir()
+    server = Server(tmp_path / "own", PLAIN)
+    mine = server.root / "srv/mine"
+    for name in ("file", "secret", "closed/inside", "others"):
+        write(mine / name, b"x")
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", server.folder], check=True)
+    os.chown(mine / "others", 1234, 1234)
+    for name, mode in (("secret", 0o600), ("closed", 0o700)):
+        os.chown(mine / name, 0, 0)
+        os.chmod(mine / name, mode)
+    assert _as_nobody(server, "init").status == 0
+    done = _as_nobody(server, "--json", "backup", "mine")
+    (point,) = done.document["points"]
+    assert (done.status, point["status"], done.err.count("\n")) == (1, "incomplete", 1)
+    assert "not running as root" in done.err
+    assert sorted(each["path"] for each in point["warnings"]) == ["/closed", "/secret"]
+    done = _as_nobody(server, "--json", "restore", "mine", "--to", server.folder / "out")
+    assert "error" not in done.document, done
+    said = sorted((each["path"], each["message"]) for each in done.document["warnings"])
+    assert (done.status, [path for path, _ in said]) == (1, ["", "/closed", "/secret"])
+    assert "not run as root" in said[0][1]
+    assert (server.folder / "out/data/others").read_bytes() == b"x"
+
+
+def _as_nobody(server: Server, *arguments: str | Path) -> Done:
+    """Run the program without privileges; where the interpreter is root's alone, everything is imported before."""
+    script = (
+        "import os, pkgutil, sys, importlib, strongroom, sqlite3, tempfile, shutil, json, encodings.ascii\n"
+        "for each in pkgutil.walk_packages(strongroom.__path__, 'strongroom.'):\n"
+        "    each.name.endswith('__main__') or importlib.import_module(each.name)\n"
+        "from importlib.metadata import entry_points\n"
+        "list(entry_points(group='strongroom.clients'))\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); os.chdir('/')\n"
+        "from strongroom.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    given = [sys.executable, "-c", script, "--config", str(server.config), *map(str, arguments)]
+    done = subprocess.run(given, capture_output=True, stdin=subprocess.DEVNULL)
+    return Done(done.returncode, done.stdout, done.stderr.decode())
