@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+
 from benchmarks.contest import Contest, Given
 from benchmarks.measure import Command
 from benchmarks.peers import Peer, Steps, configuration
 from benchmarks.tree import KEEPSAKE, LEAST, Tree
 from benchmarks.works import MIXED, Scale, Work
-from msgspec.structs import replace
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files of many owners are made")
 

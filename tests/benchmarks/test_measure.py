@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks.measure import Command, CommandError, measure, output
 
 PYTHON = sys.executable

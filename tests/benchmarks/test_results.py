@@ -4,11 +4,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
+
 from benchmarks.measure import Figure
 from benchmarks.report import document, record, remarks_of
 from benchmarks.results import Measurement, Result, Stored, judge
 from benchmarks.works import LARGE, MIXED, Budget, Kind, Work
-from msgspec.structs import replace
 
 
 def timed(peer: str, work: Work, *walls: float, memory: int = 0) -> Result:

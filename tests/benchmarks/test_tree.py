@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from benchmarks.churn import churn
 from benchmarks.machine import count
 from benchmarks.tree import KEEPSAKE, LEAST, Tree, grow

@@ -175,7 +175,7 @@ TestNights.settings = settings(max_examples=25, stateful_step_count=25, derandom
 
 
 @pytest.mark.torture
-class TestManyNights(Nights.TestCase):  # type: ignore[misc]
+class TestManyNights(Nights.TestCase):  # type: ignore[valid-type,misc]
     """The same for an hour or so."""
 
     settings = settings(max_examples=2000, stateful_step_count=60, **_COMMON)  # type: ignore[arg-type]
