@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from strongroom.vault import header
+from strongroom.vault.keys import Keys
 from strongroom.vault.record import Type
 from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.source import Source
@@ -24,9 +25,16 @@ Content = dict[bytes, bytes]
 OLD = b"/usr/share/common-licenses"
 
 
-def quick_vault(storage: Storage) -> None:
-    """Make a vault whose passphrase costs next to nothing to stretch."""
-    header.create(storage, PASSPHRASE, random=True)
+def quick_vault(storage: Storage) -> Keys:
+    """Make a vault whose passphrase costs little to stretch."""
+    return header.create(storage, PASSPHRASE, random=True)
+
+
+def opened(disk: Disk, state: Path, keys: Keys) -> Vault:
+    """A vault for a new process that has stretched the passphrase already."""
+    vault = Vault(disk.process(), str(state), PASSPHRASE)
+    vault._opened = keys
+    return vault
 
 
 def request(account: Path, level: str = "incremental", *, old: bool = False) -> Request:
@@ -89,13 +97,13 @@ class Ground:
     def disk(self) -> Disk:
         """A new disk with an empty vault, all of it durable."""
         disk = Disk(str(self.spools))
-        quick_vault(disk.process())
+        self.keys = quick_vault(disk.process())
         disk.begin()
         return disk
 
     def vault(self, disk: Disk, state: Path | None = None) -> Vault:
         """The vault as a new process opens it."""
-        return Vault(disk.process(), str(state or self.state), PASSPHRASE)
+        return opened(disk, state or self.state, self.keys)
 
     def backup(self, vault: Vault, level: str = "incremental", *, workers: int = 1) -> list[str]:
         """Back up all accounts; the snapshots told, each remembered with what it has to hold."""

@@ -11,10 +11,11 @@ import pytest
 
 from strongroom.vault import sweep
 from strongroom.vault.errors import VaultError
+from strongroom.vault.keys import Keys
 from strongroom.vault.record import Type
 from strongroom.vault.sweep import Sweep
 from strongroom.vault.vault import Vault
-from tests.vault.ground import PASSPHRASE, in_memory, quick_vault
+from tests.vault.ground import in_memory, opened, quick_vault
 from tests.vault.unsafe_storage import Disk
 from tests.vault.writer import RULES, Writer
 
@@ -28,7 +29,8 @@ Actor = Callable[["Stage"], Iterator[str]]
 class Stage:
     """One play of the actors over a copy of the same vault and the same state folder, which they share."""
 
-    def __init__(self, folder: Path, disk: Disk, state: Path) -> None:
+    def __init__(self, folder: Path, disk: Disk, state: Path, keys: Keys) -> None:
+        self._keys = keys
         self.disk = Disk(str(folder / "spools"), disk.objects)
         self.state = folder / "stage"
         shutil.rmtree(self.state, ignore_errors=True)
@@ -36,7 +38,7 @@ class Stage:
         self.writers: list[Writer] = []
 
     def vault(self) -> Vault:
-        return Vault(self.disk.process(), str(self.state), PASSPHRASE)
+        return opened(self.disk, self.state, self._keys)
 
     def unreadable(self) -> list[str]:
         """What is wrong with the snapshots that are not forgotten; a machine that never saw this vault reads them."""
@@ -117,8 +119,8 @@ def every_order(stage: Callable[[], Stage], actors: Sequence[Actor]) -> Iterator
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Stage]]:
     with in_memory(tmp_path_factory.mktemp("stages")) as folder:
         disk = Disk(str(folder / "spools"))
-        quick_vault(disk.process())
-        vaults = (Vault(disk.process(), str(folder / "state"), PASSPHRASE) for _ in range(9))
+        keys = quick_vault(disk.process())
+        vaults = (opened(disk, folder / "state", keys) for _ in range(9))
         for series, id, wanted in (
             ("alpha", "old", [STALE]),
             ("gamma", "third", [KEPT, PARTED, PARTED * 9]),
@@ -128,7 +130,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], St
             for _ in Writer(next(vaults), series, id, wanted).steps():
                 pass
         sweep.forget(next(vaults), ["old", "third"])
-        yield lambda: Stage(folder, disk, folder / "state")
+        yield lambda: Stage(folder, disk, folder / "state", keys)
 
 
 ADMINISTRATOR_AND = {

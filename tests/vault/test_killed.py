@@ -108,10 +108,12 @@ class Server:
         assert self.json("check", "--read-data")["damage"] == []
 
     def leftovers(self) -> list[str]:
-        """What runs had in the making: in the vault and in the state folder."""
+        """What runs had in the making, in the vault and in the state folder; but for single small objects (the names of
+        their spools begin with a dot), which may be another process's and go when they are an hour old."""
         places = [self.root / "tmp", self.root / "sessions", self.root / "tombstones", self.folder / "state"]
         files = [path for place in places if place.exists() for path in place.rglob("*") if path.is_file()]
-        return [str(p) for p in files if self.root in p.parents or p.name.startswith("scratch") or p.suffix == ".new"]
+        left = [path for path in files if not (path.name.startswith(".") and path.stat().st_size < 4096)]
+        return [str(p) for p in left if self.root in p.parents or p.name.startswith("scratch") or p.suffix == ".new"]
 
 
 def children(pid: int) -> list[int]:
