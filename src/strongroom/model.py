@@ -101,6 +101,7 @@ class Account(Frozen):
     administrator's user name; ``users`` the numeric ids of its own users (from its ``etc/passwd``): a file with several
     links that belongs to anyone else is another's. ``suspended`` is the reason, or None. ``databases``, ``mailboxes`` and
     ``apps`` are names for display (``mysql:shop_wp``, ``me@example.com``, ``wordpress:/var/www/html``).
+    ``absent`` are the server paths by tree of what every such account has and this one has lost.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Account(Frozen):
     mailboxes: tuple[str, ...] = ()
     apps: tuple[str, ...] = ()
     locations: tuple[Location, ...] = ()
+    absent: tuple[tuple[str, bytes], ...] = ()
 
 
 class Remark(Frozen):

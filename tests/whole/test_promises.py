@@ -185,6 +185,17 @@ def test_points_of_a_destroyed_account_answer_every_question_and_bring_it_back(n
     assert {each["account"] for each in server.json("accounts")} == {"site1", "site2", "server"}
 
 
+def test_an_account_that_lost_its_files_makes_no_complete_point(nights: Nights) -> None:
+    server = nights.server
+    shutil.rmtree(nights.data)
+    lost = server.backup("site1", status=1)
+    assert (lost["status"], [each["path"] for each in lost["warnings"]]) == ("incomplete", ["/"])
+    assert server.json("status", status=1)["accounts"][0]["point"] == nights.second["id"]
+    assert server.json("forget", "--dry-run")["kept"]
+    assert server.json("restore", "site1", "--complete", "--yes")["point"] == nights.second["id"]
+    assert (nights.html / "new").read_bytes() == b"new"
+
+
 def test_the_vault_may_be_moved_and_the_state_be_gone_at_once(nights: Nights) -> None:
     server = nights.server
     before = server.json("points"), server.json("show", nights.second["id"])

@@ -28,6 +28,7 @@ from strongroom.model import (
     Status,
     Synchrony,
     Verification,
+    text,
 )
 from strongroom.vault import errors as vault_errors
 from strongroom.vault import vault as vaults
@@ -314,7 +315,7 @@ def _point(outcome: Outcome, account: Account, run: RunHead) -> Point:
         time=started,
         level=Level(outcome.level),
         client=NAME,
-        status=Status.COMPLETE if outcome.complete else Status.INCOMPLETE,
+        status=Status.COMPLETE if outcome.complete and not account.absent else Status.INCOMPLETE,
         run=run.id,
         seq=outcome.seq,
         domains=account.domains,
@@ -327,6 +328,11 @@ def _point(outcome: Outcome, account: Account, run: RunHead) -> Point:
         bytes=outcome.counts.size,
         stored_bytes=outcome.stored,
         synchrony=Synchrony(method="sequence", files_started=started, files_finished=finished),
-        warnings=tuple(Remark(path=remark.path, message=remark.message) for remark in outcome.remarks),
+        warnings=(*_lost(account), *(Remark(path=each.path, message=each.message) for each in outcome.remarks)),
     )
 
+
+def _lost(account: Account) -> Iterator[Remark]:
+    """What is to be said of trees that an account should have and has not."""
+    for tree, path in account.absent:
+        yield Remark(path=tree.encode(), message=f"there is no folder {text(path)}: nothing of it was backed up")

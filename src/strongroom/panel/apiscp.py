@@ -152,6 +152,7 @@ class Apiscp:
                 mailboxes=_mailboxes(site, domains) if details else (),
                 apps=_apps(site) if details else (),
                 locations=locations,
+                absent=self._absent(name, locations),
             )
 
     def _locations(self, site: Folder, name: bytes) -> tuple[Location, ...]:
@@ -163,6 +164,11 @@ class Apiscp:
                 more = exclusions(self._config, path)
                 locations.append(Location(tree=tree, path=path, why=why, exclude=exclude + more))
         return tuple(locations)
+
+    def _absent(self, name: str, found: tuple[Location, ...]) -> tuple[tuple[str, bytes], ...]:
+        """The folders of a site that are gone, or are no folders: without them no point of it is whole."""
+        there = {location.tree for location in found}
+        return tuple((tree, path) for tree, path in self.folders(name).items() if tree not in there)
 
 
 def _service(site: Folder, name: bytes) -> dict[str, info.Value]:
