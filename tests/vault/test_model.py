@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,10 @@ CONTENT = st.one_of(
     st.binary(max_size=40),
     st.builds(lambda seed, size: bytes((seed * i * i + i) % 251 for i in range(size)), st.integers(1, 9), st.integers(0, 9000)),
 )
+
+
+def _is_file(path: bytes) -> bool:
+    return os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode)
 
 
 class Nights(RuleBasedStateMachine):
@@ -46,7 +51,7 @@ class Nights(RuleBasedStateMachine):
     @rule(target=files, folder=folders, name=NAMES, content=CONTENT)
     def write(self, folder: bytes, name: bytes, content: bytes) -> object:
         path = folder + b"/" + name
-        if not os.path.isdir(folder) or os.path.isdir(path) or os.path.islink(path):
+        if not os.path.isdir(folder) or (os.path.lexists(path) and not _is_file(path)):
             return multiple()
         with open(path, "wb") as file:
             file.write(content)
@@ -63,7 +68,7 @@ class Nights(RuleBasedStateMachine):
     @rule(path=files, byte=st.integers(0, 255))
     def edit_behind_the_back(self, path: bytes, byte: int) -> None:
         """An edit that keeps size and mtime."""
-        if os.path.isfile(path) and not os.path.islink(path) and (size := os.path.getsize(path)):
+        if _is_file(path) and (size := os.path.getsize(path)):
             before = os.stat(path)
             with open(path, "r+b") as file:
                 file.seek(byte % size)
@@ -101,7 +106,7 @@ class Nights(RuleBasedStateMachine):
     @rule(target=files, path=files, folder=folders, name=NAMES)
     def link(self, path: bytes, folder: bytes, name: bytes) -> object:
         to = folder + b"/" + name
-        if not os.path.isfile(path) or os.path.islink(path) or not os.path.isdir(folder) or os.path.lexists(to):
+        if not _is_file(path) or not os.path.isdir(folder) or os.path.lexists(to):
             return multiple()
         os.link(path, to)
         return to
