@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import stat
 import tempfile
@@ -19,7 +20,9 @@ from tests.vault.plot import SMALL_CHUNKS, Ground, Seen
 NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff\xfe", b"with space", b"a\x01"])
 CONTENT = st.one_of(
     st.binary(max_size=40),
-    st.builds(lambda seed, size: bytes((seed * i * i + i) % 251 for i in range(size)), st.integers(1, 9), st.integers(0, 9000)),
+    st.builds(
+        lambda seed, size: random.Random(seed).randbytes(size), st.integers(1, 9), st.sampled_from([4096, 9000, 1_100_000])
+    ),
 )
 
 
