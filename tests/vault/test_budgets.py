@@ -61,6 +61,10 @@ class Recording(Ground):
         super().__init__(base, storage=Recorded(base / "vault", base / "log"))
 
 
+def objects(ground: Recording) -> set[str]:
+    return {item.name for prefix in ("packs/", "index/", "snapshots/") for item in ground.storage.list(prefix)}
+
+
 def of(asked: Counter[str], what: str) -> int:
     return sum(count for line, count in asked.items() if line.startswith(what + " "))
 
@@ -141,7 +145,7 @@ def test_a_restore_of_a_folder_reads_each_frame_once(thirty: tuple[Recording, li
     _ = vault.index
     tree = Tree(vault.reader, vault.reader.snapshot(points[-1]))
     entries = [entry for entry in tree.walk([b"data/level0"]) if entry.content is not None]
-    rows = [entry.content.row for entry in entries]  # type: ignore[union-attr]
+    rows = [entry.content.row for entry in entries]  # type: ignore[attr-defined]
     frames = {(place.pack.id, place.offset) for row in rows for place in map(vault.reader.locate, _ids(row.references))}
     assert len(frames) > 3
     ground.storage.asked()
@@ -155,14 +159,14 @@ def _ids(references: bytes) -> list[bytes]:
 
 def test_a_prune_of_nothing_writes_nothing_but_its_lease(thirty: tuple[Recording, list[str]]) -> None:
     ground, _ = thirty
-    before = {item.name for prefix in ("packs/", "index/", "snapshots/") for item in ground.storage.list(prefix)}
+    before = objects(ground)
     ground.storage.asked()
     swept = sweep.prune(ground.vault())
     assert (swept.freed, swept.objects) == (0, 0)
     asked = ground.storage.asked()
     assert of(asked, "put") == of(asked, "delete") == 0
     assert of(asked, "hold") <= 1
-    assert {item.name for prefix in ("packs/", "index/", "snapshots/") for item in ground.storage.list(prefix)} == before
+    assert objects(ground) == before
 
 
 def test_a_dry_prune_takes_no_lease_and_writes_nothing(thirty: tuple[Recording, list[str]]) -> None:

@@ -95,7 +95,7 @@ class Nights(RuleBasedStateMachine):
 
     @rule(path=st.one_of(files, folders), value=st.binary(max_size=1500))
     def set_attribute(self, path: bytes, value: bytes) -> None:
-        if os.path.lexists(path) and not os.path.islink(path):
+        if os.path.lexists(path) and (_is_file(path) or (os.path.isdir(path) and not os.path.islink(path))):
             os.setxattr(path, "user.note", value)
 
     @rule(target=files, path=files, folder=folders, name=NAMES)
@@ -183,7 +183,7 @@ TestNights.settings = settings(max_examples=25, stateful_step_count=25, derandom
 
 
 @pytest.mark.torture
-class TestManyNights(Nights.TestCase):  # type: ignore[misc]
+class TestManyNights(Nights.TestCase):  # type: ignore[misc, valid-type]
     """The same for an hour or so."""
 
     settings = settings(max_examples=2000, stateful_step_count=60, **_COMMON)  # type: ignore[arg-type]
