@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -18,8 +20,14 @@ from tests.vault.plot import SMALL_CHUNKS, Ground, Seen
 NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff\xfe", b"with space", b"a\x01"])
 CONTENT = st.one_of(
     st.binary(max_size=40),
-    st.builds(lambda seed, size: bytes((seed * i * i + i) % 251 for i in range(size)), st.integers(1, 9), st.integers(0, 9000)),
+    st.builds(
+        lambda seed, size: random.Random(seed).randbytes(size), st.integers(1, 9), st.sampled_from([4096, 9000, 1_100_000])
+    ),
 )
+
+
+def _is_file(path: bytes) -> bool:
+    return os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode)
 
 
 class Nights(RuleBasedStateMachine):
@@ -46,7 +54,7 @@ class Nights(RuleBasedStateMachine):
     @rule(target=files, folder=folders, name=NAMES, content=CONTENT)
     def write(self, folder: bytes, name: bytes, content: bytes) -> object:
         path = folder + b"/" + name
-        if not os.path.isdir(folder) or os.path.isdir(path) or os.path.islink(path):
+        if not os.path.isdir(folder) or (os.path.lexists(path) and not _is_file(path)):
             return multiple()
         with open(path, "wb") as file:
             file.write(content)
@@ -63,7 +71,7 @@ class Nights(RuleBasedStateMachine):
     @rule(path=files, byte=st.integers(0, 255))
     def edit_behind_the_back(self, path: bytes, byte: int) -> None:
         """An edit that keeps size and mtime."""
-        if os.path.isfile(path) and not os.path.islink(path) and (size := os.path.getsize(path)):
+        if _is_file(path) and (size := os.path.getsize(path)):
             before = os.stat(path)
             with open(path, "r+b") as file:
                 file.seek(byte % size)
@@ -87,7 +95,7 @@ class Nights(RuleBasedStateMachine):
 
     @rule(path=st.one_of(files, folders), value=st.binary(max_size=1500))
     def set_attribute(self, path: bytes, value: bytes) -> None:
-        if os.path.lexists(path) and not os.path.islink(path):
+        if os.path.lexists(path) and (_is_file(path) or (os.path.isdir(path) and not os.path.islink(path))):
             os.setxattr(path, "user.note", value)
 
     @rule(target=files, path=files, folder=folders, name=NAMES)
@@ -101,7 +109,7 @@ class Nights(RuleBasedStateMachine):
     @rule(target=files, path=files, folder=folders, name=NAMES)
     def link(self, path: bytes, folder: bytes, name: bytes) -> object:
         to = folder + b"/" + name
-        if not os.path.isfile(path) or os.path.islink(path) or not os.path.isdir(folder) or os.path.lexists(to):
+        if not _is_file(path) or not os.path.isdir(folder) or os.path.lexists(to):
             return multiple()
         os.link(path, to)
         return to
@@ -175,7 +183,7 @@ TestNights.settings = settings(max_examples=25, stateful_step_count=25, derandom
 
 
 @pytest.mark.torture
-class TestManyNights(Nights.TestCase):  # type: ignore[valid-type,misc]
+class TestManyNights(Nights.TestCase):  # type: ignore[misc, valid-type]
     """The same for an hour or so."""
 
     settings = settings(max_examples=2000, stateful_step_count=60, **_COMMON)  # type: ignore[arg-type]
