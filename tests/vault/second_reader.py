@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 ZERO_NONCE = bytes(12)
 SNAPSHOT, INDEX, RECORD, TOMBSTONE, TRAILER = 1, 2, 3, 4, 5
 DATA, TREE = 0, 1
-FRAME = struct.Struct("<4sBB2sIIQIIII80s8s")
+FRAME = struct.Struct("<4sBB2sIQQIIII80s4s")
 TYPES = ("file", "dir", "symlink", "fifo", "char", "block", "socket")
 
 
@@ -108,7 +108,8 @@ class SecondReader:
         raw = self.get("vault")
         header = msgspec.msgpack.decode(raw)
         insist(header["magic"] == "strongroom vault" and header["format"] == 1, "no vault of this format")
-        insist(header["sealing"] == "x25519-hkdf-sha256-aes256gcm" and not header["read_features"], "it needs more")
+        insist(header["sealing"] == "x25519-hkdf-sha256-aes256gcm", "it needs more")
+        insist(not any(name.startswith("features/read-") for name in self.names("features")), "it needs more")
         self.vault_id: bytes = header["id"]
         self.private = self._private(passphrase)
         self.public: bytes = X25519PrivateKey.from_private_bytes(self.private).public_key().public_bytes_raw()
@@ -209,11 +210,11 @@ class SecondReader:
         sealed = data[128 : 128 + head[7]]
         key = keyed(self.index_key, b"strongroom contents 1", head[11][:32])
         plain = self._part(key, pack, data, sealed, "contents")
-        insist(len(plain) == 28 * head[5], "the contents have another number of chunks")
+        insist(len(plain) == 28 * head[4], "the contents have another number of chunks")
         return list(struct.iter_unpack("<20sII", plain))
 
     def _part(self, key: bytes, pack: bytes, data: bytes, sealed: bytes, what: str) -> bytes:
-        nonce = data[16:24] + bytes(4)
+        nonce = data[20:28] + bytes(4)
         return decrypt(key, nonce, sealed, self.vault_id + pack + data[:128], f"the {what} of a frame")
 
     def frame(self, place: Place) -> dict[bytes, tuple[bytes, bytes]]:
@@ -222,7 +223,7 @@ class SecondReader:
             return self._frames[place.pack, place.offset]
         text = place.pack.hex()
         data = self.get(f"packs/{text[:2]}/{text}")[place.offset : place.offset + place.size]
-        magic, kind, codec, zeros, scope, _, _, first, second, third, raw_size, sealed, more = FRAME.unpack_from(data)
+        magic, kind, codec, zeros, _, scope, _, first, second, third, raw_size, sealed, more = FRAME.unpack_from(data)
         insist(magic == b"SRF1" and kind == place.kind and not any(zeros + more), "a frame begins wrong")
         insist(len(data) == 128 + first + second + third and raw_size <= 512 << 20, "a frame's sizes are wrong")
         contents = self.contents(place.pack, data)
@@ -236,7 +237,7 @@ class SecondReader:
         insist(len(body) == raw_size == sum(size for _, size, _ in contents), "a frame does not add up")
         insist(len(references) == 20 * sum(number for _, _, number in contents), "references do not add up")
         label = b"node" if kind == TREE else b"chunk"
-        id_key = keyed(self.id_key, b"strongroom derive 1", label, u32(scope))
+        id_key = keyed(self.id_key, b"strongroom derive 1", label, scope.to_bytes(8, "little"))
         chunks = {}
         for id, size, number in contents:
             chunk, body = body[:size], body[size:]

@@ -102,7 +102,9 @@ class VaultClient:
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """See the port: all accounts at once, over as many processes as the run says."""
         if os.geteuid() != 0:
-            monitor.note("not running as root: files of others may be unreadable, and security.* attributes are not kept")
+            monitor.note(
+                "not running as root: files of others may be unreadable, and security.* attributes are not kept"
+            )
         ready = []
         for task in tasks:
             if task.account.locations:

@@ -182,5 +182,3 @@ def _outermost(paths: Sequence[bytes]) -> list[bytes]:
         if not kept or not path.startswith(kept[-1] + b"/"):
             kept.append(path)
     return kept
-
-

@@ -72,7 +72,9 @@ class Keep(Protocol):
 class ContentReader:
     """Reads entries of one series' folders."""
 
-    def __init__(self, keep: Keep, chunker: Chunker, seed: int, owners: frozenset[int], count: Callable[[int], None]) -> None:
+    def __init__(
+        self, keep: Keep, chunker: Chunker, seed: int, owners: frozenset[int], count: Callable[[int], None]
+    ) -> None:
         self._keep, self._owners, self._count = keep, owners, count
         from pyfastcdc import FastCDC  # late: a night without changes cuts nothing
 

@@ -6,8 +6,8 @@ alone. Layout: a clear head of 128 bytes (below), then three ciphertexts: the *c
 *body* (the chunks one after another; class ``data``). The head, the vault's id and the pack's id are authenticated with
 each of them.
 
-Head: magic ``SRF1`` (4), kind (1), codec (1), reserved zeros (2), scope u32, chunks u32, number u64, sizes of the three
-ciphertexts u32 ×3, raw size of the body u32, sealed data key (80), reserved zeros (8). Little-endian throughout.
+Head: magic ``SRF1`` (4), kind (1), codec (1), reserved zeros (2), chunks u32, scope u64, number u64, sizes of the three
+ciphertexts u32 ×3, raw size of the body u32, sealed data key (80), reserved zeros (4). Little-endian throughout.
 
 The three keys: the data key itself, and keyed BLAKE3 of the sealed key's first 32 bytes (unique to the writing process)
 under the class keys. The nonce is the frame's number, unique below one data key.
@@ -34,7 +34,7 @@ TARGET = 1 << 20
 # head must not fill the memory.
 MOST_RAW = 512 << 20
 _MAGIC = b"SRF1"
-_HEAD = struct.Struct(f"<4sBB2sIIQIIII{SEALED_SIZE}s8s")
+_HEAD = struct.Struct(f"<4sBB2sIQQIIII{SEALED_SIZE}s4s")
 _ITEM = struct.Struct(f"<{ID_SIZE}sII")
 _LEVEL = 3
 
@@ -115,8 +115,8 @@ class Sealer:
         references = b"".join([chunk.references for chunk in chunks])
         self._number += 1
         head = _HEAD.pack(
-            _MAGIC, self._kind, codec, b"\0\0", scope, len(chunks), self._number,
-            len(contents) + 16, len(references) + 16 if references else 0, len(body) + 16, len(raw), self._sealed, bytes(8),
+            _MAGIC, self._kind, codec, b"\0\0", len(chunks), scope, self._number,
+            len(contents) + 16, len(references) + 16 if references else 0, len(body) + 16, len(raw), self._sealed, bytes(4),
         )  # fmt: skip
         nonce = self._number.to_bytes(12, "little")
         context = self._vault_id + pack_id + head
@@ -136,8 +136,8 @@ def read_head(data: bytes, offset: int = 0) -> Head:
     raw = data[offset : offset + HEAD_SIZE]
     if len(raw) < HEAD_SIZE:
         raise DamagedError("a frame is cut short")
-    magic, kind, codec, zeros, scope, chunks, number, contents, references, body, size, sealed, more = _HEAD.unpack(raw)
-    if magic != _MAGIC or zeros != b"\0\0" or more != bytes(8):
+    magic, kind, codec, zeros, chunks, scope, number, contents, references, body, size, sealed, more = _HEAD.unpack(raw)
+    if magic != _MAGIC or zeros != b"\0\0" or more != bytes(4):
         raise DamagedError("a frame does not begin as it must")
     # A vault with frames of other kinds says so in its header's features, and is refused before a frame is read.
     if kind not in (Kind.DATA, Kind.TREE) or codec not in (Codec.RAW, Codec.ZSTD):

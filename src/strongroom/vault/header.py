@@ -1,6 +1,6 @@
 """The vault's header: made once, never changed, readable without a key but not alterable.
 
-It names the format, the features a program must know to read, write or prune, the public key, the class keys sealed to it,
+It names the format, the public key, the class keys sealed to it,
 and the chunker's parameters (advice: no reader needs them). A MAC under the ``meta`` key covers all of it.
 """
 
@@ -18,6 +18,7 @@ from strongroom.vault.storage import Storage
 
 NAME = "vault"
 SLOTS = "keys/"
+FEATURES = "features/"
 FORMAT = 1
 _MAGIC = "strongroom vault"
 _SEALING = "x25519-hkdf-sha256-aes256gcm"
@@ -46,9 +47,6 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     sealed: dict[str, bytes]
     dedup: str
     chunker: Chunker
-    read_features: list[str]
-    write_features: list[str]
-    prune_features: list[str]
     sealing: str = _SEALING
     mac: bytes = b""
 
@@ -77,9 +75,6 @@ def create(
         sealed={name: keys.seal(public, key, name.encode() + vault_id) for name, key in classes.items()},
         dedup=dedup,
         chunker=chunker,
-        read_features=[],
-        write_features=[],
-        prune_features=[],
     )
     header = msgspec.structs.replace(header, mac=_mac(header, classes["meta"]))
     # The slot first: a vault whose header is there can always be opened.
@@ -101,14 +96,21 @@ def load(storage: Storage) -> Header:
         raise DamagedError("the vault's header is damaged; copy the object 'vault' back from a copy") from error
     if header.magic != _MAGIC:
         raise FormatError("the object 'vault' is not the header of a strongroom vault")
-    if header.format != FORMAT or header.sealing != _SEALING or set(header.read_features) - _KNOWN_FEATURES:
+    if header.format != FORMAT or header.sealing != _SEALING:
         raise FormatError(f"the vault has format {header.format}: it needs a newer strongroom")
+    refuse(storage, "read", "open")
     return header
 
 
-def refuse(features: list[str], doing: str) -> None:
-    """Raise FormatError when a vault uses features that this program does not know."""
-    if unknown := sorted(set(features) - _KNOWN_FEATURES):
+def refuse(storage: Storage, what: str, doing: str) -> None:
+    """Raise FormatError when a vault uses features that this program does not know and must, to ``read``, ``write`` or ``prune``.
+
+    A feature is an empty object ``features/WHAT-NAME``, put before the first object that uses it: the header never changes,
+    and yet a vault can grow.
+    """
+    prefix = f"{FEATURES}{what}-"
+    used = {item.name.removeprefix(prefix) for item in storage.list(FEATURES) if item.name.startswith(prefix)}
+    if unknown := sorted(used - _KNOWN_FEATURES):
         raise FormatError(f"cannot {doing} this vault: it uses {', '.join(unknown)}; use a newer strongroom")
 
 

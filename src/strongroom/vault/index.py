@@ -28,6 +28,8 @@ from strongroom.vault.table import Place, Row, Table
 PREFIX = "index/"
 # New chunks of a session kept in memory before they go to a table on disk: about 20 MB.
 _MOST_IN_MEMORY = 100_000
+# Bytes of ids in one run of the storage, far below what an envelope may hold: three million chunks.
+_MOST_IDS = 64 << 20
 # Session packs are numbered from here, packs of published runs from 0.
 _SESSION = 1 << 31
 
@@ -209,7 +211,9 @@ class Index:
     def _number_absent(self) -> None:
         """Packs get other numbers when the table is made anew."""
         absent = self._absent_packs
-        self._absent = {number for number, pack in enumerate(self._local.packs) if pack.id in absent} if absent else set()
+        self._absent = (
+            {number for number, pack in enumerate(self._local.packs) if pack.id in absent} if absent else set()
+        )
 
     def known(self, id: bytes) -> bool:
         """Whether a chunk need not be stored again."""
@@ -228,7 +232,9 @@ class Index:
             place = self._table.get(id)
         if place is None:
             return None
-        packs, number = (self._session, place.pack - _SESSION) if place.pack >= _SESSION else (self._local.packs, place.pack)
+        packs, number = (
+            (self._session, place.pack - _SESSION) if place.pack >= _SESSION else (self._local.packs, place.pack)
+        )
         if number >= len(packs):
             return None
         return FramePlace(packs[number], place.offset, place.size)
@@ -317,8 +323,8 @@ class Index:
         os.rename(self._path("local.new"), self._path("local"))
 
 
-def put_run(storage: Storage, keys: Keys, packs: list[PackEntry], moment: int | None = None) -> str:
-    """Put one index run; returns its name. Not durable before the next barrier.
+def put_run(storage: Storage, keys: Keys, packs: Sequence[PackEntry], moment: int | None = None) -> None:
+    """Put packs as an index run, or as several where one would grow too large. Not durable before the next barrier.
 
     Names sort by time: of a chunk that is in two packs, the later one counts, since it was stored to heal the earlier. A run
     is later than all that are listed, whatever the clocks say, unless it takes the place of another at that `moment_of`.
@@ -326,10 +332,16 @@ def put_run(storage: Storage, keys: Keys, packs: list[PackEntry], moment: int | 
     if moment is None:
         last = max((moment_of(item.name) for item in storage.list(PREFIX)), default=0)
         moment = max(int(storage.now() * 1e6), last + 1)
-    name = f"{PREFIX}{moment:016x}{os.urandom(8).hex()}"
-    plain = msgspec.msgpack.encode(packs)
-    storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
-    return name
+    part: list[PackEntry] = []
+    size = 0
+    for number, pack in enumerate(packs, 1):
+        part.append(pack)
+        size += sum(len(frame.ids) for frame in pack.frames)
+        if size >= _MOST_IDS or number == len(packs):
+            name = f"{PREFIX}{moment:016x}{os.urandom(8).hex()}"
+            plain = msgspec.msgpack.encode(part)
+            storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
+            part, size = [], 0
 
 
 def moment_of(name: str) -> int:

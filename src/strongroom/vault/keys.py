@@ -107,9 +107,7 @@ def open_slot(vault_id: bytes, slot: Slot, passphrase: bytes) -> bytes:
 
 
 def _slot_key(slot: Slot, passphrase: bytes) -> bytes:
-    return crypto.argon2id(
-        passphrase, slot.salt, memory=slot.memory, iterations=slot.iterations, lanes=slot.lanes
-    )
+    return crypto.argon2id(passphrase, slot.salt, memory=slot.memory, iterations=slot.iterations, lanes=slot.lanes)
 
 
 def _slot_context(vault_id: bytes, slot: Slot) -> bytes:
@@ -131,17 +129,21 @@ class Keys:
         """A key for one purpose, from a class key."""
         return blake3(b"strongroom derive 1" + label, key=key).digest()
 
+    def scope(self, alone: str) -> int:
+        """Which chunks are shared: those of the whole vault (0, for no name), or only those stored under this name."""
+        return int.from_bytes(self.derive(self.id, b"scope" + alone.encode())[:8], "little") | 1 if alone else 0
+
     def chunk_key(self, scope: int) -> bytes:
         """What file content is hashed with; scopes share nothing."""
-        return self.derive(self.id, b"chunk" + scope.to_bytes(4, "little"))
+        return self.derive(self.id, b"chunk" + scope.to_bytes(8, "little"))
 
     def node_key(self, scope: int) -> bytes:
         """What tree nodes are hashed with."""
-        return self.derive(self.id, b"node" + scope.to_bytes(4, "little"))
+        return self.derive(self.id, b"node" + scope.to_bytes(8, "little"))
 
     def chunker_seed(self, scope: int) -> int:
         """Moves the chunker's cut points: obfuscation, not secrecy."""
-        return int.from_bytes(self.derive(self.id, b"cdc" + scope.to_bytes(4, "little"))[:8], "little") >> 1
+        return int.from_bytes(self.derive(self.id, b"cdc" + scope.to_bytes(8, "little"))[:8], "little") >> 1
 
     def data_key(self, sealed: bytes) -> bytes:
         """Open a writing process's data key. Raise DamagedError, PassphraseError on a write-only host."""

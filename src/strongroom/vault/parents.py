@@ -46,9 +46,7 @@ def learn(storage: Storage, state: State, keys: Keys) -> dict[str, Summary]:
     found: dict[str, Summary] = {}
     for id in listed_ids(storage):
         try:
-            found[id] = known.get(id) or snapshot.summary(
-                snapshot.decode(storage.get(snapshot.name_of(id)), id, keys)
-            )
+            found[id] = known.get(id) or snapshot.summary(snapshot.decode(storage.get(snapshot.name_of(id)), id, keys))
         except (AbsentError, DamagedError):
             continue
     if found != known:

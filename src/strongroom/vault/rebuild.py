@@ -17,7 +17,9 @@ from strongroom.vault.storage import Listed, Storage
 def unindexed(storage: Storage, index: Index, buried: Collection[bytes]) -> list[Listed]:
     """The listed packs that no index run names and no tombstone covers, in the order in which they came."""
     known = {pack.name_of(entry.id) for entry in index.packs} | {pack.name_of(id) for id in buried}
-    return sorted((item for item in storage.list(pack.PREFIX) if item.name not in known), key=lambda item: item.received)
+    return sorted(
+        (item for item in storage.list(pack.PREFIX) if item.name not in known), key=lambda item: item.received
+    )
 
 
 def rebuild(reader: Reader, packs: Collection[Listed]) -> int:

@@ -46,7 +46,7 @@ from strongroom.vault.messages import (
 from strongroom.vault.pipe import Pipe, pair, waiting
 from strongroom.vault.reader import Reader
 from strongroom.vault.rebuild import rebuild, unindexed
-from strongroom.vault.series import Outcome, Request, SeriesFailure, SeriesRun, scope_of
+from strongroom.vault.series import Outcome, Request, SeriesFailure, SeriesRun
 from strongroom.vault.session import Session
 from strongroom.vault.snapshot import SegmentHead, Snapshot
 from strongroom.vault.source import fingerprint
@@ -104,10 +104,10 @@ class Run:
         self._storage, self._state, self._unlock = storage, state, unlock
         self._describe, self._progress = describe, progress
         self._header = headers.load(storage)
-        headers.refuse(self._header.write_features, "write to")
+        headers.refuse(storage, "write", "write to")
         self._session = Session(storage)
         self._series = [
-            SeriesRun(number, request, scope_of(self._header.dedup, request.series))
+            SeriesRun(number, request, "" if self._header.dedup == "vault" else request.series)
             for number, request in enumerate(requests)
         ]
         self._tasks_made: list[_Task] = []
@@ -130,7 +130,7 @@ class Run:
             raise
 
     def _start_workers(self, number: int) -> None:
-        specs = [Series(run.request.sources, run.request.owners, run.scope) for run in self._series]
+        specs = [Series(run.request.sources, run.request.owners, run.alone) for run in self._series]
         for _ in range(number):
             ours, theirs = pair()
             shared = memoryview(mmap.mmap(-1, mmap.PAGESIZE))
@@ -165,7 +165,9 @@ class Run:
             failure.append(error)
         os.close(opener)
 
-    def _loop(self, opened: int, thread: threading.Thread, failure: list[BaseException]) -> Iterator[Outcome | SeriesFailure]:
+    def _loop(
+        self, opened: int, thread: threading.Thread, failure: list[BaseException]
+    ) -> Iterator[Outcome | SeriesFailure]:
         planned = self._plan_early()
         locked = True
         while locked or self._busy() or self._workers:
@@ -265,6 +267,8 @@ class Run:
         self._index = Index(self._storage, keys, self._state.index_folder)
         self._trees = TreeKeeper(self._storage, keys, self._index)
         self._opened = True
+        for run in self._series:
+            run.scope = keys.scope(run.alone)
         self._reader = Reader(self._storage, keys, self._index)
         buried_packs, buried_snapshots = session.buried(stones)
         doubtful = self._doubtful(buried_packs)

@@ -66,7 +66,9 @@ def scan(fd: int, own: os.stat_result, key: bytes) -> Scan:
     try:
         numbers = array("q", chain.from_iterable(map(identity, stats)))
         told = numbers.tobytes()
-    except OverflowError:  # times beyond 63 bits of nanoseconds: some file systems hold them, and some accounts set them
+    except (
+        OverflowError
+    ):  # times beyond 63 bits of nanoseconds: some file systems hold them, and some accounts set them
         told = repr([identity(stat) for stat in stats]).encode()
     text = "\0".join(names) + "\0\0" + "\0".join(folders) + repr((*identity(own)[:1], *identity(own)[2:7]))
     digest = blake3(told + text.encode("utf-8", "surrogateescape"), key=key).digest(DIGEST_SIZE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from blake3 import blake3
 
 from strongroom.vault.messages import Base, Counts, Linked, Remark, Walked
 from strongroom.vault.parents import Parent
@@ -50,16 +49,12 @@ class SeriesFailure(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-def scope_of(dedup: str, series: str) -> int:
-    """Which chunks a series shares: those of the whole vault (0), or only its own."""
-    return 0 if dedup == "vault" else int.from_bytes(blake3(series.encode()).digest(4), "little") | 1
-
-
 class SeriesRun:
     """The state of one series during a run."""
 
-    def __init__(self, number: int, request: Request, scope: int) -> None:
-        self.number, self.request, self.scope = number, request, scope
+    def __init__(self, number: int, request: Request, alone: str) -> None:
+        self.number, self.request, self.alone = number, request, alone
+        self.scope = 0
         self.parent: Parent | None = None
         self.started = 0
         self.finished = 0
@@ -88,7 +83,9 @@ class SeriesRun:
             self.folders[folder.path] = folder.known
             self._path_bytes += len(folder.path)
         if self._path_bytes > MOST_PATH_BYTES and not self.failure:
-            self.failure = f"over the limit of {MOST_PATH_BYTES >> 20} MiB for the paths of its folders; exclude the deep ones"
+            self.failure = (
+                f"over the limit of {MOST_PATH_BYTES >> 20} MiB for the paths of its folders; exclude the deep ones"
+            )
             self.folders.clear()
         if recheck:
             self.counts.bytes_read += walked.counts.bytes_read

@@ -124,7 +124,7 @@ def build_map(directories: Iterable[tuple[bytes, bytes]], node_key: bytes) -> li
 
     for path, record_id in sorted(directories, key=lambda pair: sort_key(pair[0])):
         full = len(paths) >= _MOST or size + len(path) > _MOST_BYTES
-        if paths and (full or int.from_bytes(blake3(path).digest(4), "little") % _CUT == 0):
+        if paths and (full or int.from_bytes(blake3(path, key=node_key).digest(4), "little") % _CUT == 0):
             cut()
             paths, ids, size = [], [], 0
         size += len(path)

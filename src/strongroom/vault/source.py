@@ -48,9 +48,7 @@ class Filter:
         rest = [line for line in source.exclude if not (line.startswith("/") and not set(line) & set("*?[!\\"))]
         self._exact = frozenset(line.encode("utf-8", "surrogateescape") for line in plain)
         self._spec = _spec(rest) if rest else None
-        self._select = (
-            None if source.select is None else [glob.strip(b"/").split(b"/") for glob in source.select]
-        )
+        self._select = None if source.select is None else [glob.strip(b"/").split(b"/") for glob in source.select]
 
     @property
     def trivial(self) -> bool:

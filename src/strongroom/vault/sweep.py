@@ -69,7 +69,7 @@ class _Dead(NamedTuple):
 
 def forget(vault: Vault, ids: Sequence[str]) -> None:
     """Make snapshots unrestorable, durably. Raise AbsentError for one that is not there."""
-    headers.refuse(vault.header.prune_features, "forget in")
+    headers.refuse(vault.storage, "prune", "forget in")
     known = vault.ids()
     if missing := [id for id in ids if id not in known]:
         raise AbsentError(f"snapshot {missing[0]} is not in the vault")
@@ -82,7 +82,7 @@ def forget(vault: Vault, ids: Sequence[str]) -> None:
 
 def prune(vault: Vault, *, dry_run: bool = False) -> Swept:
     """Free what no snapshot needs. Raise DamagedError when something needed cannot be read, BusyError for a second sweeper."""
-    headers.refuse(vault.header.prune_features, "prune")
+    headers.refuse(vault.storage, "prune", "prune")
     if dry_run:
         dead = _find_dead(vault, vault.forgotten())
         held = bool(session.writers(vault.storage))

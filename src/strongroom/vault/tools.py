@@ -31,14 +31,12 @@ HUNGRY, ROTATE = 0, 1
 class Tools:
     """One worker's storage, keys, packer and reader."""
 
-    def __init__(
-        self, pipe: Pipe, storage: Storage, state: State, chunker: Chunker, shared: memoryview
-    ) -> None:
+    def __init__(self, pipe: Pipe, storage: Storage, state: State, chunker: Chunker, shared: memoryview) -> None:
         self.storage, self.state, self.shared = storage, state, shared
         self._pipe, self._chunker = pipe, chunker
         self._sending = threading.Lock()
         self._unlocked: Unlocked | None = None
-        self._series = self._scope = 0
+        self._series, self._alone = 0, ""
         self._packer: Packer | None = None
         self.digest_key = state.digest_key()
 
@@ -74,7 +72,12 @@ class Tools:
         """The vault's keys, waited for."""
         told = self._unlock()
         return Keys(
-            vault_id=told.vault_id, public=told.public, id=told.id, index=told.index, meta=told.meta, private=told.private
+            vault_id=told.vault_id,
+            public=told.public,
+            id=told.id,
+            index=told.index,
+            meta=told.meta,
+            private=told.private,
         )
 
     @cached_property
@@ -115,20 +118,22 @@ class Tools:
         """Takes what is to be stored."""
         if self._packer is None:
             self._packer = Packer(self.storage, self.keys, self.send, self._known)
-            self._packer.begin(self._series, self._scope)
+            self._packer.begin(self._series, self.keys.scope(self._alone))
         return self._packer
 
     def content(self, owners: frozenset[int], count: Callable[[int], None]) -> ContentReader:
         """Reads the files of a series whose own users are ``owners``."""
-        return ContentReader(self.packer, self._chunker, self.keys.chunker_seed(self._scope), owners, count)
+        return ContentReader(
+            self.packer, self._chunker, self.keys.chunker_seed(self.keys.scope(self._alone)), owners, count
+        )
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 
-    def begin(self, series: int, scope: int) -> None:
-        """What is stored from now on belongs to this series, and is shared within that scope."""
-        self._series, self._scope = series, scope
+    def begin(self, series: int, alone: str) -> None:
+        """What is stored from now on belongs to this series, and is shared with all, or ``alone`` under that name."""
+        self._series, self._alone = series, alone
         if self._packer is not None:
-            self._packer.begin(series, scope)
+            self._packer.begin(series, self.keys.scope(alone))
 
     def take_nodes(self) -> list[Node]:
         """Tree nodes made since the last call."""

@@ -119,10 +119,14 @@ class _Checker:
         """Key slots, tombstones and records: what is damaged among them hurts no point, and stands in the way of work."""
         storage, keys = self._vault.storage, self._vault.keys
         for name in headers.damaged_slots(storage):
-            self._direct.append(Found(name, "the key slot is damaged: its passphrase opens nothing; add it anew, remove this"))
+            self._direct.append(
+                Found(name, "the key slot is damaged: its passphrase opens nothing; add it anew, remove this")
+            )
         for name, stone in session.tombstones(storage, keys).items():
             if stone is None:
-                self._direct.append(Found(name, "the tombstone is damaged: what it forgot is in sight again; forget it again"))
+                self._direct.append(
+                    Found(name, "the tombstone is damaged: what it forgot is in sight again; forget it again")
+                )
         for kind in ("lost", "pin"):
             for name, record in session.records(storage, keys, kind).items():
                 if record is None:

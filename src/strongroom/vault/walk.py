@@ -39,11 +39,13 @@ _BILLION = 1_000_000_000
 
 
 class Series(msgspec.Struct, frozen=True):
-    """What a worker must know of an account: its sources, whose files with several links are its own, and its scope."""
+    """What a worker must know of an account: its sources, whose files with several links are its own, and whether it shares
+    chunks with all (no name) or only with what is stored under the same name.
+    """
 
     sources: tuple[Source, ...]
     owners: frozenset[int]
-    scope: int
+    alone: str
 
 
 class _Level(NamedTuple):
@@ -109,7 +111,7 @@ class Walker:
     def run(self, work: Work) -> None:
         """Walk one task's folders and what is below them. Raise SourceError when the source itself cannot be opened."""
         self._start(work)
-        self._tools.begin(work.series, self._series.scope)
+        self._tools.begin(work.series, self._series.alone)
         root = self._open_root()
         try:
             self._device = os.fstat(root).st_dev
