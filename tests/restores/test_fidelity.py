@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -280,9 +281,8 @@ def test_folders_keep_only_so_many_descriptors_open(tmp_path: Path) -> None:
 
 def test_sockets_are_left_out_without_a_word(server: Server, back: Back, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(server.shadow)
-        listening.bind(b"socket")
-        os.chdir("/")
+        with contextlib.chdir(server.shadow):
+            listening.bind(b"socket")
         client = Memory().snapshot(b"data", server.shadow)
         result = back(client, to=os.fsencode(tmp_path / "out"))
         assert (result.status, os.listdir(tmp_path / "out/data")) == (Status.COMPLETE, [])

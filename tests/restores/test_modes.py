@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -53,9 +54,8 @@ def test_a_mirror_never_takes_excluded_paths_sockets_or_what_the_point_could_not
     for name in (b"var/lib/mysql/shop/rows", b"var/lib/other", b"keep.tmp", b"unread/file"):
         server.write(name)
     with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(server.shadow)
-        listening.bind(b"www/socket")
-        os.chdir("/")
+        with contextlib.chdir(server.shadow):
+            listening.bind(b"www/socket")
         point = client.point("site1", Status.INCOMPLETE, b"data/unread")
         result = back(client, mode=MIRROR, excludes=("*.tmp",), point=point)
         assert result.files.deleted == 1
