@@ -9,9 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
-from strongroom.vault import header, keys
+from strongroom.vault import header
 from strongroom.vault.record import Type
 from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.source import Source
@@ -27,15 +25,8 @@ OLD = b"/usr/share/common-licenses"
 
 
 def quick_vault(storage: Storage) -> None:
-    """Make a vault whose passphrase costs next to nothing to stretch."""
-    made = header.create(storage, PASSPHRASE)
-    slow = storage.list(header.SLOTS)
-    assert made.private is not None
-    slot = keys.new_slot(made.vault_id, made.private, PASSPHRASE, memory=64)
-    storage.put(header.SLOTS + "quick", msgspec.msgpack.encode(slot))
-    for item in slow:
-        storage.delete(item.name)
-    storage.barrier()
+    """Make a vault whose passphrase costs little to stretch."""
+    header.create(storage, PASSPHRASE, random=True)
 
 
 def request(account: Path, level: str = "incremental", *, old: bool = False) -> Request:
