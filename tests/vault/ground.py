@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from strongroom.vault import header
+from strongroom.vault.keys import Cost
 from strongroom.vault.record import Type
 from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.source import Source
@@ -19,14 +20,15 @@ from strongroom.vault.verify import verify
 from tests.vault.unsafe_storage import Disk
 
 PASSPHRASE = b"correct horse"
+NEXT_TO_NOTHING = Cost(64, 1, 1)
 Content = dict[bytes, bytes]
 # Files that were not changed within the last minute, so that their records are reused.
 OLD = b"/usr/share/common-licenses"
 
 
 def quick_vault(storage: Storage) -> None:
-    """Make a vault whose passphrase costs little to stretch."""
-    header.create(storage, PASSPHRASE, random=True)
+    """Make a vault whose passphrase costs next to nothing to stretch."""
+    header.create(storage, PASSPHRASE, cost=NEXT_TO_NOTHING)
 
 
 def request(account: Path, level: str = "incremental", *, old: bool = False) -> Request:
