@@ -20,6 +20,7 @@ from strongroom.vault.verify import verify
 from tests.vault.unsafe_storage import Disk
 
 PASSPHRASE = b"correct horse"
+NEXT_TO_NOTHING = Cost(64, 1, 1)
 Content = dict[bytes, bytes]
 # Files that were not changed within the last minute, so that their records are reused.
 OLD = b"/usr/share/common-licenses"

@@ -17,6 +17,7 @@ from strongroom.model import Entry, FileType
 from strongroom.vault import vault as vaults
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.header import CHUNKER, Chunker
+from strongroom.vault.keys import CHEAP
 from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.source import Source
 from strongroom.vault.storage import Storage
@@ -58,7 +59,7 @@ class Ground:
         self.exclude: tuple[str, ...] = ()
         self.storage = storage or FolderStorage(str(self.folder))
         if not vaults.exists(self.storage):
-            vaults.create(self.storage, PASSPHRASE, random=True, chunker=chunker, dedup=dedup)
+            vaults.create(self.storage, PASSPHRASE, cost=CHEAP, chunker=chunker, dedup=dedup)
         self.owners = frozenset({0, 1000})
 
     def vault(self) -> Vault:

@@ -21,6 +21,7 @@ from strongroom.vault import session, sweep, verify
 from strongroom.vault.errors import VaultError
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.frame import Kind
+from strongroom.vault.keys import CHEAP
 from strongroom.vault.pack import name_of
 from strongroom.vault.series import Outcome
 from strongroom.vault.vault import Vault
@@ -105,8 +106,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     vault = ground.vault()
     private = vault.keys.private
     assert private is not None
-    gone = headers.add_slot(ground.storage, vault.header.id, private, b"another", random=True)
-    headers.add_slot(ground.storage, vault.header.id, private, b"a third", random=True)
+    gone = headers.add_slot(ground.storage, vault.header.id, private, b"another", cost=CHEAP)
+    headers.add_slot(ground.storage, vault.header.id, private, b"a third", cost=CHEAP)
     sweep.forget(vault, [swept])
     was = base / "was"
     shutil.copytree(ground.folder, was)

@@ -33,6 +33,7 @@ from strongroom.model import (
 from strongroom.vault import errors as vault_errors
 from strongroom.vault import vault as vaults
 from strongroom.vault.folder import FolderStorage
+from strongroom.vault.keys import CHEAP, DEAR
 from strongroom.vault.messages import Counts
 from strongroom.vault.run import Progress
 from strongroom.vault.series import Outcome, Request
@@ -94,7 +95,7 @@ class VaultClient:
             if vaults.exists(storage):
                 raise ClientError(f"there is a vault at {config.vault.url} already; it is left as it is")
             made = _make_passphrase(config.vault.passphrase_file)
-            vaults.create(storage, _passphrase(config), dedup=config.vault.dedup, random=made)
+            vaults.create(storage, _passphrase(config), dedup=config.vault.dedup, cost=CHEAP if made else DEAR)
         return made
 
     # --- backing up -----------------------------------------------------------------------------------------------

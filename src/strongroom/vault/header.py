@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from strongroom.vault import crypto, keys
 from strongroom.vault.errors import AbsentError, DamagedError, FormatError, PassphraseError, VaultError
-from strongroom.vault.keys import Keys
+from strongroom.vault.keys import DEAR, Cost, Keys
 from strongroom.vault.storage import Storage
 
 NAME = "vault"
@@ -56,10 +56,10 @@ def create(
     passphrase: bytes,
     *,
     dedup: str = "vault",
-    random: bool = False,
+    cost: Cost = DEAR,
     chunker: Chunker = CHUNKER,
 ) -> Keys:
-    """Make a vault in an empty storage. ``random``: nobody thought of this passphrase, see `keys.new_slot`.
+    """Make a vault in an empty storage; ``cost`` is that of stretching the passphrase.
 
     Raise FormatError when there is one already.
     """
@@ -78,7 +78,7 @@ def create(
     )
     header = msgspec.structs.replace(header, mac=_mac(header, classes["meta"]))
     # The slot first: a vault whose header is there can always be opened.
-    add_slot(storage, vault_id, private, passphrase, label="init", random=random)
+    add_slot(storage, vault_id, private, passphrase, label="init", cost=cost)
     storage.barrier()
     if not storage.put_if_absent(NAME, msgspec.msgpack.encode(header)):
         raise FormatError("there is a vault already; it is left as it is")
@@ -159,11 +159,11 @@ def _keys(header: Header, private: bytes) -> Keys:
 
 
 def add_slot(
-    storage: Storage, vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, random: bool = False
+    storage: Storage, vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, cost: Cost = DEAR
 ) -> str:
     """Let one more passphrase open the vault; returns the slot's name."""
     name = SLOTS + os.urandom(8).hex()
-    storage.put(name, msgspec.msgpack.encode(keys.new_slot(vault_id, private, passphrase, label, random=random)))
+    storage.put(name, msgspec.msgpack.encode(keys.new_slot(vault_id, private, passphrase, label, cost=cost)))
     storage.barrier()
     return name
 

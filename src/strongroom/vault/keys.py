@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -34,6 +35,20 @@ _MOST_MEMORY_KIB = 1 << 20
 _MOST_ITERATIONS = 16
 _MOST_LANES = 16
 _SALT_SIZE = 16
+
+
+class Cost(NamedTuple):
+    """What stretching a passphrase takes: memory in KiB, passes over it, lanes."""
+
+    memory: int
+    iterations: int
+    lanes: int
+
+
+# About 0.2 s: makes guessing what a person thought of dear.
+DEAR = Cost(64 << 10, 3, 4)
+# Random 256 bits cannot be guessed at any price, so that every command may begin sooner.
+CHEAP = Cost(8 << 10, 1, 1)
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,16 +88,11 @@ def _sealing(shared: bytes, sender: bytes, public: bytes, context: bytes) -> Cip
     return Cipher(crypto.hkdf(shared, sender + public, b"strongroom seal 1" + context))
 
 
-def new_slot(vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, random: bool = False) -> Slot:
-    """Wrap the private key by a passphrase.
-
-    64 MiB, 3 passes and 4 lanes (about 0.2 s) make guessing what a person thought of dear. A ``random`` passphrase of 256
-    bits cannot be guessed at any price, so it is stretched by 8 MiB and one pass, and every command begins sooner.
-    """
-    memory, iterations, lanes = (8 << 10, 1, 1) if random else (64 << 10, 3, 4)
+def new_slot(vault_id: bytes, private: bytes, passphrase: bytes, label: str = "", *, cost: Cost) -> Slot:
+    """Wrap the private key by a passphrase."""
     slot = Slot(
-        version=1, kdf="argon2id", salt=os.urandom(_SALT_SIZE), memory=memory, iterations=iterations, lanes=lanes,
-        wrapped=b"", label=label,
+        version=1, kdf="argon2id", salt=os.urandom(_SALT_SIZE), memory=cost.memory, iterations=cost.iterations,
+        lanes=cost.lanes, wrapped=b"", label=label,
     )  # fmt: skip
     wrapped = Cipher(_slot_key(slot, passphrase)).encrypt(_ZERO_NONCE, private, _slot_context(vault_id, slot))
     return msgspec.structs.replace(slot, wrapped=wrapped)

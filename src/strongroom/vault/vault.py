@@ -14,7 +14,7 @@ from strongroom.vault import parents, session
 from strongroom.vault.errors import AbsentError
 from strongroom.vault.header import Chunker, Header
 from strongroom.vault.index import Index
-from strongroom.vault.keys import Keys
+from strongroom.vault.keys import DEAR, Cost, Keys
 from strongroom.vault.reader import Reader
 from strongroom.vault.run import Progress, Run
 from strongroom.vault.series import Outcome, Request, SeriesFailure
@@ -95,11 +95,11 @@ def create(
     passphrase: bytes,
     *,
     dedup: str = "vault",
-    random: bool = False,
+    cost: Cost = DEAR,
     chunker: Chunker = headers.CHUNKER,
 ) -> None:
-    """Make a vault; ``random``: the passphrase has 256 random bits. Raise FormatError when there is a vault."""
-    headers.create(storage, passphrase, dedup=dedup, random=random, chunker=chunker)
+    """Make a vault; ``cost`` is that of stretching the passphrase. Raise FormatError when there is a vault."""
+    headers.create(storage, passphrase, dedup=dedup, cost=cost, chunker=chunker)
 
 
 def exists(storage: Storage) -> bool:
