@@ -76,8 +76,15 @@ class Memory:
 
     def point(self, account: str = "site1", status: Status = Status.COMPLETE, *warned: bytes) -> Point:
         return Point(
-            id="p1", account=account, time="2026-11-22T00:00:00Z", level=Level.FULL, client="memory", status=status,
-            run="r1", seq=1, entries=len(self.entries),
+            id="p1",
+            account=account,
+            time="2026-11-22T00:00:00Z",
+            level=Level.FULL,
+            client="memory",
+            status=status,
+            run="r1",
+            seq=1,
+            entries=len(self.entries),
             warnings=tuple(Remark(path=path, message="left out") for path in warned),
         )
 
@@ -150,14 +157,23 @@ def entry_of(path: bytes, place: bytes) -> Entry:
     content = extents_of(place) if kind is FileType.FILE else ()
     shared = kind is not FileType.DIR and status.st_nlink > 1
     return Entry(
-        path=path, type=kind, mode=stat.S_IMODE(status.st_mode), uid=status.st_uid, gid=status.st_gid,
-        mtime=Time(*divmod(status.st_mtime_ns, 10**9)), ctime=Time(*divmod(status.st_ctime_ns, 10**9)),
-        size=status.st_size if kind is FileType.FILE else 0, stored=sum(len(data) for _, data in content),
-        inode=status.st_ino, links=status.st_nlink, link_group=b"%d" % status.st_ino if shared else b"",
+        path=path,
+        type=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime=Time(*divmod(status.st_mtime_ns, 10**9)),
+        ctime=Time(*divmod(status.st_ctime_ns, 10**9)),
+        size=status.st_size if kind is FileType.FILE else 0,
+        stored=sum(len(data) for _, data in content),
+        inode=status.st_ino,
+        links=status.st_nlink,
+        link_group=b"%d" % status.st_ino if shared else b"",
         target=os.readlink(place) if kind is FileType.SYMLINK else b"",
         rdev=(os.major(status.st_rdev), os.minor(status.st_rdev)),
         flags=flags_of(place) if kind in (FileType.FILE, FileType.DIR) else 0,
-        xattrs=tuple(sorted(xattrs_of(place).items())), content=content,
+        xattrs=tuple(sorted(xattrs_of(place).items())),
+        content=content,
     )
 
 

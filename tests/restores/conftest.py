@@ -70,7 +70,10 @@ def back(server: Server) -> Back:
     def run(client: Memory, *paths: bytes, **more: object) -> RestoreResult:
         point = more.pop("point", None) or client.point()
         fields: dict[str, object] = {
-            "id": "0123abcd", "point": point, "paths": paths or (b"data",), "account": server.account,
+            "id": "0123abcd",
+            "point": point,
+            "paths": paths or (b"data",),
+            "account": server.account,
             "targets": {} if "to" in more else server.targets,
         }
         return restore(RestoreRequest(**{**fields, **more}), client, Quiet())  # type: ignore[arg-type]

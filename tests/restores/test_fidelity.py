@@ -105,8 +105,9 @@ def test_a_destroyed_account_comes_back_in_place_even_without_its_site_folder(od
     client = Memory().snapshot(b"data", odd.shadow).snapshot(b"info", odd.info)
     subprocess.run(["chattr", "-R", "-f", "-i", "-a", odd.site], check=False)
     subprocess.run(["rm", "-rf", odd.site], check=True)
-    result = back(client, b"data", b"info", account=None, devices=True,
-                  users=frozenset({OWNER}), groups=frozenset({OWNER}))
+    result = back(
+        client, b"data", b"info", account=None, devices=True, users=frozenset({OWNER}), groups=frozenset({OWNER})
+    )
     assert result.status is Status.COMPLETE
     assert [remark.path for remark in result.warnings] == [b"data/var/www/by-root"]
     after = picture(odd.shadow)
@@ -131,8 +132,15 @@ def test_what_the_vault_kept_comes_back_the_same(odd: Server, back: Back, tmp_pa
     assert picture(os.fsencode(tmp_path / "out/data")) == before
     assert result.files.written == point.entries
     subprocess.run(["rm", "-r", odd.shadow + b"/var", odd.shadow + b"/links"], check=True)
-    in_place = RestoreRequest(id="2", point=point, paths=(b"data",), targets=odd.targets, account=odd.account,
-                              users=frozenset({0, OWNER}), groups=frozenset({0, OWNER}))
+    in_place = RestoreRequest(
+        id="2",
+        point=point,
+        paths=(b"data",),
+        targets=odd.targets,
+        account=odd.account,
+        users=frozenset({0, OWNER}),
+        groups=frozenset({0, OWNER}),
+    )
     assert restore(in_place, client, Quiet()).status is Status.COMPLETE
     after = picture(odd.shadow)
     assert after.pop(b"./var/www/by-root")[0] == stat.S_IFREG | 0o755

@@ -27,8 +27,15 @@ def victim(tmp_path: Path) -> Path:
 
 def made(path: bytes, kind: FileType = FileType.FILE, content: bytes = b"", **more: object) -> Entry:
     fields: dict[str, object] = {
-        "path": path, "type": kind, "mode": 0o755, "uid": OWNER, "gid": OWNER, "mtime": NOW,
-        "size": len(content), "stored": len(content), "content": ((0, content),) if content else (),
+        "path": path,
+        "type": kind,
+        "mode": 0o755,
+        "uid": OWNER,
+        "gid": OWNER,
+        "mtime": NOW,
+        "size": len(content),
+        "stored": len(content),
+        "content": ((0, content),) if content else (),
     }
     return Entry(**{**fields, **more})  # type: ignore[arg-type]
 
@@ -215,9 +222,7 @@ def test_device_nodes_come_back_in_place_when_asked_for_and_whiteouts_always(ser
     assert sorted(os.listdir(here)) == [b"gone", b"null"]
 
 
-def test_nobody_but_root_can_look_into_staging_or_meet_a_file_with_too_many_rights(
-    server: Server, back: Back
-) -> None:
+def test_nobody_but_root_can_look_into_staging_or_meet_a_file_with_too_many_rights(server: Server, back: Back) -> None:
     server.write(b"secret", b"s" * 300, mode=0o600)
     client = Memory(piece=100).snapshot(b"data", server.shadow)
     os.unlink(server.shadow + b"/secret")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from strongroom.vault import header
-from strongroom.vault.keys import Keys
+from strongroom.vault.keys import Cost, Keys
 from strongroom.vault.record import Type
 from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.source import Source
@@ -28,7 +28,7 @@ OLD = b"/usr/share/common-licenses"
 
 def quick_vault(storage: Storage) -> Keys:
     """Make a vault whose passphrase costs little to stretch."""
-    return header.create(storage, PASSPHRASE, random=True)
+    return header.create(storage, PASSPHRASE, cost=NEXT_TO_NOTHING)
 
 
 def opened(disk: Disk, state: Path, keys: Keys) -> Vault:
@@ -148,5 +148,3 @@ def assert_safe(vault: Vault, told: dict[str, Content]) -> None:
     checked = verify(vault, read_data=1)
     assert checked.damage == ()
     assert vault.storage.list("records/") == []
-
-

@@ -200,7 +200,9 @@ def damage(copy: Copy, kind: str, how: str, which: int) -> str:
 def _replay(copy: Copy, kind: str, name: str) -> str:
     """Put back an object that was there before the prune, or where nothing goes, one of the vault beside."""
     prefix = name.split("/")[0]
-    old = [str(path.relative_to(copy.template.was)) for path in (copy.template.was / prefix).rglob("*") if path.is_file()]
+    old = [
+        str(path.relative_to(copy.template.was)) for path in (copy.template.was / prefix).rglob("*") if path.is_file()
+    ]
     for back in sorted(old):
         if not (copy.folder / back).exists():
             copy.replace(back, (copy.template.was / back).read_bytes())

@@ -48,7 +48,9 @@ class Server:
             for place in range(8):
                 (folder / "srv" / account / f"folder{place}").mkdir(parents=True)
                 for number in range(15):
-                    (folder / "srv" / account / f"folder{place}" / str(number)).write_bytes(os.urandom(random.randrange(4000)))
+                    (folder / "srv" / account / f"folder{place}" / str(number)).write_bytes(
+                        os.urandom(random.randrange(4000))
+                    )
             (folder / "srv" / account / "large").write_bytes(os.urandom(3 << 20))
         assert self.json("init")["created"] is True
 

@@ -21,7 +21,9 @@ NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff\xfe", b"with space", b"a\x01"]
 CONTENT = st.one_of(
     st.binary(max_size=40),
     st.builds(
-        lambda seed, size: random.Random(seed).randbytes(size), st.integers(1, 9), st.sampled_from([4096, 9000, 1_100_000])
+        lambda seed, size: random.Random(seed).randbytes(size),
+        st.integers(1, 9),
+        st.sampled_from([4096, 9000, 1_100_000]),
     ),
 )
 

@@ -159,7 +159,9 @@ def test_a_weaker_storage_may_tear_what_was_not_synced_and_no_earlier_point_suff
         ground.told = dict(told)
         ground.backup(ground.vault(disk, kept))
         verify(ground.vault(disk, kept), repair=True)
-        sweep.forget(ground.vault(disk, kept), [name.removeprefix("snapshots/") for name in cut if "snapshots/" in name])
+        sweep.forget(
+            ground.vault(disk, kept), [name.removeprefix("snapshots/") for name in cut if "snapshots/" in name]
+        )
         sweep.prune(ground.vault(disk, kept))
         assert_safe(ground.vault(disk, kept), ground.told)
 

@@ -199,7 +199,9 @@ class Watched:
         self.visible.append(sorted(p.name for p in self.root.rglob("*") if p.is_file() and p.parent.name != "tmp"))
 
 
-def test_bytes_are_synced_before_they_have_their_name_and_folders_up_to_the_first_by_the_barrier(tmp_path: Path) -> None:
+def test_bytes_are_synced_before_they_have_their_name_and_folders_up_to_the_first_by_the_barrier(
+    tmp_path: Path,
+) -> None:
     root = tmp_path / "new" / "vault"
     watched = Watched(root)
     storage = FolderStorage(str(root), fsync=watched)

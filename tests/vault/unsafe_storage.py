@@ -142,7 +142,9 @@ def _apply(done: Done, objects: dict[str, bytes], pending: list[Change], durable
         _change(objects, change)
         pending.append(change)
     elif done.what == "barrier":
-        covered = [item for item in pending if item.process == done.process or item.name.startswith(done.names or ("\0",))]
+        covered = [
+            item for item in pending if item.process == done.process or item.name.startswith(done.names or ("\0",))
+        ]
         for change in covered:
             pending.remove(change)
             _change(durable, change)

@@ -55,9 +55,7 @@ class Server:
         return [os.fsencode(sys.executable), b"-m", b"strongroom", b"--config", os.fsencode(self.config), *given]
 
     def __call__(self, *arguments: str | bytes | Path, timeout: float = 120) -> Done:
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout
-        )
+        done = subprocess.run(self.command(*arguments), capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout)
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8", "surrogateescape"))
 
     def json(self, *arguments: str | bytes | Path, status: int = 0) -> Any:

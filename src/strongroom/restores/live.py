@@ -131,9 +131,7 @@ class LiveData:
         target = os.readlink(name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else b""
         return _entry(path, status, read_xattrs(xattr_path(fd, name)), target=target)
 
-    def _file(
-        self, folder: Folder, name: bytes, path: bytes, status: os.stat_result
-    ) -> Iterator[tuple[Entry, Pieces]]:
+    def _file(self, folder: Folder, name: bytes, path: bytes, status: os.stat_result) -> Iterator[tuple[Entry, Pieces]]:
         if status.st_nlink > 1 and status.st_uid not in self._owners:
             self._remarks.warn(path, "a hard link to another user's file, content left out", missing=False)
             return
@@ -141,7 +139,9 @@ class LiveData:
         try:
             opened = os.fstat(fd)
             if (opened.st_dev, opened.st_ino, stat.S_IFMT(opened.st_mode)) != (
-                status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode),
+                status.st_dev,
+                status.st_ino,
+                stat.S_IFMT(status.st_mode),
             ):
                 raise FileNotFoundError(errno.ENOENT, "exchanged while it was read", name)
             extents = tuple(_extents(fd, opened.st_size))

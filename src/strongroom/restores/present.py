@@ -122,5 +122,3 @@ def same_everywhere_else(fd: int, size: int, pieces: list[tuple[int, int]]) -> b
             return False
         position = max(position, end)
     return empty_between(fd, position, size)
-
-

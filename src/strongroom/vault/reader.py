@@ -183,9 +183,9 @@ class Reader:
         first = snapshot.segment_for(of.segments, below) if below else 0
         inside = below + b"/"
         for head in of.segments[first or 0 :]:
-            if below and not (head.first == below or head.first.startswith(inside)):
-                if records.sort_key(head.first) > records.sort_key(below):
-                    return
+            beyond = records.sort_key(head.first) > records.sort_key(below)
+            if below and beyond and not head.first.startswith(inside):
+                return
             for path, record_id in self.segment(head):
                 if not below or path == below or path.startswith(inside):
                     yield path, record_id
