@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +20,10 @@ from tests.vault.ground import in_memory, opened, quick_vault
 from tests.vault.unsafe_storage import Disk
 from tests.vault.writer import RULES, Writer
 
-# What the accounts' files hold: stale is in a forgotten snapshot alone, parted only in one about to be forgotten, the rest
-# of a pack with it; kept is in what stays.
+# What the accounts' files hold: stale and gone are in forgotten snapshots alone, parted only in one about to be forgotten,
+# kept in what stays. Gone fills most of the pack that parted and kept lie in, so that these are carried over.
 STALE, PARTED, KEPT, FRESH = (name * 100 for name in (b"stale...", b"parted..", b"kept....", b"fresh..."))
+GONE = random.Random(1).randbytes(8000)
 GONE_THROUGH = {"survey", "carry over", "delete index runs", "delete packs", "load_index", "append"}
 Actor = Callable[["Stage"], Iterator[str]]
 
@@ -123,7 +125,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], St
         vaults = (opened(disk, folder / "state", keys) for _ in range(9))
         for series, id, wanted in (
             ("alpha", "old", [STALE]),
-            ("gamma", "third", [KEPT, PARTED, PARTED * 9]),
+            ("gamma", "third", [KEPT, PARTED, GONE]),
             ("alpha", "parent", [PARTED]),
             ("beta", "other", [KEPT]),
         ):
@@ -157,6 +159,18 @@ def test_every_order_of_all_steps_leaves_what_was_committed_whole(stages: Callab
 def test_two_writers_and_a_sweeper_in_any_order_lose_nothing(stages: Callable[[], Stage]) -> None:
     for seed in range(100):
         three_at_random(stages, seed)
+
+
+def test_what_is_forgotten_during_a_sweep_stays_whole_for_who_builds_on_it(stages: Callable[[], Stage]) -> None:
+    stage = stages()
+    sweeping = Sweep(stage.vault()).steps()
+    writing = a_writer("alpha", "new", FRESH)(stage)
+    assert "sessions" in itertools.takewhile(lambda step: step != "survey anew", sweeping)
+    assert "choose_parent" in itertools.islice(writing, 4)
+    sweep.forget(stage.vault(), ["parent"])
+    assert list(sweeping)[-1] == "delete tombstones"
+    assert list(writing)[-2:] == ["commit", "end"]
+    assert stage.unreadable() == []
 
 
 @pytest.mark.torture

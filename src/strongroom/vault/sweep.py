@@ -117,6 +117,7 @@ class Sweep:
         self.swept = Swept(0, dead.size, 0)
         if session.writers(storage):
             return
+        yield "first look"
         names = [*stones, session.put_tombstone(storage, vault.keys, Tombstone(packs=dead.packs))]
         yield "bury"
         if session.writers(storage):
