@@ -82,7 +82,8 @@ def records_needing(reader: Reader, storage: Storage, chunks: set[bytes]) -> lis
             needing[id] = id in chunks
             try:
                 if not needing[id] and reader.locate(id).pack.kind == Kind.TREE:
-                    needing[id] = any(needs(below) for below in ids_in(reader.node(id)[1]))
+                    below = [needs(each) for each in ids_in(reader.node(id)[1])]  # all of them: each has to be told
+                    needing[id] = any(below)
             except (AbsentError, DamagedError):
                 needing[id] = True
         return needing[id]
