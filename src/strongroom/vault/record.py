@@ -50,7 +50,8 @@ class Extra(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``xattrs`` pairs names with values, or with numbers into the entry's last references, which hold large values.
     ``lengths`` are the sizes of the chunks when there are several. ``extents`` are the data of a sparse file as (offset,
-    size). ``depth`` counts the levels of list nodes between the record and the chunks. ``remark`` is told with each point that uses the record.
+    size). ``depth`` counts the levels of list nodes between the record and the chunks. ``remark`` is told with each point
+    that uses the record.
     """
 
     target: bytes = b""
