@@ -41,8 +41,8 @@ class Vault:
             self.state.remember_slot(slot)
         return self._opened
 
-    def _unlock(self) -> tuple[Header, Keys]:
-        return self.header, self.keys
+    def _unlock(self) -> Keys:
+        return self.keys
 
     @cached_property
     def index(self) -> Index:
