@@ -20,8 +20,8 @@ from tests.vault.ground import in_memory, opened, quick_vault
 from tests.vault.unsafe_storage import Disk
 from tests.vault.writer import RULES, Writer
 
-# What the accounts' files hold: stale and gone are in forgotten snapshots alone, parted only in one about to be forgotten,
-# kept in what stays. Gone fills most of the pack that parted and kept lie in, so that these are carried over.
+# What the accounts' files hold: stale and gone are in forgotten snapshots alone, parted only in one about to be
+# forgotten, kept in what stays. Gone fills most of the pack that parted and kept lie in: these are carried over.
 STALE, PARTED, KEPT, FRESH = (name * 100 for name in (b"stale...", b"parted..", b"kept....", b"fresh..."))
 GONE = random.Random(1).randbytes(8000)
 GONE_THROUGH = {"survey", "carry over", "delete index runs", "delete packs", "load_index", "append"}
@@ -77,7 +77,7 @@ def an_administrator(stage: Stage) -> Iterator[str]:
 
 
 def coarsely(actor: Actor) -> Actor:
-    """With fewer stops: those between which the other's steps make no difference that a full play would not show too."""
+    """With fewer stops, so that every order can be played each time; the torture plays them all."""
     return lambda stage: (step for step in actor(stage) if step not in GONE_THROUGH)
 
 
@@ -97,7 +97,7 @@ def play(stage: Stage, actors: Sequence[Actor], choose: Callable[[list[int]], in
 
 
 def every_order(stage: Callable[[], Stage], actors: Sequence[Actor]) -> Iterator[tuple[Stage, list[int]]]:
-    """Play every interleaving: each play follows a prefix, then takes the first who can, and tells where it could turn."""
+    """Play every interleaving: each play follows a prefix, then takes whoever comes first, noting where it could turn."""
     prefixes: list[list[int]] = [[]]
     while prefixes:
         prefix = prefixes.pop()

@@ -1,9 +1,9 @@
 """A storage that can lose power: what was not synced vanishes, comes back or tears.
 
-A `Disk` is what lies there; each process has an `UnsafeStorage` of its own over it. The disk keeps a log of everything that
-was asked of it, so that one run, recorded once, can be cut after each of its operations: `Disk.after_power_loss` builds what
-a machine finds when it starts again. It is the weakest disk that the port allows: a barrier makes durable what its own
-process put and deleted, and what that process distrusts, and nothing else.
+A `Disk` is what lies there; each process has an `UnsafeStorage` of its own over it. The disk keeps a log of all that was
+asked of it, so that one run, recorded once, can be cut after each of its operations: `Disk.after_kill` is the disk then,
+`Disk.surviving` what a machine may find on it when it starts again. It is the weakest disk that the port allows: a barrier
+makes durable what its own process put and deleted, and what that process distrusts, and nothing else.
 """
 
 from __future__ import annotations
