@@ -92,7 +92,7 @@ def load(storage: Storage) -> Header:
         header = msgspec.msgpack.decode(storage.get(NAME), type=Header)
     except AbsentError as error:
         raise AbsentError("there is no vault there; make one with: strongroom init") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedError("the vault's header is damaged; copy the object 'vault' back from a copy") from error
     if header.magic != _MAGIC:
         raise FormatError("the object 'vault' is not the header of a strongroom vault")

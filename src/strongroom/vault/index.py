@@ -196,7 +196,7 @@ class Index:
         try:
             with open(f"{folder}/local", "rb") as file:
                 local = msgspec.msgpack.decode(file.read(), type=_Local)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
         return None if local.dirty else (local.runs, local.packs)
 
@@ -310,7 +310,7 @@ class Index:
         try:
             with open(self._path("local"), "rb") as file:
                 return msgspec.msgpack.decode(file.read(), type=_Local)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
             return _Local([], [], dirty=True)
 
     def _write_local(self, *, dirty: bool) -> None:
