@@ -78,7 +78,9 @@ def test_references_that_do_not_add_up_are_damaged() -> None:
 
 
 def test_large_attributes_are_no_content() -> None:
-    row = Row(b"name", Type.FILE, references=b"c" * 20 + b"x" * 40, extra=Extra(xattrs=((b"a", 0), (b"b", b"v"), (b"c", 1))))
+    row = Row(
+        b"name", Type.FILE, references=b"c" * 20 + b"x" * 40, extra=Extra(xattrs=((b"a", 0), (b"b", b"v"), (b"c", 1)))
+    )
     assert record.content_references(row) == b"c" * 20
 
 

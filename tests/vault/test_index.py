@@ -30,7 +30,8 @@ class Place:
         return Index(self.storage, self.keys, str(self.state / "index"))
 
     def run(self, *packs: PackEntry, moment: int | None = None) -> str:
-        return put_run(self.storage, self.keys, list(packs), moment)
+        (name,) = put_run(self.storage, self.keys, list(packs), moment)
+        return name
 
 
 @pytest.fixture

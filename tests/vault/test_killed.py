@@ -22,7 +22,7 @@ from tests.vault.ground import Content, in_memory, in_vault, on_disk
 
 ACCOUNTS = ("alpha", "beta", "gamma")
 # Nothing here takes longer than this (seconds) unless it hangs.
-PATIENCE = 30
+PATIENCE = 120
 CONFIGURATION = """[server]
 layout = "plain"
 root = "{folder}/srv"

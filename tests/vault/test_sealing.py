@@ -133,9 +133,7 @@ def test_a_whole_pack_names_all_it_holds(keys: Keys, pack: tuple[FolderStorage, 
     assert (kind, [frame.ids for frame in frames], whole) == (Kind.DATA, ids, True)
 
 
-def test_a_pack_that_lost_its_tail_loses_that_alone(
-    keys: Keys, pack: tuple[FolderStorage, str, list[bytes]]
-) -> None:
+def test_a_pack_that_lost_its_tail_loses_that_alone(keys: Keys, pack: tuple[FolderStorage, str, list[bytes]]) -> None:
     storage, name, ids = pack
     data = storage.get(name)
     _, frames, _ = read_frames(storage, keys, name, len(data))
