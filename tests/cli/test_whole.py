@@ -99,7 +99,13 @@ def test_of_two_backups_of_one_account_at_once_one_waits(server: Server) -> None
     assert len(ids) == 2
 
 
-def test_an_interrupted_backup_ends_with_one_line_and_stops_no_later_one(server: Server) -> None:
+INTERRUPTED = b"strongroom: interrupted; what was finished stays\n"
+
+
+@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, b""))])
+def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
+    server: Server, sent: signal.Signals, ends: tuple[int, bytes]
+) -> None:
     big = server.folder / "root/home/virtual/site2/shadow/big"
     with big.open("wb") as file:
         file.truncate(1 << 20)
@@ -108,11 +114,12 @@ def test_an_interrupted_backup_ends_with_one_line_and_stops_no_later_one(server:
         server.command("backup", "site2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     time.sleep(0.6)
-    os.killpg(running.pid, signal.SIGINT)
+    os.kill(running.pid, sent)
     _, err = running.communicate(timeout=60)
     big.unlink()
     if running.returncode != 0:  # on a quick machine it may have been done
-        assert (running.returncode, err) == (130, b"strongroom: interrupted; what was finished stays\n")
+        assert (running.returncode, err) == ends
+    assert not list((server.folder / "vault/sessions").iterdir())
     assert server.json("backup", "site2")["status"] == "complete"
 
 

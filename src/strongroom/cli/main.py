@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import click
 
@@ -59,6 +61,7 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
     options = given[: given.index("--")] if "--" in given else given
     invocation.json = "--json" in options
     _make_output_safe()
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         status = _run(given, invocation)
         sys.stdout.flush()
@@ -70,6 +73,11 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
         _give_up_output()
         sys.stderr.write(f"strongroom: standard output cannot be written: {error.strerror}\n")
         return 2
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """A service that is stopped ends as tidily as one that is interrupted, with the status a shell would give it."""
+    raise SystemExit(128 + number)
 
 
 def _give_up_output() -> None:
