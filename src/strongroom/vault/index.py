@@ -333,15 +333,15 @@ def put_run(storage: Storage, keys: Keys, packs: Sequence[PackEntry], moment: in
         last = max((moment_of(item.name) for item in storage.list(PREFIX)), default=0)
         moment = max(int(storage.now() * 1e6), last + 1)
     part: list[PackEntry] = []
-    size = 0
+    size = parts = 0
     for number, pack in enumerate(packs, 1):
         part.append(pack)
         size += sum(len(frame.ids) for frame in pack.frames)
         if size >= _MOST_IDS or number == len(packs):
-            name = f"{PREFIX}{moment:016x}{os.urandom(8).hex()}"
+            name = f"{PREFIX}{moment:016x}{parts:04x}{os.urandom(6).hex()}"
             plain = msgspec.msgpack.encode(part)
             storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
-            part, size = [], 0
+            part, size, parts = [], 0, parts + 1
 
 
 def moment_of(name: str) -> int:
