@@ -13,7 +13,6 @@ from strongroom.vault.errors import AbsentError, DamagedError, FormatError, Pass
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.keys import CHEAP, DEAR, Cost, Keys, Slot
 
-
 QUICK = Cost(64, 1, 1)
 
 
