@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from strongroom.vault import header, rebuild
+from strongroom.vault import envelope, header, rebuild
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.frame import Chunk, Kind, Sealer
-from strongroom.vault.index import FrameEntry, Index, PackEntry, moment_of, put_run
+from strongroom.vault.index import PREFIX, FrameEntry, Index, PackEntry, moment_of, put_run
 from strongroom.vault.keys import CHEAP, Keys
 from strongroom.vault.pack import PackWriter, name_of
 from strongroom.vault.reader import Reader
@@ -30,7 +31,10 @@ class Place:
         return Index(self.storage, self.keys, str(self.state / "index"))
 
     def run(self, *packs: PackEntry, moment: int | None = None) -> str:
-        (name,) = put_run(self.storage, self.keys, list(packs), moment)
+        """Put one run; returns its name."""
+        before = {item.name for item in self.storage.list(PREFIX)}
+        put_run(self.storage, self.keys, packs, moment)
+        (name,) = {item.name for item in self.storage.list(PREFIX)} - before
         return name
 
 
@@ -79,6 +83,18 @@ def test_a_run_is_later_than_all_that_are_listed_whatever_the_clock_says(place: 
 def test_of_two_copies_in_one_run_the_later_pack_counts(place: Place) -> None:
     place.run(entry(9, [A]), entry(1, [A]))
     assert where(place.index(), A) == 1
+
+
+def test_a_run_that_would_grow_too_large_is_put_in_parts_that_keep_their_order(place: Place) -> None:
+    many = b"m" * (70 << 20)  # chunks enough for a part, all of one id: a table takes them for one
+    packs = [PackEntry(bytes([number]) * 16, Kind.DATA, 9, [FrameEntry(64, 9, A + many)]) for number in range(1, 5)]
+    put_run(place.storage, place.keys, packs)
+    names = sorted(item.name for item in place.storage.list(PREFIX))
+    assert len(names) == 4
+    assert len({moment_of(name) for name in names}) == 1
+    for number, name in enumerate(names, 1):
+        run = envelope.open_(envelope.Kind.INDEX, place.keys.index, place.keys.vault_id, name, place.storage.get(name))
+        assert [pack.id[0] for pack in msgspec.msgpack.decode(run, type=list[PackEntry])] == [number]
 
 
 def test_it_forgets_runs_that_are_gone(place: Place) -> None:

@@ -323,10 +323,8 @@ class Index:
         os.rename(self._path("local.new"), self._path("local"))
 
 
-def put_run(storage: Storage, keys: Keys, packs: Sequence[PackEntry], moment: int | None = None) -> list[str]:
-    """Put packs as an index run, or as several where one would grow too large; returns their names.
-
-    Not durable before the next barrier.
+def put_run(storage: Storage, keys: Keys, packs: Sequence[PackEntry], moment: int | None = None) -> None:
+    """Put packs as an index run, or as several where one would grow too large. Not durable before the next barrier.
 
     Names sort by time: of a chunk that is in two packs, the later one counts, since it was stored to heal the earlier. A run
     is later than all that are listed, whatever the clocks say, unless it takes the place of another at that `moment_of`.
@@ -334,19 +332,16 @@ def put_run(storage: Storage, keys: Keys, packs: Sequence[PackEntry], moment: in
     if moment is None:
         last = max((moment_of(item.name) for item in storage.list(PREFIX)), default=0)
         moment = max(int(storage.now() * 1e6), last + 1)
-    names: list[str] = []
     part: list[PackEntry] = []
-    size = 0
+    size = parts = 0
     for number, pack in enumerate(packs, 1):
         part.append(pack)
         size += sum(len(frame.ids) for frame in pack.frames)
         if size >= _MOST_IDS or number == len(packs):
-            name = f"{PREFIX}{moment:016x}{os.urandom(8).hex()}"
+            name = f"{PREFIX}{moment:016x}{parts:04x}{os.urandom(6).hex()}"
             plain = msgspec.msgpack.encode(part)
             storage.put(name, envelope.close(envelope.Kind.INDEX, keys.index, keys.vault_id, name, plain))
-            names.append(name)
-            part, size = [], 0
-    return names
+            part, size, parts = [], 0, parts + 1
 
 
 def moment_of(name: str) -> int:
