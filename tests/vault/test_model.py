@@ -120,9 +120,10 @@ class Nights(RuleBasedStateMachine):
     @rule(pick=PICK, to=PICK, name=NAMES)
     def rename(self, pick: int, to: int, name: bytes) -> None:
         path, target = self.anything(pick), self.folder(to) + b"/" + name
-        if path != self.root and not target.startswith(path + b"/") and not os.path.isdir(target):
-            if not (os.path.isdir(path) and os.path.lexists(target)) or os.path.islink(path):
-                os.rename(path, target)
+        into_itself = path == self.root or target.startswith(path + b"/")
+        folder_onto_a_file = os.path.isdir(path) and not os.path.islink(path) and os.path.lexists(target)
+        if not (into_itself or folder_onto_a_file or os.path.isdir(target)):
+            os.rename(path, target)
 
     @rule(pick=PICK, to=PICK, name=NAMES)
     def link(self, pick: int, to: int, name: bytes) -> None:
