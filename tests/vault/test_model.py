@@ -7,12 +7,13 @@ import random
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from strongroom.vault import sweep, verify
 from tests.vault.plot import SMALL_CHUNKS, Ground, Seen
@@ -28,97 +29,112 @@ CONTENT = st.one_of(
 )
 
 
-def _is_file(path: bytes) -> bool:
-    return os.path.lexists(path) and stat.S_ISREG(os.lstat(path).st_mode)
+PICK = st.integers(0, 10_000)
 
 
 class Nights(RuleBasedStateMachine):
     """An account that lives, and its nights."""
-
-    files = Bundle("files")
-    folders = Bundle("folders")
 
     def __init__(self) -> None:
         super().__init__()
         self.base = Path(tempfile.mkdtemp(prefix="model-"))
         self.ground = Ground(self.base, chunker=SMALL_CHUNKS)
         self.points: dict[str, dict[bytes, Seen]] = {}
+        self.root = os.fsencode(self.ground.source)
+        for folder in (b"a", b"a/b", b"b", b"b/a", b"b/a/c"):
+            os.mkdir(self.root + b"/" + folder)
+            for name in (b"file", b"same"):
+                with open(self.root + b"/" + folder + b"/" + name, "wb") as file:
+                    file.write(b"the same" if name == b"same" else folder * 30)
 
     def teardown(self) -> None:
         shutil.rmtree(self.base)
 
-    @initialize(target=folders)
-    def root(self) -> bytes:
-        return os.fsencode(self.ground.source)
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    def _those(self, wanted: Callable[[int], bool]) -> list[bytes]:
+        paths = [self.root]
+        for folder, folders, names in os.walk(self.root):
+            paths += [folder + b"/" + name for name in (*folders, *names)]
+        return sorted(path for path in paths if wanted(os.lstat(path).st_mode))
+
+    def file(self, pick: int) -> bytes | None:
+        """A regular file, if there is one."""
+        found = self._those(stat.S_ISREG)
+        return found[pick % len(found)] if found else None
+
+    def folder(self, pick: int) -> bytes:
+        found = self._those(stat.S_ISDIR)
+        return found[pick % len(found)]
+
+    def anything(self, pick: int) -> bytes:
+        found = self._those(lambda mode: True)
+        return found[pick % len(found)]
 
     # --- the account ----------------------------------------------------------------------------------------------
 
-    @rule(target=files, folder=folders, name=NAMES, content=CONTENT)
-    def write(self, folder: bytes, name: bytes, content: bytes) -> object:
-        path = folder + b"/" + name
-        if not os.path.isdir(folder) or (os.path.lexists(path) and not _is_file(path)):
-            return multiple()
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
+    @rule(pick=PICK, name=NAMES, content=CONTENT)
+    def write(self, pick: int, name: bytes, content: bytes) -> None:
+        path = self.folder(pick) + b"/" + name
+        if not os.path.lexists(path) or stat.S_ISREG(os.lstat(path).st_mode):
+            with open(path, "wb") as file:
+                file.write(content)
 
-    @rule(target=folders, folder=folders, name=NAMES)
-    def make_folder(self, folder: bytes, name: bytes) -> object:
-        path = folder + b"/" + name
-        if not os.path.isdir(folder) or os.path.lexists(path) or folder.count(b"/") > 12:
-            return multiple()
-        os.mkdir(path)
-        return path
+    @rule(pick=PICK, name=NAMES)
+    def make_folder(self, pick: int, name: bytes) -> None:
+        path = self.folder(pick) + b"/" + name
+        if not os.path.lexists(path):
+            os.mkdir(path)
 
-    @rule(path=files, byte=st.integers(0, 255))
-    def edit_behind_the_back(self, path: bytes, byte: int) -> None:
+    @rule(pick=PICK, byte=st.integers(0, 255))
+    def edit_behind_the_back(self, pick: int, byte: int) -> None:
         """An edit that keeps size and mtime."""
-        if _is_file(path) and (size := os.path.getsize(path)):
+        path = self.file(pick)
+        if path and (size := os.path.getsize(path)):
             before = os.stat(path)
             with open(path, "r+b") as file:
                 file.seek(byte % size)
                 file.write(bytes((byte,)))
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    @rule(path=files, moment=st.integers(-(10**18), 4 * 10**18))
-    def touch(self, path: bytes, moment: int) -> None:
-        if os.path.lexists(path):
-            os.utime(path, ns=(0, moment), follow_symlinks=False)
+    @rule(pick=PICK, moment=st.integers(-(10**18), 4 * 10**18))
+    def touch(self, pick: int, moment: int) -> None:
+        os.utime(self.anything(pick), ns=(0, moment), follow_symlinks=False)
 
-    @rule(path=st.one_of(files, folders), mode=st.sampled_from([0o600, 0o644, 0o755, 0o4711, 0o2750, 0]))
-    def chmod(self, path: bytes, mode: int) -> None:
-        if os.path.lexists(path) and not os.path.islink(path):
+    @rule(pick=PICK, mode=st.sampled_from([0o600, 0o644, 0o755, 0o4711, 0o2750, 0]))
+    def chmod(self, pick: int, mode: int) -> None:
+        path = self.anything(pick)
+        if not os.path.islink(path):
             os.chmod(path, mode)
 
-    @rule(path=st.one_of(files, folders), owner=st.sampled_from([0, 1000]))
-    def chown(self, path: bytes, owner: int) -> None:
-        if os.path.lexists(path):
-            os.chown(path, owner, owner, follow_symlinks=False)
+    @rule(pick=PICK, owner=st.sampled_from([0, 1000]))
+    def chown(self, pick: int, owner: int) -> None:
+        os.chown(self.anything(pick), owner, owner, follow_symlinks=False)
 
-    @rule(path=st.one_of(files, folders), value=st.binary(max_size=1500))
-    def set_attribute(self, path: bytes, value: bytes) -> None:
-        if os.path.lexists(path) and (_is_file(path) or (os.path.isdir(path) and not os.path.islink(path))):
+    @rule(pick=PICK, folder=st.booleans(), value=st.binary(max_size=1500))
+    def set_attribute(self, pick: int, folder: bool, value: bytes) -> None:
+        path = self.folder(pick) if folder else self.file(pick)
+        if path:
             os.setxattr(path, "user.note", value)
 
-    @rule(target=files, path=files, folder=folders, name=NAMES)
-    def rename(self, path: bytes, folder: bytes, name: bytes) -> object:
-        to = folder + b"/" + name
-        if not os.path.lexists(path) or os.path.isdir(path) or not os.path.isdir(folder) or os.path.isdir(to):
-            return multiple()
-        os.rename(path, to)
-        return to
+    @rule(pick=PICK, to=PICK, name=NAMES)
+    def rename(self, pick: int, to: int, name: bytes) -> None:
+        path, target = self.anything(pick), self.folder(to) + b"/" + name
+        into_itself = path == self.root or target.startswith(path + b"/")
+        folder_onto_a_file = os.path.isdir(path) and not os.path.islink(path) and os.path.lexists(target)
+        if not (into_itself or folder_onto_a_file or os.path.isdir(target)):
+            os.rename(path, target)
 
-    @rule(target=files, path=files, folder=folders, name=NAMES)
-    def link(self, path: bytes, folder: bytes, name: bytes) -> object:
-        to = folder + b"/" + name
-        if not _is_file(path) or not os.path.isdir(folder) or os.path.lexists(to):
-            return multiple()
-        os.link(path, to)
-        return to
+    @rule(pick=PICK, to=PICK, name=NAMES)
+    def link(self, pick: int, to: int, name: bytes) -> None:
+        path, target = self.file(pick), self.folder(to) + b"/" + name
+        if path and not os.path.lexists(target):
+            os.link(path, target)
 
-    @rule(path=files, to=st.sampled_from(["link", "fifo", "folder", "whiteout", "nothing"]))
-    def swap_type(self, path: bytes, to: str) -> None:
-        if not os.path.lexists(path) or (os.path.isdir(path) and not os.path.islink(path)):
+    @rule(pick=PICK, to=st.sampled_from(["link", "fifo", "folder", "whiteout", "nothing"]))
+    def swap_type(self, pick: int, to: str) -> None:
+        path = self.file(pick)
+        if path is None:
             return
         os.unlink(path)
         match to:
@@ -131,14 +147,31 @@ class Nights(RuleBasedStateMachine):
             case "whiteout":
                 os.mknod(path, 0o020000, 0)
 
-    @rule(path=folders)
-    def remove_folder(self, path: bytes) -> None:
-        if path != os.fsencode(self.ground.source) and os.path.isdir(path):
+    @rule(pick=PICK)
+    def remove_folder(self, pick: int) -> None:
+        path = self.folder(pick)
+        if path != self.root:
             shutil.rmtree(path)
 
     # --- the nights -----------------------------------------------------------------------------------------------
 
-    @rule(level=st.sampled_from(["full", "differential", "incremental", "incremental"]), old=st.booleans())
+    @precondition(lambda self: not self.points)
+    @rule()
+    def first_backup(self) -> None:
+        self.backup("full", old=False)
+
+    @rule()
+    def quiet_night(self) -> None:
+        self.backup("incremental", old=True)
+
+    @rule(pick=PICK, byte=st.integers(0, 255), name=NAMES)
+    def busy_night(self, pick: int, byte: int, name: bytes) -> None:
+        self.ground.age()
+        self.edit_behind_the_back(pick, byte)
+        self.rename(pick + 1, pick, name)
+        self.backup("incremental", old=False)
+
+    @rule(level=st.sampled_from(["full", "differential", "incremental"]), old=st.booleans())
     def backup(self, level: str, old: bool) -> None:
         if old:
             self.ground.age()
@@ -181,7 +214,7 @@ class Nights(RuleBasedStateMachine):
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 
 TestNights = Nights.TestCase
-TestNights.settings = settings(max_examples=25, stateful_step_count=25, derandomize=True, **_COMMON)  # type: ignore[arg-type]
+TestNights.settings = settings(max_examples=60, stateful_step_count=30, derandomize=True, **_COMMON)  # type: ignore[arg-type]
 
 
 @pytest.mark.torture
