@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -366,6 +367,7 @@ class Terminal:
             self._read()
 
     def _read(self) -> bool:
+        assert select.select([self.fd], [], [], 60)[0], f"nothing for a minute after {self.shown!r}"
         try:
             piece = os.read(self.fd, 4096)
         except OSError:
