@@ -1,7 +1,7 @@
 """The primitives, from the `cryptography` library; nothing else here knows it.
 
 It is imported when it is first used: a night's walk begins, and on a quiet account ends, before any key is needed, and the
-import alone takes as long as a look at ten thousand files.
+import would hold it up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two pipes between processes that carry whole messages: a length (u32, little-endian), then the bytes.
 
-Not `multiprocessing.connection`: it brings sockets, pickling and subprocesses with it, and its import alone takes as long as
-a look at five thousand files.
+Not `multiprocessing.connection`: it brings sockets, pickling and subprocesses with it, and a night would wait for
+their import.
 """
 
 from __future__ import annotations
