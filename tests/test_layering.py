@@ -20,10 +20,11 @@ MAY_SEE = {
     "vault": set(),
     "panel": {"config", "model"},
     "clients": {"config", "model", "vault"},
-    "runs": {"clients", "panel", "config", "model"},
-    "restores": {"runs", "clients", "panel", "config", "model"},
+    "exports": {"config", "model"},
+    "runs": {"clients", "exports", "panel", "config", "model"},
+    "restores": {"runs", "clients", "exports", "panel", "config", "model"},
     "demo": {"model"},
-    "cli": {"restores", "runs", "clients", "panel", "config", "model", "demo"},
+    "cli": {"restores", "runs", "clients", "exports", "panel", "config", "model", "demo"},
     "__main__": {"cli"},
 }
 # The vault is a library of its own; its client alone knows that it exists.

@@ -5,6 +5,7 @@ StrongroomError                 what was wrong, with what, and what to do: one l
 ├── ConfigError                 the configuration: key and line are in the message
 ├── UnknownError                an account, point or path that is not there
 ├── SourceError                 what should be backed up cannot be (a database server's data folder, a missing root)
+├── ExportError                 a database server, an export, or the loading of one
 ├── ClientError                 the backup software or its storage: absent, full, read-only, wrong passphrase, damaged
 ├── BusyError                   another run holds what this one needs
 ├── RestoreError                a restore that was refused or could not be finished
@@ -46,6 +47,12 @@ class SourceError(StrongroomError):
     """A location cannot be backed up, and the message says why."""
 
     code = "source"
+
+
+class ExportError(StrongroomError):
+    """A database server cannot be reached, or an export or the loading of one failed."""
+
+    code = "export"
 
 
 class ClientError(StrongroomError):

@@ -1,0 +1,85 @@
+"""The contract between Strongroom and the database servers whose databases it exports.
+
+An export is a logical dump of one database in one consistent transaction, laid out as files, so that one table is one file:
+
+    before.sql            what must stand before any row: types, functions, empty tables
+    tables/NAME.sql       one table's rows, a line each
+    after.sql             what comes after the rows: indexes, constraints, triggers, views, routines, events
+    manifest.json         last: every file with size and hash, every table with its rows, position, versions
+
+Below ``ENGINE/`` of an account stands also ``users.sql``: its users, roles and grants on its own databases, with password
+hashes, and nothing of anybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from strongroom.model import Account, DatabaseCopy, Frozen, Remark
+
+MYSQL = "mysql"
+POSTGRESQL = "postgresql"
+
+
+class ExportFile:
+    """One file of an export, made while it is read.
+
+    ``path`` is relative to the account's databases (``mysql/shop/tables/posts.sql``). ``pieces`` is read once, to its end;
+    then ``failure`` says why the file must not be relied on (empty: it is whole).
+    """
+
+    def __init__(self, path: bytes, pieces: Iterator[bytes]) -> None:
+        self.path, self.pieces = path, pieces
+        self.failure = ""
+
+
+class Exported(Frozen):
+    """What came of an account's exports. Times are seconds since 1970.
+
+    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
+    when exporting began; None where the account has no database.
+    """
+
+    databases: tuple[DatabaseCopy, ...] = ()
+    opened: float | None = None
+    started: float | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
+class Export(Protocol):
+    """One database with its transaction open."""
+
+    opened: float
+    position: str
+
+    def files(self) -> Iterator[ExportFile]:
+        """The files, each read to its end before the next is asked for; the manifest is last."""
+
+    def result(self) -> tuple[DatabaseCopy, tuple[Remark, ...]]:
+        """After the last file: the truth gate's verdict, and why, where it is not complete."""
+
+
+class DatabaseServer(Protocol):
+    """One database server, set up by one table of the configuration. Errors are `strongroom.errors.ExportError`."""
+
+    engine: str
+
+    def owned(self, account: Account) -> list[str]:
+        """The databases that are this account's, sorted."""
+
+    def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
+        """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""
+
+    def users(self, account: Account) -> ExportFile:
+        """The account's users, roles and grants."""
+
+    def dump(self, database: str) -> Iterator[bytes]:
+        """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole."""
+
+    def load(self, database: str, sql: Iterator[bytes]) -> None:
+        """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.
+
+        Runs as a temporary user who may touch this database alone. Raise ExportError.
+        """
