@@ -113,7 +113,7 @@ class Committer:
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
             complete=outcome.complete, scan_started=run.started, scope=run.scope, segments=segments,
-            sources=[source.name for source in run.request.sources], filter=fingerprint(run.request.sources),
+            sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip
         self._storage.put(snapshot.name_of(made.id), snapshot.encode(made, self._keys))

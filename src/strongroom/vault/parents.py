@@ -22,13 +22,14 @@ FULL, DIFFERENTIAL, INCREMENTAL = "full", "differential", "incremental"
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """What one series of a run is compared with; ``base`` is None where there is nothing."""
+    """What one series of a run is compared with; ``base`` is None where there is nothing, ``sources`` names its trees."""
 
     seq: int
     level: str
     snapshot: str | None
     base: Base | None
     entries: int
+    sources: tuple[str, ...] = ()
 
 
 def remembered(storage: Storage, state: State) -> dict[str, Summary] | None:
@@ -76,4 +77,4 @@ def choose(state: State, summaries: Iterable[Summary], series: str, level: str, 
         trusted=level != FULL,
         digests=bool(file) and chosen.filter == fingerprint,
     )
-    return Parent(seq, level, chosen.id, base, chosen.entries)
+    return Parent(seq, level, chosen.id, base, chosen.entries, tuple(chosen.sources))

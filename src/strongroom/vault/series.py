@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from strongroom.vault.messages import Base, Counts, Linked, Remark, Walked
+from strongroom.vault.feed import Feed
+from strongroom.vault.messages import MOST_YOUNGER, Base, Counts, Drawn, Linked, Remark, Walked, Work
 from strongroom.vault.parents import Parent
 from strongroom.vault.source import Source
 from strongroom.vault.state import unpack
@@ -18,16 +19,29 @@ MOST_PATH_BYTES = 512 << 20
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to back up as one series. ``owners``: the account's own users, whose files with several links are its own."""
+    """What to back up as one series. ``owners``: the account's own users, whose files with several links are its own.
+
+    ``feed`` is drawn before the sources are walked; its name is none of theirs.
+    """
 
     series: str
     level: str
     sources: tuple[Source, ...]
     owners: frozenset[int]
+    feed: Feed | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all trees: the sources', then the feed's."""
+        return [source.name for source in self.sources] + ([self.feed.name] if self.feed else [])
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A series' snapshot as it is about to be committed. Times are nanoseconds since 1970; ``stored`` is bytes written."""
+    """A series' snapshot as it is about to be committed. Times are nanoseconds since 1970; ``stored`` is bytes written.
+
+    With a feed, ``walked`` is when its sources began to be walked (else ``started``), ``told`` the feed's result, ``opened``
+    its moment, and ``younger`` are files that changed later, at most a thousand of ``younger_count``.
+    """
 
     request: Request
     id: str
@@ -40,6 +54,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     stored: int
     remarks: tuple[Remark, ...]
+    walked: int
+    told: bytes = b""
+    opened: int | None = None
+    younger: tuple[bytes, ...] = ()
+    younger_count: int = 0
 
 
 class SeriesFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +76,11 @@ class SeriesRun:
         self.scope = 0
         self.parent: Parent | None = None
         self.started = 0
+        self.walked = 0
         self.finished = 0
+        self.drawn: Drawn | None = None
+        self.younger: list[bytes] = []
+        self.younger_count = 0
         self.tasks = 0
         self.rechecked = False
         self.failure = ""
@@ -90,6 +113,8 @@ class SeriesRun:
         if recheck:
             self.counts.bytes_read += walked.counts.bytes_read
             return
+        self.younger += walked.younger[: MOST_YOUNGER - len(self.younger)]
+        self.younger_count += walked.younger_count
         self._linked += walked.linked
         self.counts.add(walked.counts)
         for remark in walked.remarks:
@@ -101,6 +126,18 @@ class SeriesRun:
             self._remarks[remark.path, remark.message] = remark
         else:
             self._more_remarks += 1
+
+    def after_feed(self, work: Work) -> Work:
+        """A task as it is to be done once the feed was drawn: perhaps elsewhere, and telling what changed since."""
+        if self.drawn is None:
+            return work
+        root = self.drawn.roots.get(self.request.sources[work.source].name, b"")
+        return msgspec.structs.replace(work, root=root, opened_ns=self.drawn.opened_ns)
+
+    def release_failed(self, message: str) -> None:
+        """Note that the feed could not be released, which harms nothing that was stored."""
+        if message and self.request.feed is not None:
+            self._remark(Remark(self.request.feed.name.encode(), f"could not be released: {message}", False))
 
     def own_links(self) -> dict[bytes, list[int]]:
         """Other users' files all of whose names turned up here, by folder: nothing outside is reached through them."""
@@ -146,7 +183,9 @@ class SeriesRun:
         return Outcome(
             request=self.request, id=id, seq=self.parent.seq, parent=self.parent.snapshot, level=self.parent.level,
             complete=not self._defects, started=self.started, finished=self.finished, counts=self.counts,
-            stored=self.stored, remarks=remarks,
+            stored=self.stored, remarks=remarks, walked=self.walked or self.started,
+            told=self.drawn.told if self.drawn else b"", opened=self.drawn.opened_ns if self.drawn else None,
+            younger=tuple(self.younger), younger_count=self.younger_count,
         )  # fmt: skip
 
 
