@@ -54,7 +54,7 @@ class _Task(NamedTuple):
     series: int
     source: int
     paths: list[bytes]
-    recheck: list[int] | None = None
+    recheck: dict[int, int] | None = None
 
 
 class Progress(NamedTuple):
