@@ -309,7 +309,10 @@ class Run:
         task = self._tasks.pop(number)
         run = self._series[task.series]
         run.tasks -= 1
-        if not run.tasks and not self._recheck(run) and self._feeds.release(run):
+        if run.tasks or self._recheck(run):
+            return
+        run.finished = time.time_ns()
+        if self._feeds.release(run):
             self._finish(run)
 
     def _drawn(self, message: Drawn) -> None:
@@ -321,7 +324,7 @@ class Run:
         self._queue += others
 
     def _finish(self, run: SeriesRun) -> None:
-        run.finished = time.time_ns()
+        """All of a series was read, and its feed is released: it waits for the packs that are open now."""
         self._waiting.append((run, self._footing.index.growing_packs() if self._footing else set()))
 
     def _recheck(self, run: SeriesRun) -> bool:
