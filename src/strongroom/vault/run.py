@@ -208,7 +208,6 @@ class Run:
         for run in self._series:
             told = fingerprint(run.request.sources)
             run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
-            run.removed.update(name.encode() for name in run.parent.sources if name not in run.request.names)
         # The largest first: what is left at the end is then small, and shared among the workers.
         for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):
             if run.request.feed is not None:
