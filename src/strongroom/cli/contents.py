@@ -12,8 +12,8 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, size, table, write_json_list, write_lines
-from strongroom.cli.paths import owners, stored
 from strongroom.errors import UnknownError
+from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Client

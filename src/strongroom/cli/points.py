@@ -10,7 +10,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import duration, escaped, size, table, write_json_list
-from strongroom.cli.paths import owners
+from strongroom.paths import owners
 
 if TYPE_CHECKING:
     from strongroom.model import Point, ReadPlan

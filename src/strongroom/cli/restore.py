@@ -15,8 +15,8 @@ from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
 from strongroom.cli.output import duration, escaped, size
 from strongroom.cli.output import table as columns
-from strongroom.cli.paths import owners, stored
 from strongroom.errors import RestoreError, UnknownError, UsageError
+from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
     from strongroom.model import Point, ReadPlan
