@@ -284,6 +284,23 @@ def test_a_vault_without_room_ends_with_one_line_and_stops_no_later_run(tmp_path
         subprocess.run(["umount", vault], check=True)
 
 
+@pytest.mark.parametrize("option", ["ro", "size=16k"])
+def test_a_state_folder_that_takes_nothing_stops_no_restore(nights: Nights, option: str) -> None:
+    server = nights.server
+    state = server.folder / "state"
+    shutil.rmtree(state)
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", option, "tmpfs", state], check=True)
+    try:
+        done = server("restore", "site1", "--to", server.folder / "out")
+        assert (done.status, done.err.count("\n")) == (0, 1), done
+        assert str(state) in done.err and "Errno" not in done.err
+        assert (server.folder / "out/data/var/www/html/new").read_bytes() == b"new"
+        assert server("check", "--read-data").status == 0
+    finally:
+        subprocess.run(["umount", state], check=True)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
