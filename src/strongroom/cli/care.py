@@ -143,6 +143,7 @@ def status(invocation: Invocation, max_age: float | None) -> int:
     from strongroom.cli import documents
     from strongroom.runs.status import MAX_AGE_HOURS, report
 
+    invocation.client().unlock()  # points that nobody can read cover no account
     server = invocation.layout.server()
     accounts = [*invocation.layout.accounts(), *([server] if server else [])]
     found = report(accounts, invocation.catalog(), invocation.server, invocation.now, max_age or MAX_AGE_HOURS)

@@ -30,6 +30,7 @@ def points(
     from strongroom.runs import times
 
     start = times.parse(since, invocation.now, times.Edge.BEGINNING) if since else None
+    invocation.client(client).unlock()
     found = _found(invocation, account, client)
     if start is not None:
         found = [point for point in found if times.read(point.time) >= start]

@@ -143,6 +143,11 @@ class VaultClient:
 
     # --- points ---------------------------------------------------------------------------------------------------
 
+    def unlock(self) -> None:
+        """See the port."""
+        with _told():
+            self._vault.unlock()
+
     def points(self) -> list[Point]:
         """See the port."""
         return self.load(self.ids())
