@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from strongroom.clients.base import Failure, Monitor, RunHead, Task
-from strongroom.errors import UnknownError
+from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
     FileCounts,
@@ -90,6 +90,7 @@ class FakeClient:
         self.locations: list[Location] = []
         self.loads = 0
         self.pruned = 0
+        self.locked = False
         self.clock = START
         self.server = ""
 
@@ -144,6 +145,10 @@ class FakeClient:
                 warnings=remarks,
                 status=Status.INCOMPLETE if remarks else Status.COMPLETE,
             )
+
+    def unlock(self) -> None:
+        if self.locked:
+            raise ClientError("the passphrase opens nothing")
 
     def points(self) -> list[Point]:
         return list(self.held.values())

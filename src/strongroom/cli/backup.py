@@ -11,7 +11,7 @@ from strongroom.cli import later
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import client_option, command
 from strongroom.cli.output import escaped, size, table
-from strongroom.cli.paths import owners
+from strongroom.paths import owners
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Task

@@ -103,6 +103,9 @@ class Client(Protocol):
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """Back up accounts, several at once where the client can, and yield each one's outcome once it is durable."""
 
+    def unlock(self) -> None:
+        """Prove that what this client keeps can be read: raise ClientError for a wrong passphrase."""
+
     def points(self) -> list[Point]:
         """All points that can be restored, in no particular order."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from strongroom.clients.base import Failure, Monitor, RunHead, Task
 from strongroom.clients.vault_feed import ExportFeed, exported, iso, remarks, synchrony
+from strongroom.clients.vault_state import state_folder
 from strongroom.config import Config
 from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
 from strongroom.model import (
@@ -69,17 +70,20 @@ class VaultClient:
 
     name = NAME
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, state: object = None) -> None:
+        """``state`` is kept for as long as the vault is in use."""
         self._vault = vault
+        self._state = state
         self._trees: dict[str, Tree] = {}
 
     @classmethod
     def open(cls, config: Config) -> VaultClient:
         """The configured vault. Raise ClientError when it is absent, or its passphrase file cannot be read."""
         storage = _storage(config)
+        folder, once = state_folder(config)
         with _told():
             try:
-                return cls(Vault(storage, os.fsdecode(config.server.state) + "/vault", _passphrase(config)))
+                return cls(Vault(storage, folder, _passphrase(config)), once)
             except vault_errors.AbsentError as error:
                 where = config.vault.url
                 raise ClientError(f"no vault at {where}: mount its disk, or make one with: strongroom init") from error
@@ -138,6 +142,11 @@ class VaultClient:
                     yield Failure(account=task.account.name, message=outcome.message)
 
     # --- points ---------------------------------------------------------------------------------------------------
+
+    def unlock(self) -> None:
+        """See the port."""
+        with _told():
+            self._vault.unlock()
 
     def points(self) -> list[Point]:
         """See the port."""
