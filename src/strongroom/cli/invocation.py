@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from strongroom.panel.base import Layout
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
+    from strongroom.settings.scopes import Scopes
 
 
 class Clients(Protocol):
@@ -35,7 +36,9 @@ class Clients(Protocol):
 class Invocation:
     """The global options as attributes, and the rooms below by property."""
 
-    def __init__(self, clients: Clients | None = None) -> None:
+    def __init__(self, clients: Clients | None = None, *, name: str = "strongroom") -> None:
+        """``name`` is the program that was called; its errors begin with it."""
+        self.name = name
         self.config_file: str | None = None
         self.json = False
         self.quiet = False
@@ -54,7 +57,7 @@ class Invocation:
     def teller(self) -> Teller:
         """Who tells how work goes on."""
         live = sys.stderr.isatty() and not (self.quiet or self.no_progress or self.json)
-        return Teller(live=live, quiet=self.quiet)
+        return Teller(live=live, quiet=self.quiet, name=self.name)
 
     @cached_property
     def clients(self) -> Clients:
@@ -78,6 +81,14 @@ class Invocation:
         from strongroom.panel import load_layout
 
         return load_layout(self.config)
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        """The scopes of this server, through the panel's own program where there is one."""
+        from strongroom.settings.panel_programs import find_cpcmd
+        from strongroom.settings.scopes import Scopes
+
+        return Scopes(self.config.server, find_cpcmd(self.config.server))
 
     @cached_property
     def server(self) -> str:

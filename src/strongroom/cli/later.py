@@ -12,7 +12,6 @@ from strongroom.errors import NotBuiltError
 _PROMISED = {
     "undo": "Put back what a restore replaced",
     "databases": "Logical exports, by hand and by schedule",
-    "scope": "The panel's settings that concern backups",
     "apps": "Web apps: snapshots and Update Assurance",
     "clients": "The clients, and what each can do",
     "timers": "The nightly job",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import click
 
-from strongroom.cli import accounts, backup, care, contents, demo, download, init, later, output, points, restore
+from strongroom.cli import accounts, backup, care, contents, demo, download, init, later, output, points, restore, scope
 from strongroom.cli.invocation import Clients, Invocation
 from strongroom.cli.options import Program
 from strongroom.errors import NotBuiltError, StrongroomError, UsageError
@@ -44,6 +44,7 @@ for _command in (
     care.forget,
     care.prune,
     care.status,
+    scope.scope,
     demo.demo,
     *later.commands(),
 ):
@@ -60,10 +61,30 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
     # Known before the parser is, so that its errors come in the form that was asked for.
     options = given[: given.index("--")] if "--" in given else given
     invocation.json = "--json" in options
+    return _guarded(invocation, lambda: _invoke(program, given, invocation))
+
+
+def cpcmd() -> int:
+    """The panel's command line for scopes."""
+    from strongroom.cli import cpcmd as commands
+
+    invocation = Invocation(name="cpcmd")
+    return _guarded(invocation, lambda: commands.run(invocation, sys.argv[1:]))
+
+
+def _invoke(command: click.Command, arguments: list[str], invocation: Invocation) -> int:
+    # Not command.main: it turns a broken pipe into a status of its own.
+    with command.make_context(invocation.name, arguments, obj=invocation) as context:
+        status = command.invoke(context)
+    return status if isinstance(status, int) else 0
+
+
+def _guarded(invocation: Invocation, work: Callable[[], int]) -> int:
+    """Do the work of one program: its exit status, or one line and a status for whatever goes wrong."""
     _make_output_safe()
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        status = _run(given, invocation)
+        status = _run(invocation, work)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -71,7 +92,7 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
         return 0
     except OSError as error:
         _give_up_output()
-        sys.stderr.write(f"strongroom: standard output cannot be written: {error.strerror}\n")
+        sys.stderr.write(f"{invocation.name}: standard output cannot be written: {error.strerror}\n")
         return 2
 
 
@@ -85,15 +106,12 @@ def _give_up_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(arguments: list[str], invocation: Invocation) -> int:
+def _run(invocation: Invocation, work: Callable[[], int]) -> int:
     try:
         try:
-            # Not program.main: it turns a broken pipe into a status of its own.
-            with program.make_context("strongroom", arguments, obj=invocation) as context:
-                status = program.invoke(context)
+            return work()
         finally:
             invocation.close()
-        return status if isinstance(status, int) else 0
     except StrongroomError as error:
         return _fail(invocation, error.code, str(error), error.exit_status)
     except click.exceptions.Exit as ending:
@@ -120,7 +138,7 @@ def _fail(invocation: Invocation, code: str, message: str, status: int) -> int:
     if invocation.json:
         output.write_json({"error": {"code": code, "message": line}})
     else:
-        sys.stderr.write(f"strongroom: {output.harmless(line)}\n")
+        sys.stderr.write(f"{invocation.name}: {output.harmless(line)}\n")
     return status
 
 
@@ -150,11 +168,6 @@ def _make_output_safe() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-
-
-def cpcmd() -> int:
-    """The panel's command line for scopes, which is not built yet."""
-    return _not_built("cpcmd")
 
 
 def backup_dbs() -> int:
