@@ -44,7 +44,7 @@ PROMISED = [
     "status",
     "demo",
 ]
-LATER = ["undo", "databases", "apps", "clients", "timers", "mount", "copy", "rebuild", "portal", "audit"]
+LATER = ["undo", "apps", "clients", "timers", "mount", "copy", "rebuild", "portal", "audit"]
 
 
 def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
@@ -84,6 +84,13 @@ def test_what_is_not_built_answers_in_one_line_that_names_its_argument(name: str
     assert strongroom.json(name, "something", status=2)["error"]["code"] == "not-built"
 
 
+@pytest.mark.parametrize("name", ["export", "import"])
+def test_what_a_group_has_not_yet_is_named_with_it(name: str, strongroom: Ground) -> None:
+    answer = strongroom("databases", name, "site1", "mysql:shop", "--yes")
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert f"'databases {name} site1'" in answer.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -102,6 +109,21 @@ def test_what_is_not_built_answers_in_one_line_that_names_its_argument(name: str
         ["restore", "site1", "--only", "nothing"],
         ["points", "--since", "whenever"],
         ["diff", "one"],
+        ["databases"],
+        ["databases", "something"],
+        ["databases", "schedule"],
+        ["databases", "schedule", "site1", "--span", "1"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--span", "0"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--preserve", "-1"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--extension", "rar"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--email", "nobody"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--span", "1", "--remove"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--remove"],
+        ["databases", "schedule", "site1", "shop_wp", "--span", "1"],
+        ["databases", "schedule", "site1", "mysql:none", "--span", "1"],
+        ["databases", "schedule", "site1", "postgresql:shop_wp", "--span", "1"],
+        ["databases", "schedule", "site9"],
+        ["databases", "list", "site9"],
         ["scope"],
         ["scope", "get"],
         ["scope", "get", "backups.nothing"],

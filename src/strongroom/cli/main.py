@@ -10,10 +10,24 @@ from types import FrameType
 
 import click
 
-from strongroom.cli import accounts, backup, care, contents, demo, download, init, later, output, points, restore, scope
-from strongroom.cli.invocation import Clients, Invocation
+from strongroom.cli import (
+    accounts,
+    backup,
+    care,
+    contents,
+    databases,
+    demo,
+    download,
+    init,
+    later,
+    output,
+    points,
+    restore,
+    scope,
+)
+from strongroom.cli.invocation import Clients, Invocation, Servers
 from strongroom.cli.options import Program
-from strongroom.errors import NotBuiltError, StrongroomError, UsageError
+from strongroom.errors import StrongroomError, UsageError
 
 INTERRUPTED = 130
 
@@ -44,6 +58,7 @@ for _command in (
     care.forget,
     care.prune,
     care.status,
+    databases.databases,
     scope.scope,
     demo.demo,
     *later.commands(),
@@ -51,17 +66,17 @@ for _command in (
     program.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None, clients: Clients | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, clients: Clients | None = None, servers: Servers | None = None) -> int:
     """Run one command and return its exit status; nothing but that escapes.
 
-    ``clients`` is where clients come from, for tests; None: the configuration's own.
+    ``clients`` and ``servers`` are where clients and database servers come from, for tests; None: the configuration's own.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    invocation = Invocation(clients)
-    # Known before the parser is, so that its errors come in the form that was asked for.
-    options = given[: given.index("--")] if "--" in given else given
-    invocation.json = "--json" in options
-    return _guarded(invocation, lambda: _invoke(program, given, invocation))
+    return _program(program, arguments, Invocation(clients, servers))
+
+
+def backup_dbs(arguments: Sequence[str] | None = None, servers: Servers | None = None) -> int:
+    """The panel's program for the owners' dumps: ``strongroom databases dump`` under the name that is known."""
+    return _program(databases.dump, arguments, Invocation(servers=servers, name="backup_dbs"))
 
 
 def cpcmd() -> int:
@@ -70,6 +85,14 @@ def cpcmd() -> int:
 
     invocation = Invocation(name="cpcmd")
     return _guarded(invocation, lambda: commands.run(invocation, sys.argv[1:]))
+
+
+def _program(command: click.Command, arguments: Sequence[str] | None, invocation: Invocation) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Known before the parser is, so that its errors come in the form that was asked for.
+    options = given[: given.index("--")] if "--" in given else given
+    invocation.json = "--json" in options
+    return _guarded(invocation, lambda: _invoke(command, given, invocation))
 
 
 def _invoke(command: click.Command, arguments: list[str], invocation: Invocation) -> int:
@@ -168,14 +191,3 @@ def _make_output_safe() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-
-
-def backup_dbs() -> int:
-    """The nightly exports of databases, which are not built yet."""
-    return _not_built("backup_dbs")
-
-
-def _not_built(name: str) -> int:
-    error = NotBuiltError(f"{later.subject(name, sys.argv[1:])} is not in this version yet")
-    sys.stderr.write(f"{name}: {output.harmless(str(error))}\n")
-    return error.exit_status
