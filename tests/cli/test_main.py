@@ -36,6 +36,7 @@ PROMISED = [
     "apps",
     "clients",
     "timers",
+    "nightly",
     "mount",
     "copy",
     "rebuild",
@@ -44,7 +45,7 @@ PROMISED = [
     "status",
     "demo",
 ]
-LATER = ["undo", "apps", "clients", "timers", "mount", "copy", "rebuild", "portal", "audit"]
+LATER = ["undo", "apps", "clients", "mount", "copy", "rebuild", "portal", "audit"]
 
 
 def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
@@ -124,6 +125,8 @@ def test_what_a_group_has_not_yet_is_named_with_it(name: str, strongroom: Ground
         ["databases", "schedule", "site1", "postgresql:shop_wp", "--span", "1"],
         ["databases", "schedule", "site9"],
         ["databases", "list", "site9"],
+        ["timers"],
+        ["timers", "install", "--cron", "--systemd"],
         ["scope"],
         ["scope", "get"],
         ["scope", "get", "backups.nothing"],

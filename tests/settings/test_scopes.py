@@ -9,7 +9,7 @@ import pytest
 
 from strongroom.config import Server
 from strongroom.errors import ConfigError, SettingError, UnknownError, UsageError
-from strongroom.settings.scopes import EXPORTS, PRUNE, REGISTRY, START_RANGE, Scopes, hours
+from strongroom.settings.scopes import EXPORTS, NOTIFY, PRUNE, REGISTRY, START_RANGE, Scopes, hours
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def file_of(server: Server) -> Path:
 
 
 def test_every_scope_has_its_default_until_it_is_set_and_tells_all_of_itself(scopes: Scopes) -> None:
-    assert scopes.names() == sorted(REGISTRY) == [EXPORTS, PRUNE, START_RANGE]
+    assert scopes.names() == sorted(REGISTRY) == [EXPORTS, PRUNE, NOTIFY, START_RANGE]
     assert scopes.names("backups.*") == [EXPORTS, PRUNE]
     for found in scopes.described():
         assert found.value == found.default == REGISTRY[found.name].default
@@ -92,6 +92,9 @@ def test_an_unknown_scope_is_named(scopes: Scopes, name: str) -> None:
         (START_RANGE, "3-22x"),
         (START_RANGE, "٣-٤"),
         (PRUNE, "sometimes"),
+        (NOTIFY, "two words"),
+        (NOTIFY, "-oQ/tmp"),
+        (NOTIFY, "a@b\nc"),
     ],
 )
 def test_a_value_that_is_none_changes_nothing(scopes: Scopes, server: Server, name: str, word: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from strongroom.cli import output
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.panel_formats import print_value, read_value
+from strongroom.cli.scope import change
 from strongroom.errors import NotBuiltError, UsageError
 
 _USAGE = "usage: cpcmd [-o FORM] [-i FORM] scope:list [GLOB] | scope:get NAME | scope:set NAME VALUE | scope:info NAME"
@@ -74,7 +75,7 @@ def _get(invocation: Invocation, name: str) -> Any:
 
 
 def _set(invocation: Invocation, name: str, value: str) -> Any:
-    invocation.scopes.set(name, value)
+    change(invocation, name, value)
     return True
 
 

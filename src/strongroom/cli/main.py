@@ -24,6 +24,7 @@ from strongroom.cli import (
     points,
     restore,
     scope,
+    timers,
 )
 from strongroom.cli.invocation import Clients, Invocation, Servers
 from strongroom.cli.options import Program
@@ -60,6 +61,8 @@ for _command in (
     care.status,
     databases.databases,
     scope.scope,
+    timers.timers,
+    timers.nightly,
     demo.demo,
     *later.commands(),
 ):

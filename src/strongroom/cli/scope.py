@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from strongroom.cli import timers
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import Group
 from strongroom.cli.output import escaped, table
@@ -22,6 +23,16 @@ def word(value: Value) -> str:
 def document(found: Described) -> dict[str, Any]:
     """A scope with its value, as JSON."""
     return {"name": found.name, "value": found.value, "default": found.default}
+
+
+def change(invocation: Invocation, name: str, value: str) -> bool:
+    """Set a scope, and what follows from it; whether that was a change."""
+    from strongroom.settings.scopes import START_RANGE
+
+    changed = invocation.scopes.set(name, value)
+    if changed and name == START_RANGE:
+        timers.refresh(invocation)
+    return changed
 
 
 @click.group(cls=Group)
@@ -54,7 +65,7 @@ def get(invocation: Invocation, name: str) -> None:
 @click.pass_obj
 def set_scope(invocation: Invocation, name: str, value: str) -> None:
     """Set a scope; setting what is set already changes nothing."""
-    changed = invocation.scopes.set(name, value)
+    changed = change(invocation, name, value)
     found = invocation.scopes.describe(name)
     state = "set" if changed else "unchanged"
     invocation.answer(

@@ -22,11 +22,14 @@ Value = bool | str
 
 EXPORTS = "backups.automatic-database-exports"
 PRUNE = "backups.prune"
+NOTIFY = "cron.notify"
 START_RANGE = "cron.start-range"
 
 _FILE = b"scopes.json"
 _LOCK = b"scopes"
 _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})", re.ASCII)
+# No leading dash: an address is an argument of sendmail.
+_ADDRESS = re.compile(r"[\w.+][\w.+-]{0,63}(@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,8})?", re.ASCII)
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off", "")
 
@@ -90,6 +93,12 @@ def _days(word: str) -> str:
         raise ValueError("'never', 'daily', a weekday, or one of the month such as 'first sunday'") from None
 
 
+def _address(word: str) -> str:
+    if word and not _ADDRESS.fullmatch(word):
+        raise ValueError("an address of mail, a user of this machine, or '' for nobody")
+    return word
+
+
 REGISTRY = {
     scope.name: scope
     for scope in (
@@ -108,8 +117,15 @@ REGISTRY = {
             parse=_days,
         ),
         Scope(
+            name=NOTIFY,
+            info="Who gets mail when something failed in the nightly job; '' is nobody.",
+            settings="an address of mail, or a user of this machine",
+            default="root",
+            parse=_address,
+        ),
+        Scope(
             name=START_RANGE,
-            info="Between which hours the nightly job may begin; it does so in the first hour, at a random minute.",
+            info="From which hour to which the nightly job may begin; it does so soon after the first.",
             settings="H-H, hours of the day",
             default="3-22",
             parse=_start_range,
