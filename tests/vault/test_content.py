@@ -41,7 +41,7 @@ def read(path: Path, chunker: Chunker = CHUNKER, seed: int = 5) -> tuple[Row, Ke
     reader = ContentReader(kept, chunker, seed, frozenset({0}), lambda size: None)
     fd = os.open(path.parent, os.O_RDONLY)
     try:
-        reader.enter(os.fstat(fd).st_dev, frozenset())
+        reader.enter(os.fstat(fd).st_dev, {})
         row = reader.row(fd, path.name, path.lstat())
     finally:
         os.close(fd)

@@ -13,7 +13,7 @@ import itertools
 import os
 import stat as modes
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -83,12 +83,13 @@ class ContentReader:
         )
         self._device = 0
         self._flags_supported = True
-        self._trusted_links: frozenset[int] = frozenset()
+        self._trusted_links: Mapping[int, int] = {}
 
-    def enter(self, device: int, trusted_links: frozenset[int]) -> None:
+    def enter(self, device: int, trusted_links: Mapping[int, int]) -> None:
         """Begin with a folder on this device: whether it keeps inode flags is found out anew.
 
-        ``trusted_links`` are inodes all of whose names turned up in this series, whoever owns them.
+        ``trusted_links`` are inodes all of whose names turned up in this series, whoever owns them, with the ctimes
+        (nanoseconds) that they had: a name that was made, moved or removed since would have changed it.
         """
         if device != self._device:
             self._device, self._flags_supported = device, True
@@ -182,7 +183,11 @@ class ContentReader:
         """Why a file's content is not ours to read, or nothing."""
         if seen.st_dev != self._device:
             return "on another file system: content left out"
-        if seen.st_nlink > 1 and seen.st_uid not in self._owners and seen.st_ino not in self._trusted_links:
+        if (
+            seen.st_nlink > 1
+            and seen.st_uid not in self._owners
+            and self._trusted_links.get(seen.st_ino) != seen.st_ctime_ns
+        ):
             return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
         return ""
 

@@ -21,14 +21,17 @@ class Base(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Walk these folders (stored paths) of a source. ``recheck``: only they, not what is below, trusting these inodes."""
+    """Walk these folders (stored paths) of a source.
+
+    ``recheck``: only they, not what is below, trusting these inodes as long as they have these ctimes (nanoseconds).
+    """
 
     task: int
     series: int
     source: int
     paths: list[bytes]
     base: Base | None
-    recheck: list[int] | None = None
+    recheck: dict[int, int] | None = None
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -142,11 +145,17 @@ class Remark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Linked(msgspec.Struct, frozen=True, array_like=True):
-    """A name of a file with several links that belongs to another user: ours, if all its names turn up."""
+    """A name of a file with several links that belongs to another user: ours, if all its names turn up.
+
+    ``ctime`` in nanoseconds; ``place`` is the inode of the folder that holds the name, and the name: a path would not do,
+    since a folder that is renamed meanwhile shows the same name twice.
+    """
 
     inode: int
     links: int
+    ctime: int
     folder: bytes
+    place: tuple[int, bytes]
 
 
 class Walked(msgspec.Struct, frozen=True, array_like=True, tag=15):

@@ -54,7 +54,7 @@ class _Task(NamedTuple):
     series: int
     source: int
     paths: list[bytes]
-    recheck: list[int] | None = None
+    recheck: dict[int, int] | None = None
 
 
 class Progress(NamedTuple):
@@ -177,7 +177,8 @@ class Run:
         task = self._tasks[number]
         run = self._series[task.series]
         run.started = run.started or time.time_ns()
-        worker.task, worker.idle = number, False
+        worker.tasks.add(number)
+        worker.idle = False
         worker.shared[HUNGRY] = 0
         self._tell(worker, Work(number, task.series, task.source, task.paths, run.base, task.recheck))
 
@@ -247,10 +248,11 @@ class Run:
             case Walked():
                 self._walked(message)
             case Ready():
-                worker.task, worker.idle = None, True
+                worker.idle = True
             case Donate():
                 self._add_task(self._tasks_made[message.task]._replace(paths=message.paths))
             case Done():
+                worker.tasks.discard(message.task)
                 self._done(message.task)
             case Packed():
                 self._packed(message.pack, message.path, message.size)
@@ -259,6 +261,7 @@ class Run:
                 self._fatal = message.message
             case Failed():
                 assert message.task is not None  # noqa: S101 - the case above took the others
+                worker.tasks.discard(message.task)
                 self._series[self._tasks_made[message.task].series].failure = message.message
                 self._done(message.task)
 
@@ -300,7 +303,7 @@ class Run:
             packs.discard(pack_id)
 
     def _lose(self, worker: Worker) -> None:
-        """A worker is gone: finish its pack with what it had appended, and fail what it was at."""
+        """A worker is gone: finish its pack with what it had appended, and fail what it had not reported done."""
         if worker not in self._crew.workers:
             return
         self._crew.bury(worker)
@@ -311,10 +314,10 @@ class Run:
             whole = pack.finish(footing.keys, spool, worker.open.id, frames, worker.open.size)
             spool.close()
             self._packed(worker.open.id, worker.open.path, whole)
-        if worker.task in self._tasks:
-            run = self._series[self._tasks[worker.task].series]
+        for number in sorted(worker.tasks):
+            run = self._series[self._tasks[number].series]
             run.failure = "the worker that walked it was killed; run the backup of this account again"
-            self._done(worker.task)
+            self._done(number)
 
     def _fail_rest(self, message: str) -> None:
         for number in list(self._tasks):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import msgspec
 
@@ -13,6 +13,8 @@ from strongroom.vault.state import unpack
 
 # Remarks kept with a snapshot; of more, their number.
 MOST_REMARKS = 2000
+# The kernel stamps files by a clock that it sets at each tick, and so up to 10 ms behind (nanoseconds, and as much again).
+_CLOCK_LAG = 20_000_000
 # Bytes of all folders' paths together: a million ordinary folders have 80 MB, but one that is nested thousands deep has more.
 MOST_PATH_BYTES = 512 << 20
 
@@ -87,35 +89,45 @@ class SeriesRun:
                 f"over the limit of {MOST_PATH_BYTES >> 20} MiB for the paths of its folders; exclude the deep ones"
             )
             self.folders.clear()
+        for remark in walked.remarks:
+            self._remark(remark)
         if recheck:
             self.counts.bytes_read += walked.counts.bytes_read
             return
         self._linked += walked.linked
         self.counts.add(walked.counts)
-        for remark in walked.remarks:
-            self._remark(remark)
 
     def _remark(self, remark: Remark) -> None:
+        if (remark.path, remark.message) in self._remarks:
+            return  # a second look at a folder says again what it finds again
         self._defects += remark.defect
         if len(self._remarks) < MOST_REMARKS:
             self._remarks[remark.path, remark.message] = remark
         else:
             self._more_remarks += 1
 
-    def own_links(self) -> dict[bytes, list[int]]:
-        """Other users' files all of whose names turned up here, by folder: nothing outside is reached through them."""
+    def own_links(self) -> dict[bytes, dict[int, int]]:
+        """Other users' files all of whose names turned up here, by folder: nothing outside is reached through them.
+
+        Each with its ctime, which a name that is made, moved or removed changes: one that is older than the walk and the
+        same at every name says that all of them were there at once. Otherwise one name, moved about while the account is
+        walked, could stand for the one that is elsewhere.
+        """
         seen: dict[int, list[Linked]] = {}
         for linked in self._linked:
             seen.setdefault(linked.inode, []).append(linked)
-        folders: dict[bytes, list[int]] = {}
+        folders: dict[bytes, dict[int, int]] = {}
         for inode, names in seen.items():
-            if len(names) == names[0].links:
+            states = {(name.links, name.ctime) for name in names}
+            links, ctime = states.pop()
+            still = not states and ctime < self.started - _CLOCK_LAG
+            if still and len({name.place for name in names}) == links:
                 for name in names:
-                    folders.setdefault(name.folder, []).append(inode)
+                    folders.setdefault(name.folder, {})[inode] = ctime
         self._linked = []
         return folders
 
-    def resolved(self, folders: dict[bytes, list[int]]) -> None:
+    def resolved(self, folders: Container[bytes]) -> None:
         """These folders will be looked at again: what was said of other users' links in them no longer holds."""
         self._remarks = {
             key: remark

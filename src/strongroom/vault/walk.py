@@ -88,7 +88,7 @@ class Walker:
         self._trusted = base is not None and base.trusted
         self._use_digest = self._trusted and base is not None and base.digests and work.recheck is None
         self._horizon = base.scan_started - FRESH if base else 0
-        self._trusted_links = frozenset(work.recheck or ())
+        self._trusted_links = work.recheck or {}
         self._counts = Counts()
         self._folders: list[Folder] = []
         self._bytes = 0
@@ -240,11 +240,14 @@ class Walker:
             if not self._filter.trivial and self._take(path, name, folder=False) is not Take.ALL:
                 continue
             last = rows_before.get(os.fsencode(name))
-            row = self._row(reading, fd, path, name, stat, last)
+            row = self._row(reading, fd, name, stat, last)
             if row is None:
                 remarks.append((os.fsencode(name), "vanished before it could be read"))
                 continue
             rows.append(row)
+            if row.extra.defect == Defect.FOREIGN and row.links > 1:
+                ctime = row.ctime_s * _BILLION + row.ctime_ns
+                self._linked.append(Linked(row.inode, row.links, ctime, path, (look.own.st_ino, row.name)))
             if row == last:
                 self._counts.unchanged += 1
             else:
@@ -271,7 +274,7 @@ class Walker:
             return None  # damaged: everything is read again, which heals it
 
     def _row(
-        self, reading: ContentReader, fd: int, path: bytes, name: str, stat: os.stat_result, last: Row | None
+        self, reading: ContentReader, fd: int, name: str, stat: os.stat_result, last: Row | None
     ) -> Row | None:
         if last is not None and self._trusted and self._as_before(last, stat):
             return last
@@ -281,11 +284,8 @@ class Walker:
             if seen is not None and seen[:2] == (stat.st_ctime_ns, stat.st_size):
                 return seen[2]._replace(name=os.fsencode(name))
         row = reading.row(fd, name, stat)
-        if several and row is not None:
-            if row.extra.defect == Defect.FOREIGN:
-                self._linked.append(Linked(stat.st_ino, stat.st_nlink, path))
-            elif not row.extra.defect:
-                self._links[stat.st_ino] = (row.ctime_s * _BILLION + row.ctime_ns, row.size, row)
+        if several and row is not None and not row.extra.defect:
+            self._links[stat.st_ino] = (row.ctime_s * _BILLION + row.ctime_ns, row.size, row)
         return row
 
     def _as_before(self, last: Row, stat: os.stat_result) -> bool:
