@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg.sql import SQL, Composable, Identifier, Literal
+from psycopg.sql import SQL, Composable
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
@@ -74,7 +74,7 @@ class Connection:
     def run(self, statement: str, *parts: Composable) -> None:
         """Run one statement; each ``{}`` in it becomes a part, quoted as what it is."""
         try:
-            self._connection.execute(SQL(statement).format(*parts) if parts else SQL(statement))  # type: ignore[arg-type]
+            self._connection.execute(SQL(statement).format(*parts) if parts else SQL(statement))
         except psycopg.Error as error:
             raise ExportError(f"PostgreSQL server: {line(error)}") from None
 
@@ -127,17 +127,11 @@ def quoted(name: str) -> str:
 
 def literal(value: str) -> str:
     """A text as a literal of SQL."""
-    return "'" + value.replace("'", "''") + "'" if "\\" not in value else "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def names(values: Iterable[str]) -> list[Identifier]:
-    """Names as parts of a statement."""
-    return [Identifier(value) for value in values]
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'" if "\\" in value else f"'{escaped}'"
 
 
 def line(error: Exception) -> str:
     """An error of the driver as one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
-
-__all__ = ["Connection", "Identifier", "Literal"]

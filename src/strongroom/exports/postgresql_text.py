@@ -30,7 +30,8 @@ _PARTS = (
     rb"""[$/\-]""",
 )
 _BODY = re.compile(rb"(?:" + b"|".join(_PARTS) + rb")*+", re.DOTALL)
-_WORD = re.compile(rb"|".join((*_PARTS[:1], rb"(?P<word>[bB][eE][gG][iI][nN]|[cC][aA][sS][eE]|[eE][nN][dD])\b", *_PARTS[1:])), re.DOTALL)
+_BLOCK = rb"(?P<word>[bB][eE][gG][iI][nN]|[cC][aA][sS][eE]|[eE][nN][dD])\b"
+_WORD = re.compile(rb"|".join((_BLOCK, *_PARTS)), re.DOTALL)
 _ROWS_END = b"\n\\."
 
 
