@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from strongroom.cli.main import backup_dbs, main
 from strongroom.clients.base import Client
 from strongroom.config import Config, load
 from strongroom.errors import ClientError, UnknownError
+from strongroom.exports.base import DatabaseServer
 from strongroom.runs.identity import server_id
 from tests.fakes import FakeClient
 from tests.panel.servers import site
@@ -75,14 +76,14 @@ class Ground:
     def __call__(self, *arguments: str | bytes) -> Answer:
         given = [os.fsdecode(argument) for argument in arguments]
         self._capture.readouterr()
-        status = main(["--config", str(self.config), *given], self.clients, lambda config: [self.mysql])
+        status = main(["--config", str(self.config), *given], self.clients, lambda config: [cast(DatabaseServer, self.mysql)])
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 
     def backup_dbs(self, *arguments: str) -> Answer:
         """The same for the program ``backup_dbs``."""
         self._capture.readouterr()
-        status = backup_dbs(["--config", str(self.config), *arguments], lambda config: [self.mysql])
+        status = backup_dbs(["--config", str(self.config), *arguments], lambda config: [cast(DatabaseServer, self.mysql)])
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 

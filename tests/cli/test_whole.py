@@ -114,7 +114,9 @@ def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     running = subprocess.Popen(
         server.command("backup", "site2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(0.6)
+    making = server.folder / "vault/tmp"
+    while running.poll() is None and not (making.exists() and list(making.glob("sessions+*"))):
+        time.sleep(0.01)
     os.kill(running.pid, sent)
     _, err = running.communicate(timeout=60)
     big.unlink()

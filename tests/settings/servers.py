@@ -1,12 +1,11 @@
-"""A database server in memory, as `strongroom.exports.base.DatabaseServer` promises one."""
+"""A database server in memory, with as much of `strongroom.exports.base.DatabaseServer` as dumps need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 
 from strongroom.errors import ExportError
-from strongroom.exports.base import Export, ExportFile
+from strongroom.exports.base import Owned
 from strongroom.model import Account
 
 
@@ -22,10 +21,10 @@ class FakeServer:
         self.dumped: list[str] = []
         self.closed: list[str] = []
 
-    def owned(self, account: Account) -> list[str]:
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
         if self.fails:
             raise ExportError(self.fails)
-        return sorted(self.databases.get(account.name, {}))
+        return Owned(names=tuple(sorted(self.databases.get(account.name, {}))))
 
     def dump(self, database: str) -> Iterator[bytes]:
         content = next(held[database] for held in self.databases.values() if database in held)
@@ -38,12 +37,3 @@ class FakeServer:
             yield content[len(content) // 2 :]
         finally:
             self.closed.append(database)
-
-    def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
-        raise NotImplementedError
-
-    def users(self, account: Account) -> ExportFile:
-        raise NotImplementedError
-
-    def load(self, database: str, sql: Iterator[bytes]) -> None:
-        raise NotImplementedError

@@ -35,13 +35,14 @@ def list_databases(invocation: Invocation, account: str | None) -> None:
     """List the databases of an account, or of all, with their schedules."""
     from strongroom.settings.schedules import Target
 
-    accounts = [invocation.layout.account(account)] if account else invocation.layout.accounts()
+    everyone = invocation.layout.accounts()
+    accounts = [invocation.layout.account(account)] if account else everyone
     schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
     targets = [
         Target(account=each.name, engine=server.engine, database=name)
         for each in accounts
         for server in invocation.servers
-        for name in server.owned(each)
+        for name in server.owned(each, everyone).names
     ]
     documents = [
         {"account": target.account, "engine": target.engine, "name": target.database}
@@ -159,7 +160,8 @@ def _check_owned(invocation: Invocation, account: Account, target: Target) -> No
     server = next((server for server in invocation.servers if server.engine == target.engine), None)
     if server is None:
         raise UnknownError(f"no [databases.{target.engine}] in the configuration; add it")
-    if target.database not in (owned := server.owned(account)):
+    owned = server.owned(account, invocation.layout.accounts()).names
+    if target.database not in owned:
         has = f"it has {', '.join(owned)}" if owned else "it has none there"
         raise UnknownError(f"{target.name} is no database of {account.name}: {has}")
 

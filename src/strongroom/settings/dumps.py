@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import IO, Protocol
 
 from strongroom.errors import SettingError, StrongroomError, UnknownError
-from strongroom.exports.base import DatabaseServer
+from strongroom.exports.base import Owned
 from strongroom.model import Account, Frozen, Status
 from strongroom.settings.dump_folder import DumpFolder, dump_folder
 from strongroom.settings.naming import SUFFIXES, dump_name, is_scheduled, stamp
@@ -41,6 +41,18 @@ class Restorable(Frozen):
     snapshot: bool
 
 
+class DumpingServer(Protocol):
+    """What is needed of a database server (`strongroom.exports.base.DatabaseServer` has more)."""
+
+    engine: str
+
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+        """The databases that are this account's."""
+
+    def dump(self, database: str) -> Iterator[bytes]:
+        """The whole database as one SQL text."""
+
+
 class Mailer(Protocol):
     """How notices leave: `strongroom.settings.notices.Mail`, or a test's own."""
 
@@ -54,7 +66,7 @@ class Dumper:
     def __init__(
         self,
         accounts: Sequence[Account],
-        servers: Sequence[DatabaseServer],
+        servers: Sequence[DumpingServer],
         schedules: Schedules,
         mail: Mailer | None,
         note: Callable[[str], None],
@@ -62,6 +74,7 @@ class Dumper:
     ) -> None:
         """``mail`` is None where there is no way to send; ``clock`` gives local time, the owner's calendar."""
         self._accounts = {account.name: account for account in accounts}
+        self._everyone = accounts
         self._servers = {server.engine: server for server in servers}
         self._schedules = schedules
         self._mail = mail
@@ -115,7 +128,7 @@ class Dumper:
             raise UnknownError(f"no [databases.{engine}] in the configuration; add it")
         key = (account, engine)
         if key not in self._owned:
-            self._owned[key] = self._servers[engine].owned(self._accounts[account])
+            self._owned[key] = list(self._servers[engine].owned(self._accounts[account], self._everyone).names)
         return self._owned[key]
 
     def _dump(self, target: Target, schedule: Schedule | None) -> Dump:

@@ -29,7 +29,7 @@ _ENVIRONMENT = {
     _ASKED: "1",
 }
 _PATIENCE = 120.0
-_OUR_SCRIPT = b"from strongroom.cli.main import cpcmd"
+_OUR_SCRIPT = b"from strongroom.__main__ import cpcmd"
 
 
 def panel_exports(server: Server) -> bytes | None:

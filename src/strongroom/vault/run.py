@@ -89,7 +89,6 @@ class Run:
         self._describe, self._progress = describe, progress
         header = headers.load(storage)
         headers.refuse(storage, "write", "write to")
-        self._session = Session(storage)
         self._series = [
             SeriesRun(number, request, "" if header.dedup == "vault" else request.series)
             for number, request in enumerate(requests)
@@ -106,6 +105,7 @@ class Run:
         self._footing: Footing | None = None
         self._committer: Committer | None = None
         self._crew = Crew(storage, state, header.chunker)
+        self._session = Session(storage)
         try:
             self._session.sweep_leftovers()
             specs = [
