@@ -16,6 +16,7 @@ ROOT = Path(strongroom.__file__).parent
 MAY_SEE = {
     "model": set(),
     "errors": set(),
+    "paths": set(),
     "config": {"model"},
     "vault": set(),
     "panel": {"config", "model"},
@@ -23,9 +24,9 @@ MAY_SEE = {
     "exports": {"config", "model"},
     "settings": {"exports", "panel", "config", "model"},
     "runs": {"settings", "clients", "exports", "panel", "config", "model"},
-    "restores": {"runs", "settings", "clients", "exports", "panel", "config", "model"},
+    "restores": {"runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "demo": {"model"},
-    "cli": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "demo"},
+    "cli": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
     "__main__": {"cli"},
 }
 # The vault is a library of its own; its client alone knows that it exists.

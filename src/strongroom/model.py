@@ -148,6 +148,21 @@ class DatabaseCopy(Frozen):
     position: str = ""
 
 
+class Exported(Frozen):
+    """What came of an account's exports. Times are seconds since 1970, None where there was nothing.
+
+    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
+    when exporting began, ``frozen`` when the folders were frozen. ``complete``: nothing that was to be exported is missing.
+    """
+
+    databases: tuple[DatabaseCopy, ...] = ()
+    opened: float | None = None
+    started: float | None = None
+    frozen: float | None = None
+    complete: bool = True
+    remarks: tuple[Remark, ...] = ()
+
+
 class Synchrony(Frozen):
     """How far apart a point's databases and files are. Times are ISO 8601 in UTC, or None where there was nothing."""
 

@@ -191,8 +191,32 @@ def test_an_interrupt_is_one_line_and_status_130(strongroom: Ground) -> None:
 
 def test_an_error_of_the_system_names_the_file(strongroom: Ground) -> None:
     strongroom.client.raises = PermissionError(13, "Permission denied", b"/some/where")
-    assert strongroom("backup").err == "strongroom: /some/where: Permission denied\n"
+    assert strongroom("backup").err == "strongroom: /some/where: Permission denied; run as root\n"
     assert strongroom.json("backup", status=2)["error"]["code"] == "system"
+
+
+def test_a_full_disk_is_named_with_what_to_do(strongroom: Ground) -> None:
+    strongroom.client.raises = OSError(28, "No space left on device", "/some/where")
+    assert strongroom("backup").err == "strongroom: /some/where: No space left on device; make room there\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_takes_no_more_is_named(strongroom: Ground, unbuffered: str) -> None:
+    command = [sys.executable, "-m", "strongroom", "--config", str(strongroom.config), "accounts"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        )
+    assert done.returncode == 2
+    assert done.stderr == "strongroom: standard output cannot be written: No space left on device\n"
+
+
+def test_a_program_that_is_stopped_says_so(strongroom: Ground) -> None:
+    strongroom.client.raises = SystemExit(143)  # type: ignore[assignment]
+    answer = strongroom("backup")
+    assert (answer.status, answer.err) == (143, "strongroom: stopped; what was finished stays\n")
+    assert strongroom.json("backup", status=143)["error"]["code"] == "interrupted"
 
 
 def test_a_bug_is_one_line_and_shows_its_trace_with_v(strongroom: Ground) -> None:

@@ -168,6 +168,13 @@ class Invocation:
 
         return named_point(reference, self.catalog(client), client)
 
+    def newest_beside(self, point: Point) -> Point:
+        """The newest point of the account that a point is of."""
+        from strongroom.runs.catalog import Identity
+
+        found = self.catalog().newest(Identity(server=point.server, account=point.account))
+        return found or point
+
     def answer(self, document: Any, lines: Iterable[str] = (), *, summary: bool = False) -> None:
         """Print a command's answer; a ``summary`` only says what was done, and -q leaves it out."""
         self.teller.clear()

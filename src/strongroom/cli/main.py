@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -31,6 +32,13 @@ from strongroom.cli.options import Program
 from strongroom.errors import StrongroomError, UsageError
 
 INTERRUPTED = 130
+# What to do about an error of the system, where that can be said.
+_CURES = {
+    errno.ENOSPC: "; make room there",
+    errno.EDQUOT: "; make room there",
+    errno.EROFS: "; mount it writable",
+    errno.EACCES: "; run as root",
+}
 
 
 @click.group(cls=Program, invoke_without_command=True)
@@ -146,7 +154,9 @@ def _run(invocation: Invocation, work: Callable[[], int]) -> int:
         return _fail(invocation, UsageError.code, _usage(error), UsageError.exit_status)
     except (KeyboardInterrupt, click.Abort):
         return _fail(invocation, "interrupted", "interrupted; what was finished stays", INTERRUPTED)
-    except BrokenPipeError:
+    except SystemExit as ending:
+        return _fail(invocation, "interrupted", "stopped; what was finished stays", int(ending.code or 0))
+    except (BrokenPipeError, output.OutputError):
         raise
     except OSError as error:
         return _fail(invocation, "system", _system(error), 2)
@@ -177,7 +187,7 @@ def _usage(error: click.ClickException) -> str:
 def _system(error: OSError) -> str:
     name = error.filename
     what = f"{name.decode('utf-8', 'surrogateescape') if isinstance(name, bytes) else name}: " if name else ""
-    return f"{what}{error.strerror or error}"
+    return f"{what}{error.strerror or error}{_CURES.get(error.errno or 0, '')}"
 
 
 def _make_output_safe() -> None:
