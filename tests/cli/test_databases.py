@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.cli.main import backup_dbs
 from strongroom.settings import durable
 from tests.cli.ground import Ground
 
@@ -94,6 +95,11 @@ def test_two_at_once_do_not_mix(strongroom: Ground) -> None:
         answer = strongroom.backup_dbs("--force")
     assert (answer.status, answer.err.count("\n")) == (2, 1)
     assert "another run" in answer.err
+
+
+def test_everything_of_no_server_is_not_done(strongroom: Ground) -> None:
+    status = backup_dbs(["--config", str(strongroom.config), "--force"], lambda config: [])
+    assert status == 2
 
 
 def test_where_the_panel_dumps_by_itself_a_schedule_says_so(strongroom: Ground) -> None:

@@ -112,6 +112,8 @@ def dump(invocation: Invocation, force: bool) -> int:
     from strongroom.settings.dumps import Dumper, exit_status
     from strongroom.settings.notices import find_mail
 
+    if force and not invocation.servers:
+        raise UnknownError("no database server in the configuration; add [databases.mysql] or [databases.postgresql]")
     with durable.alone(invocation.config.server.state, b"dumps", "another run is dumping databases; try again later"):
         dumper = Dumper(
             invocation.layout.accounts(),
