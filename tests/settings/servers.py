@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from strongroom.errors import ExportError
-from strongroom.exports.base import Export, ExportFile
+from strongroom.exports.base import Export, ExportFile, Owned
 from strongroom.model import Account
 
 
@@ -18,14 +19,18 @@ class FakeServer:
         self.databases = databases
         self.cut: set[str] = set()
         self.fails: str | None = None
+        self.contested: dict[str, str] = {}
         self.hook: Callable[[str], None] = lambda database: None
         self.dumped: list[str] = []
         self.closed: list[str] = []
 
-    def owned(self, account: Account) -> list[str]:
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
         if self.fails:
             raise ExportError(self.fails)
-        return sorted(self.databases.get(account.name, {}))
+        assert account in everyone
+        mine = sorted(self.databases.get(account.name, {}))
+        contested = {name: why for name, why in self.contested.items() if name in mine}
+        return Owned(names=tuple(name for name in mine if name not in contested), contested=contested)
 
     def dump(self, database: str) -> Iterator[bytes]:
         content = next(held[database] for held in self.databases.values() if database in held)
@@ -45,5 +50,11 @@ class FakeServer:
     def users(self, account: Account) -> ExportFile:
         raise NotImplementedError
 
-    def load(self, database: str, sql: Iterator[bytes]) -> None:
+    def load(self, database: str, sql: Iterator[bytes]) -> Any:
+        raise NotImplementedError
+
+    def load_export(self, database: str, manifest: Any, read: Any) -> list[str]:
+        raise NotImplementedError
+
+    def load_table(self, database: str, manifest: Any, read: Any, table: str, into: str) -> list[str]:
         raise NotImplementedError

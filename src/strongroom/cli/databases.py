@@ -16,7 +16,7 @@ from strongroom.errors import UnknownError, UsageError
 if TYPE_CHECKING:
     from datetime import date
 
-    from strongroom.model import Account
+    from strongroom.settings.databases import Databases
     from strongroom.settings.dumps import Dump
     from strongroom.settings.schedules import Schedule, Schedules, Target
 
@@ -33,16 +33,10 @@ def databases() -> None:
 @click.pass_obj
 def list_databases(invocation: Invocation, account: str | None) -> None:
     """List the databases of an account, or of all, with their schedules."""
-    from strongroom.settings.schedules import Target
-
-    accounts = [invocation.layout.account(account)] if account else invocation.layout.accounts()
+    held = _databases(invocation)
+    accounts = [invocation.layout.account(account).name] if account else list(held.accounts)
     schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
-    targets = [
-        Target(account=each.name, engine=server.engine, database=name)
-        for each in accounts
-        for server in invocation.servers
-        for name in server.owned(each)
-    ]
+    targets = [target for name in accounts for engine in held.servers for target in held.of(name, engine)]
     documents = [
         {"account": target.account, "engine": target.engine, "name": target.database}
         | {"schedule": _document(schedules[target]) if target in schedules else None}
@@ -95,9 +89,8 @@ def schedule(
         one = target(_known(invocation, account, kept), database)
         _list(invocation, [each for each in kept.of(one.account) if each.target == one])
     else:
-        owner = invocation.layout.account(account)
-        one = target(owner.name, database)
-        _check_owned(invocation, owner, one)
+        one = target(invocation.layout.account(account).name, database)
+        _check_owned(invocation, one)
         now = kept.set(one, _today(invocation), span=span, preserve=preserve, extension=extension, email=email)
         _note_panel(invocation)
         invocation.answer(_document(now), _lines([now]), summary=True)
@@ -115,13 +108,7 @@ def dump(invocation: Invocation, force: bool) -> int:
     if force and not invocation.servers:
         raise UnknownError("no database server in the configuration; add [databases.mysql] or [databases.postgresql]")
     with durable.alone(invocation.config.server.state, b"dumps", "another run is dumping databases; try again later"):
-        dumper = Dumper(
-            invocation.layout.accounts(),
-            invocation.servers,
-            _schedules(invocation),
-            find_mail(),
-            invocation.teller.note,
-        )
+        dumper = Dumper(_databases(invocation), _schedules(invocation), find_mail(), invocation.teller.note)
         dumps = []
         for each in dumper.everything() if force else dumper.due():
             dumps.append(each)
@@ -135,6 +122,12 @@ def dump(invocation: Invocation, force: bool) -> int:
 databases.add_command(dump)
 databases.add_command(later.command("export", "One database to a file of the owner's", "databases"))
 databases.add_command(later.command("import", "A file of the owner's into a database", "databases"))
+
+
+def _databases(invocation: Invocation) -> Databases:
+    from strongroom.settings.databases import Databases
+
+    return Databases(invocation.layout.accounts(), invocation.servers)
 
 
 def _schedules(invocation: Invocation) -> Schedules:
@@ -157,13 +150,11 @@ def _known(invocation: Invocation, account: str, kept: Schedules) -> str:
         raise
 
 
-def _check_owned(invocation: Invocation, account: Account, target: Target) -> None:
-    server = next((server for server in invocation.servers if server.engine == target.engine), None)
-    if server is None:
-        raise UnknownError(f"no [databases.{target.engine}] in the configuration; add it")
-    if target.database not in (owned := server.owned(account)):
-        has = f"it has {', '.join(owned)}" if owned else "it has none there"
-        raise UnknownError(f"{target.name} is no database of {account.name}: {has}")
+def _check_owned(invocation: Invocation, target: Target) -> None:
+    held = _databases(invocation)
+    if not held.holds(target):
+        others = ", ".join(each.name for each in held.of(target.account, target.engine)) or "none"
+        raise UnknownError(f"{target.name} is no database of {target.account}; it has there {others}")
 
 
 def _note_panel(invocation: Invocation) -> None:

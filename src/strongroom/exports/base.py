@@ -13,11 +13,11 @@ hashes, and nothing of anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from strongroom.model import Account, DatabaseCopy, Remark
+from strongroom.model import Account, DatabaseCopy, Frozen, Remark
 
 MYSQL = "mysql"
 POSTGRESQL = "postgresql"
@@ -33,6 +33,13 @@ class ExportFile:
     def __init__(self, path: bytes, pieces: Iterator[bytes]) -> None:
         self.path, self.pieces = path, pieces
         self.failure = ""
+
+
+class Owned(Frozen):
+    """The databases of an account, sorted, and those that another account has as well: the message names both."""
+
+    names: tuple[str, ...] = ()
+    contested: dict[str, str] = {}
 
 
 class Export(Protocol):
@@ -53,8 +60,8 @@ class DatabaseServer(Protocol):
 
     engine: str
 
-    def owned(self, account: Account) -> list[str]:
-        """The databases that are this account's, sorted."""
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+        """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer."""
 
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""
