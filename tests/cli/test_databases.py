@@ -50,6 +50,27 @@ def test_databases_are_listed_with_their_schedules(strongroom: Ground) -> None:
     assert "site1    mysql:shop_wp    day    all    gz" in strongroom("databases", "list").out
 
 
+def test_what_lies_in_the_owners_folders_is_listed(strongroom: Ground, dumps: Path) -> None:
+    strongroom.backup_dbs("--force")
+    (dumps / "shop_wp-20200101.zip").write_bytes(b"uploaded")
+    blog, shop = strongroom.json("databases", "list", "site1", "--dumps")
+    assert [file["path"].rpartition(".")[2] for file in shop["dumps"]] == ["gz", "zip"]
+    assert shop["dumps"][1] == {
+        "path": "/home/admin/mysql_backups/shop_wp-20200101.zip",
+        "stamp": "20200101000000",
+        "bytes": 8,
+        "snapshot": False,
+    }
+    assert len(blog["dumps"]) == 1
+    lines = strongroom("databases", "list", "--dumps").out.splitlines()
+    assert lines[-1].split() == ["site1", "mysql:shop_wp", "/home/admin/mysql_backups/shop_wp-20200101.zip", "8", "B"]
+    (dumps.parent / "away").mkdir()
+    dumps.rename(dumps.parent / "away/dumps")
+    dumps.symlink_to("away/dumps")
+    answer = strongroom("databases", "list", "--dumps")
+    assert (answer.status, answer.out) == (1, "") and "links are not followed" in answer.err
+
+
 def test_the_schedule_of_an_account_that_is_gone_can_be_taken_away(strongroom: Ground) -> None:
     strongroom("databases", "schedule", "site1", SHOP, "--span", "1")
     (strongroom.folder / "root/home/virtual/site1").rename(strongroom.folder / "gone")

@@ -10,14 +10,14 @@ import click
 from strongroom.cli import later
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import Group, command
-from strongroom.cli.output import escaped, table
-from strongroom.errors import UnknownError, UsageError
+from strongroom.cli.output import escaped, size, table
+from strongroom.errors import SettingError, UnknownError, UsageError
 
 if TYPE_CHECKING:
     from datetime import date
 
     from strongroom.settings.databases import Databases
-    from strongroom.settings.dumps import Dump
+    from strongroom.settings.dumps import Dump, Restorable
     from strongroom.settings.schedules import Schedule, Schedules, Target
 
 _EXTENSIONS = ("gz", "bz", "zip", "none")
@@ -30,20 +30,32 @@ def databases() -> None:
 
 @databases.command("list")
 @click.argument("account", required=False)
+@click.option("--dumps", is_flag=True, help="With the files in the owners' folders that could be loaded back.")
 @click.pass_obj
-def list_databases(invocation: Invocation, account: str | None) -> None:
+def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> int:
     """List the databases of an account, or of all, with their schedules."""
     held = _databases(invocation)
     accounts = [invocation.layout.account(account).name] if account else list(held.accounts)
     schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
     targets = [target for name in accounts for engine in held.servers for target in held.of(name, engine)]
+    files, failed = _files(invocation, held, targets) if dumps else ({}, False)
     documents = [
         {"account": target.account, "engine": target.engine, "name": target.database}
         | {"schedule": _document(schedules[target]) if target in schedules else None}
+        | ({"dumps": [_file(each) for each in files[target]]} if dumps else {})
         for target in targets
     ]
+    if dumps:
+        found = [
+            (escaped(each.account), escaped(each.name), escaped(file.path), size(file.bytes))
+            for each in targets
+            for file in files[each]
+        ]
+        invocation.answer(documents, table(("ACCOUNT", "DATABASE", "DUMP", "SIZE"), found))
+        return int(failed)
     rows = [(escaped(target.account), escaped(target.name), *_row(schedules.get(target))) for target in targets]
     invocation.answer(documents, table(("ACCOUNT", "DATABASE", "EVERY", "KEEPS", "AS", "NEXT", "NOTICE TO"), rows))
+    return 0
 
 
 @databases.command()
@@ -122,6 +134,29 @@ def dump(invocation: Invocation, force: bool) -> int:
 databases.add_command(dump)
 databases.add_command(later.command("export", "One database to a file of the owner's", "databases"))
 databases.add_command(later.command("import", "A file of the owner's into a database", "databases"))
+
+
+def _files(
+    invocation: Invocation, held: Databases, targets: list[Target]
+) -> tuple[dict[Target, list[Restorable]], bool]:
+    """What could be loaded back, and whether some folder could not be looked into, which is told."""
+    from strongroom.settings.dumps import restorable
+
+    found: dict[Target, list[Restorable]] = {}
+    failures = set()
+    for target in targets:
+        try:
+            found[target] = restorable(held.accounts[target.account], target.engine, target.database)
+        except SettingError as error:
+            found[target] = []
+            failures.add(str(error))
+    for failure in sorted(failures):
+        invocation.teller.error(failure)
+    return found, bool(failures)
+
+
+def _file(each: Restorable) -> dict[str, Any]:
+    return {"path": each.path, "stamp": each.stamp, "bytes": each.bytes, "snapshot": each.snapshot}
 
 
 def _databases(invocation: Invocation) -> Databases:
