@@ -274,6 +274,15 @@ def test_the_configuration_is_part_of_its_server_and_no_secret_is(root: Path) ->
     assert b"/etc/strongroom/passphrase" in [item.pattern for item in real.exclude]
 
 
+def test_settings_are_part_of_their_server_once_there_are_any(root: Path) -> None:
+    layout = Apiscp(configured(root, state=os.fsencode(root / "var/state")))
+    before = layout.server().locations[0]
+    (root / "var/state/settings").mkdir(parents=True)
+    after = layout.server().locations[0]
+    assert set(after.select or ()) - set(before.select or ()) == {b"/var/state/settings"}
+    assert not [item for item in after.exclude if b"state" in item.pattern]
+
+
 def test_a_vault_inside_an_account_does_not_hold_itself(root: Path) -> None:
     folder = site(root, 1, "one.com")
     config = configured(root, state=os.fsencode(folder / "shadow" / "my state"))

@@ -94,15 +94,16 @@ class Invocation:
     @cached_property
     def servers(self) -> list[DatabaseServer]:
         """The database servers that the configuration names."""
+        config = self.config
         if self._given_servers is not None:
-            return self._given_servers(self.config)
+            return self._given_servers(config)
         from importlib import import_module
 
         try:
             feed: Any = import_module("strongroom.exports.feed")
         except ModuleNotFoundError:
             raise NotBuiltError("connections to database servers are not in this version yet") from None
-        servers: list[DatabaseServer] = feed.servers(self.config)
+        servers: list[DatabaseServer] = feed.servers(config)
         return servers
 
     @cached_property

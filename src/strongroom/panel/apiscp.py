@@ -14,7 +14,7 @@ from strongroom.model import Account, DatabaseClaim, Exclusion, Location, Select
 from strongroom.panel import info
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
-from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, glob_literal, own_exclusions
+from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, own_selections, server_exclusions
 
 VIRTUAL = b"/home/virtual"
 
@@ -91,17 +91,14 @@ class Apiscp:
     def server(self) -> Account:
         """The pseudo-account: mail maps, grants, the panel's settings, and Strongroom's own configuration."""
         server = self._config.server
-        selections = _SELECTIONS
-        own = server.within(self._config.path)
-        if own is not None:
-            selections += (Selection(pattern=glob_literal(own), reason="Strongroom's configuration"),)
+        selections = _SELECTIONS + own_selections(self._config)
         location = Location(
             tree="data",
             path=server.root,
             why="what belongs to no account, and a rebuilt server needs",
             select=tuple(selection.pattern for selection in selections),
             selections=selections,
-            exclude=own_exclusions(self._config, server.root),
+            exclude=server_exclusions(self._config),
         )
         return Account(name=SERVER, locations=(location,))
 
