@@ -132,13 +132,17 @@ class Apiscp:
         return None
 
     def _account(self, virtual: Folder, name: str, details: bool) -> Account | None:
-        """Read one site's folder; None when it is none (a link, a file, or neither ``shadow`` nor ``info`` in it)."""
+        """Read one site's folder; None when it is none (a link, a file, or empty).
+
+        One that holds something else, such as ``fst``, and neither ``shadow`` nor ``info`` is an account that lost all it
+        had: the panel takes the whole folder away with an account.
+        """
         site = virtual.folder(name.encode())
         if site is None:
             return None
         with site:
             locations = self._locations(site, name.encode())
-            if not locations:
+            if not locations and not site.names(most=1):
                 return None
             siteinfo = _service(site, b"siteinfo")
             domains = _domains(siteinfo, _service(site, b"aliases"))
