@@ -111,6 +111,15 @@ class Apiscp:
         site = b"/".join((self._virtual, name.encode()))
         return {tree: site + b"/" + below for tree, below, _, _ in _TREES}
 
+    def after_restore(self, name: str) -> str | None:
+        """The kernel does not expect changes below a mounted overlay: its view of ``shadow`` has to be made anew."""
+        if not _SITE.fullmatch(name):
+            return None
+        return (
+            f"{name}: its mounted overlay does not know of this yet; run: /etc/systemd/user/fsmount.init reload_site {name} "
+            "(all accounts: systemctl reload fsmount)"
+        )
+
     def _open(self) -> Folder:
         try:
             return Folder.at(self._virtual)
