@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from strongroom.clients.base import Failure, Monitor, RunHead, Task
+from strongroom.clients.base import ExportFile, Failure, Monitor, RunHead, Task
 from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
+    Exported,
     FileCounts,
     FileType,
     Level,
@@ -72,6 +73,22 @@ def tree(*entries: Entry) -> dict[bytes, Entry]:
             parent = parent.rpartition(b"/")[0]
             found.setdefault(parent, folder(parent))
     return found
+
+
+class FakeExports:
+    """Databases without any content."""
+
+    opened: float | None = None
+    roots: Mapping[str, bytes] = {}
+
+    def files(self) -> Iterator[ExportFile]:
+        return iter(())
+
+    def result(self) -> Exported:
+        return Exported()
+
+    def release(self) -> None:
+        pass
 
 
 class FakeClient:

@@ -33,6 +33,7 @@ def point(value: Point, *, warnings: bool) -> Document:
         "level": value.level.value,
         "client": value.client,
         "status": value.status.value,
+        "only": value.only,
         "run": value.run,
         "seq": value.seq,
         "parent": value.parent,
