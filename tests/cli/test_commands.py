@@ -25,6 +25,17 @@ SYNCHRONY_KEYS = {
 HOSTILE = b"data/www/\x1b[2J\xff\n.php"
 
 
+def test_a_point_that_vanished_from_the_client_is_told_of_once(strongroom: Ground) -> None:
+    ids = [strongroom.client.add("site1").id for _ in range(2)]
+    assert strongroom("points").err == ""
+    del strongroom.client.held[ids[1]]
+    said = strongroom("check")
+    assert (said.status, said.err.count("\n")) == (0, 1) and ids[1] in said.err
+    assert strongroom("points").err == ""
+    strongroom("forget", ids[0])
+    assert strongroom("points").err == ""
+
+
 @pytest.mark.parametrize("command", ["points", "status"])
 def test_points_that_the_passphrase_does_not_open_are_not_listed(strongroom: Ground, command: str) -> None:
     strongroom.client.add("site1")

@@ -86,6 +86,16 @@ def test_an_account_that_lost_its_home_or_its_info_still_shows(root: Path) -> No
     assert (two.domains, list(trees(two)), two.users) == ((), ["data"], frozenset({10000}))
 
 
+def test_an_account_that_lost_both_still_shows_as_long_as_its_folder_holds_something(root: Path) -> None:
+    folder = site(root, 1, "one.com")
+    for below in ("shadow", "info"):
+        shutil.rmtree(folder / below)
+    assert layout(root).accounts() == []
+    (folder / "fst").mkdir()
+    account = only(root)
+    assert (account.name, account.locations, [tree for tree, _ in account.absent]) == ("site1", (), ["data", "info"])
+
+
 def test_a_shadow_that_is_a_link_is_no_location(root: Path, tmp_path: Path) -> None:
     folder = site(root, 1, "one.com")
     shutil.rmtree(folder / "shadow")

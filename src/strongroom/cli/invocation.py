@@ -144,7 +144,12 @@ class Invocation:
     def catalog(self, client: str | None = None) -> Catalog:
         """The catalog, up to date with one client (the default one)."""
         opened = self.client(client)
-        self._catalog.refresh(opened)
+        gone = [point for point in self._catalog.refresh(opened) if point.server == self.server]
+        if gone:
+            self.teller.note(
+                f"no longer in {opened.name}, and lost unless another machine forgot them: {len(gone)} points, the newest "
+                f"{gone[0].id} of {gone[0].account}, {gone[0].time}"
+            )
         return self._catalog
 
     def subject(self, account: str, client: str | None = None) -> Subject:

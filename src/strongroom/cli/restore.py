@@ -83,7 +83,17 @@ def _bring_back(invocation: Invocation, request: RestoreRequest, *, dry_run: boo
         _confirm(invocation, request.point, forecast)
     result = bring_back(request, client, invocation.teller)
     invocation.answer(documents.restore(result), _lines(result), summary=True)
+    _tell_what_is_left(invocation, request, result)
     return {"complete": 0, "incomplete": 1}.get(result.status.value, 2)
+
+
+def _tell_what_is_left(invocation: Invocation, request: RestoreRequest, result: RestoreResult) -> None:
+    """Say what a panel wants after data were changed in place, once, where they were."""
+    data = any(path.partition(b"/")[0] == b"data" for path in request.paths)
+    if request.to is None and data and (result.files.written or result.files.deleted):
+        left = invocation.layout.after_restore(request.account.name if request.account else result.account)
+        if left:
+            invocation.teller.note(left)
 
 
 def _refuse_databases(only: str | None, given: dict[str, str | None]) -> None:

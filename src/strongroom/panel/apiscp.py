@@ -111,6 +111,15 @@ class Apiscp:
         site = b"/".join((self._virtual, name.encode()))
         return {tree: site + b"/" + below for tree, below, _, _ in _TREES}
 
+    def after_restore(self, name: str) -> str | None:
+        """The kernel does not expect changes below a mounted overlay: its view of ``shadow`` has to be made anew."""
+        if not _SITE.fullmatch(name):
+            return None
+        return (
+            f"{name}: its mounted overlay does not know of this yet; run: /etc/systemd/user/fsmount.init reload_site {name} "
+            "(all accounts: systemctl reload fsmount)"
+        )
+
     def _open(self) -> Folder:
         try:
             return Folder.at(self._virtual)
@@ -132,13 +141,17 @@ class Apiscp:
         return None
 
     def _account(self, virtual: Folder, name: str, details: bool) -> Account | None:
-        """Read one site's folder; None when it is none (a link, a file, or neither ``shadow`` nor ``info`` in it)."""
+        """Read one site's folder; None when it is none (a link, a file, or empty).
+
+        One that holds something else, such as ``fst``, and neither ``shadow`` nor ``info`` is an account that lost all it
+        had: the panel takes the whole folder away with an account.
+        """
         site = virtual.folder(name.encode())
         if site is None:
             return None
         with site:
             locations = self._locations(site, name.encode())
-            if not locations:
+            if not locations and not site.names(most=1):
                 return None
             siteinfo = _service(site, b"siteinfo")
             domains = _domains(siteinfo, _service(site, b"aliases"))

@@ -86,6 +86,9 @@ class Plain:
                 return {"data": self._config.server.below(above + b"/" + name.encode())}
         return {}
 
+    def after_restore(self, name: str) -> None:
+        """Nothing: folders are what they are."""
+
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{text(self._config.path)}: server.accounts: {problem}")
 
