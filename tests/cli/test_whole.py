@@ -100,9 +100,10 @@ def test_of_two_backups_of_one_account_at_once_one_waits(server: Server) -> None
 
 
 INTERRUPTED = b"strongroom: interrupted; what was finished stays\n"
+STOPPED = b"strongroom: stopped; what was finished stays\n"
 
 
-@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, b""))])
+@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, STOPPED))])
 def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     server: Server, sent: signal.Signals, ends: tuple[int, bytes]
 ) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from strongroom.model import Account, DatabaseCopy, Frozen, Remark
+from strongroom.model import Account, DatabaseCopy, Remark
 
 MYSQL = "mysql"
 POSTGRESQL = "postgresql"
@@ -33,19 +33,6 @@ class ExportFile:
     def __init__(self, path: bytes, pieces: Iterator[bytes]) -> None:
         self.path, self.pieces = path, pieces
         self.failure = ""
-
-
-class Exported(Frozen):
-    """What came of an account's exports. Times are seconds since 1970.
-
-    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
-    when exporting began; None where the account has no database.
-    """
-
-    databases: tuple[DatabaseCopy, ...] = ()
-    opened: float | None = None
-    started: float | None = None
-    remarks: tuple[Remark, ...] = ()
 
 
 class Export(Protocol):

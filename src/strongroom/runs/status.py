@@ -53,7 +53,7 @@ def report(
 
 def _coverage(who: Identity, catalog: Catalog, now: datetime, max_age_hours: float) -> Coverage:
     newest = catalog.newest(who)
-    complete = catalog.newest(who, complete=True)
+    complete = catalog.newest(who, covering=True)
     age = (now - datetime.fromisoformat(complete.time)).total_seconds() if complete else None
     return Coverage(
         account=who.account,

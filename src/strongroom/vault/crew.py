@@ -29,11 +29,15 @@ class OpenPack:
 
 
 class Worker:
-    """One worker process. ``task`` is what it is at; ``idle``: it asked for work and has none."""
+    """One worker process. ``idle``: it asked for work and has none.
+
+    ``tasks`` are those that it has not reported done: a worker asks for the next while what the last one found is still
+    being compressed.
+    """
 
     def __init__(self, pid: int, pipe: Pipe, shared: memoryview) -> None:
         self.pid, self.pipe, self.shared = pid, pipe, shared
-        self.task: int | None = None
+        self.tasks: set[int] = set()
         self.idle = False
         self.open: OpenPack | None = None
 
