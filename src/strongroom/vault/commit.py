@@ -25,6 +25,9 @@ from strongroom.vault.walk import last_known
 
 # What is known of a series' folders: a map, or the name of the file that says it already.
 _Known = dict[bytes, bytes] | str
+_Mapped = tuple[SeriesRun, list[SegmentHead], _Known]
+# So many snapshots are on their way to the disk together; each has a descriptor open meanwhile.
+_TOGETHER = 64
 
 
 class _Made(NamedTuple):
@@ -76,7 +79,7 @@ class Committer:
         self._storage.distrust(INDEX)
         self._storage.barrier()
         self._session.insist()
-        made = [self._put_snapshot(*parts) for parts in mapped]
+        made = [one for at in range(0, len(mapped), _TOGETHER) for one in self._put_snapshots(mapped[at : at + _TOGETHER])]
         self._storage.barrier()
         self._remember(made)
         for item in made:
@@ -108,7 +111,21 @@ class Committer:
         except (AbsentError, DamagedError):
             return None
 
-    def _put_snapshot(self, run: SeriesRun, segments: list[SegmentHead], known: _Known) -> _Made:
+    def _put_snapshots(self, mapped: Sequence[_Mapped]) -> list[_Made]:
+        """Put a few snapshots, the disk at work on all of them while the first is waited for."""
+        made = [self._snapshot(*parts) for parts in mapped]
+        with contextlib.ExitStack() as unused:
+            spools = []
+            for item in made:
+                spools.append(spool := self._storage.spool())
+                unused.callback(spool.discard)
+                spool.append(snapshot.encode(item.snapshot, self._keys))
+                spool.hasten()
+            for item, spool in zip(made, spools, strict=True):
+                self._storage.put(snapshot.name_of(item.snapshot.id), spool)
+        return made
+
+    def _snapshot(self, run: SeriesRun, segments: list[SegmentHead], known: _Known) -> _Made:
         outcome = run.outcome(os.urandom(8).hex())
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
@@ -116,7 +133,6 @@ class Committer:
             sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip
-        self._storage.put(snapshot.name_of(made.id), snapshot.encode(made, self._keys))
         return _Made(made, outcome, known)
 
     def _remember(self, committed: Sequence[_Made]) -> None:
