@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strongroom.vault import pack, parents, session
+from strongroom.vault.errors import VaultError
+from strongroom.vault.frame import Kind
 from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
@@ -30,6 +32,18 @@ class Footing:
     reader: Reader
     forgotten: frozenset[str]
     told: Unlocked
+
+    def known(self, id: bytes) -> bool:
+        """Whether a chunk need not be stored again: it is there, and so is all that its frame rests on."""
+        if self.index.added(id):
+            return True
+        place = self.index.find(id) if self.index.known(id) else None
+        if place is None or place.pack.kind != Kind.PREFIXED:
+            return place is not None
+        try:
+            return all(map(self.index.known, self.reader.bases(place)))
+        except VaultError:
+            return False
 
 
 def remembered(storage: Storage, state: State) -> dict[str, Summary] | None:
