@@ -31,11 +31,15 @@ _PASSPHRASE = b"in benchmarks nobody guesses"
 _ROW = 230
 _PIECE = 1 << 16
 _WORDS = (
-    b"the quick brown fox jumps over the lazy dog and runs away from", b"lorem ipsum dolor sit amet consectetur adipiscing elit sed",
-    b"a comment that somebody left below an article about gardens in", b"thank you for your order number we have sent the goods on the",
-    b"please find attached what you have asked for in your letter of", b"this product is out of stock until the end of the next month",
-    b"how to bake bread without an oven in twenty minutes and a few", b"a review of the restaurant at the corner of the market square",
-)  # fmt: skip
+    b"the quick brown fox jumps over the lazy dog and runs away from",
+    b"lorem ipsum dolor sit amet consectetur adipiscing elit sed",
+    b"a comment that somebody left below an article about gardens in",
+    b"thank you for your order number we have sent the goods on the",
+    b"please find attached what you have asked for in your letter of",
+    b"this product is out of stock until the end of the next month",
+    b"how to bake bread without an oven in twenty minutes and a few",
+    b"a review of the restaurant at the corner of the market square",
+)
 
 
 def row(number: int, version: int) -> bytes:
@@ -101,11 +105,10 @@ def _pieces(rows: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Feed:
-    name = "databases"
-    opened_ns = None
-    roots: Mapping[str, bytes] = {}  # noqa: RUF012 - never changed
-
     def __init__(self, rows: Iterator[bytes]) -> None:
+        self.name = "databases"
+        self.opened_ns: int | None = None
+        self.roots: Mapping[str, bytes] = {}
         self._rows = rows
 
     def files(self) -> Iterator[_File]:

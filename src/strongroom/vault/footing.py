@@ -34,16 +34,21 @@ class Footing:
     told: Unlocked
 
     def known(self, id: bytes) -> bool:
-        """Whether a chunk need not be stored again: it is there, and so is all that its frame rests on."""
-        if self.index.added(id):
-            return True
-        place = self.index.find(id) if self.index.known(id) else None
-        if place is None or place.pack.kind != Kind.PREFIXED:
-            return place is not None
-        try:
-            return all(map(self.index.known, self.reader.bases(place)))
-        except VaultError:
-            return False
+        """Whether a chunk need not be stored again."""
+        return known(self.index, self.reader, id)
+
+
+def known(index: Index, reader: Reader, id: bytes) -> bool:
+    """Whether a chunk need not be stored again: it is there, and so is all that its frame rests on."""
+    if index.added(id):
+        return True
+    place = index.find(id) if index.known(id) else None
+    if place is None or place.pack.kind != Kind.PREFIXED:
+        return place is not None
+    try:
+        return all(map(index.known, reader.bases(place)))
+    except VaultError:
+        return False
 
 
 def remembered(storage: Storage, state: State) -> dict[str, Summary] | None:

@@ -34,8 +34,9 @@ _SAME_PLACE = 64 << 10
 # How many of the last version's chunks a known one is looked for in, from where it should be.
 _SOUGHT = 4096
 _MOST_BASES = 4096
-# A window is worth it up to this share of its own size, and of what plain compression would leave of it.
-_OF_RAW, _OF_PLAIN = 0.3, 0.5
+# A window is worth it up to this share of its own size, and of what plain compression would leave of it: all that has changed
+# since the plain frames is stored each night, so that beginning anew pays off within as many nights as this is of one.
+_OF_RAW, _OF_PLAIN = 0.3, 0.25
 _SAMPLE = 256 << 10
 
 
@@ -58,11 +59,12 @@ class LastVersion:
     def spot(self, id: bytes, size: int) -> Spot:
         """Where the next chunk of the new content belongs."""
         start = self._at
-        end = self._end_of(id, start)
-        if end is None:
-            end = self._close_to(start + size)
-        self._at = end
-        return Spot(self, max(min(start, end - size), 0), end)
+        there = self._end_of(id, start)
+        if there is not None:
+            self._at = there
+            return Spot(self, there - size, there)
+        self._at = max(self._close_to(start + size), start)
+        return Spot(self, start, self._at)
 
     def _end_of(self, id: bytes, near: int) -> int | None:
         """Where a chunk that the last version has ends in it."""
@@ -128,7 +130,7 @@ class Windows:
         last = self._last
         goes_on = last is not None and last.version is spot.version and self._frame == frame
         far = last is not None and spot.start > last.end + _MARGIN
-        if not goes_on or far or self._size + len(chunk.data) > (_WINDOW if frame is None else 2 * _WINDOW):
+        if not goes_on or far or self._size + len(chunk.data) > (_WINDOW if frame is None else _WINDOW + _WINDOW // 2):
             self.close()
             self._frame = frame
         self._first = self._first or spot
@@ -150,21 +152,15 @@ class Windows:
         self._first = self._last = self._frame = None
 
     def _bases(self, first: Spot, last: Spot) -> list[bytes]:
-        """What stood where a window belongs, and a little around it, as chunks of plain frames."""
-        found: dict[bytes, None] = {}
-        core = set(first.version.ids(first.start, last.end))
-        for id in first.version.ids(first.start - _MARGIN, last.end + _MARGIN):
-            place = self._reader.index.find(id)
-            if place is None:
-                continue
-            if place.pack.kind == Kind.DATA:
-                found[id] = None
-            elif id in core:
-                try:
-                    found.update(dict.fromkeys(filter(self._is_plain, self._reader.bases(place))))
-                except VaultError:
-                    continue  # what cannot be read is rested on by nothing new
-        return list(found)[:_MOST_BASES]
+        """What stood where a window belongs, as chunks of plain frames: what last time's frame rests on, or that itself."""
+        if self._frame is None:
+            ids = first.version.ids(first.start - _MARGIN, last.end + _MARGIN)
+        else:
+            try:
+                ids = list(self._reader.bases(self._frame))
+            except VaultError:
+                return []  # what cannot be read is rested on by nothing new
+        return list(filter(self._is_plain, dict.fromkeys(ids)))[:_MOST_BASES]
 
     def _is_plain(self, id: bytes) -> bool:
         place = self._reader.index.find(id)
