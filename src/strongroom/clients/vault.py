@@ -213,8 +213,8 @@ class VaultClient:
             for row in tree.rows(paths or [b""]):
                 entries += 1
                 for piece in reader.pieces([row]):
-                    place = reader.locate(piece.id)
-                    frames[place.pack.id, place.offset] = place.size
+                    for place in reader.places(piece.id):
+                        frames[place.pack.id, place.offset] = place.size
         read = sum(frames.values())
         packs = len({pack for pack, _ in frames})
         step = ReadStep(run=point.run, level=point.level, what=f"{len(frames)} frames of {packs} packs", bytes=read)

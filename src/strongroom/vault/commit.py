@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from strongroom.vault import header as headers
 from strongroom.vault import pack, snapshot
 from strongroom.vault.errors import AbsentError, DamagedError, VaultError
 from strongroom.vault.footing import Footing
-from strongroom.vault.frame import Chunk
+from strongroom.vault.frame import Chunk, Kind
 from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.messages import Walked
@@ -46,6 +47,7 @@ class Committer:
         self._keys, self._index, self._reader = footing.keys, footing.index, footing.reader
         self._trees = TreeKeeper(storage, footing.keys, footing.index)
         self._put: list[bytes] = []
+        self._announced = False
 
     def keep(self, run: SeriesRun, walked: Walked) -> None:
         """Store the tree nodes of a part of a series."""
@@ -56,7 +58,10 @@ class Committer:
             run.stored += self._trees.add(run.scope, Chunk(other.id, other.body, other.references))
 
     def put_pack(self, pack_id: bytes, path: str, size: int) -> None:
-        """Put a pack that is finished in its spool."""
+        """Put a pack that is finished in its spool; before the first of those that not all programs know, say that."""
+        if self._index.growing_kind(pack_id) == Kind.PREFIXED and not self._announced:
+            headers.announce(self._storage, headers.PREFIXED)
+            self._announced = True
         self._storage.put(pack.name_of(pack_id), self._storage.spool(path))
         self._put.append(pack_id)
         self._index.finish_pack(pack_id, size)
