@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from strongroom.exports.manifest import Manifest, Reader
 from strongroom.model import Account, DatabaseCopy, Frozen, Remark
 
 MYSQL = "mysql"
@@ -92,8 +93,21 @@ class DatabaseServer(Protocol):
     def dump(self, database: str) -> Iterator[bytes]:
         """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole."""
 
-    def load(self, database: str, sql: Iterator[bytes]) -> None:
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.
 
-        Runs as a temporary user who may touch this database alone. Raise ExportError.
+        Runs as a temporary user who may touch this database alone, without any client program. Returns what had to be
+        left out, and why. Raise ExportError, also for a text that holds several databases.
+        """
+
+    def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
+        """Replace what a database holds by an export, into this database or another; as `load` otherwise.
+
+        ``read`` opens a file of the export by its path below the database's folder.
+        """
+
+    def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
+        """Make one table of an export beside the live ones under a new name, without its foreign keys, which are returned.
+
+        `Manifest.keys_of` says before which foreign keys a table has to do with. Raise ExportError.
         """

@@ -47,6 +47,10 @@ class Making:
         if reason not in self._reasons:
             self._reasons.append(reason)
 
+    def warn(self, warning: str) -> None:
+        """Something to tell that makes the export no less complete."""
+        self._warnings.append(warning)
+
     def manifest(self, facts: Manifest) -> Iterator[ExportFile]:
         """Offer the manifest: what the engine knows, and what passed."""
         self._warnings += gate.fallen(self._tables, self._previous)

@@ -71,7 +71,6 @@ class Manifest(Frozen):
     format: int = FORMAT
     position: str = ""
     server: str = ""
-    tool: str = ""
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
     files: tuple[File, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -93,6 +92,10 @@ class Manifest(Frozen):
                 return table
         raise ExportError(f"{self.engine}:{self.database} has no table {name!r} in this point")
 
+    def keys_of(self, table: str) -> list[str]:
+        """The foreign keys that putting back one table alone may break, each in words: its own, and those that lead to it."""
+        return [str(key) for key in self.foreign_keys if table in (key.table, key.referenced)]
+
 
 def decode(content: bytes) -> Manifest:
     """Read a manifest. Raise ExportError when it is none, or of a later format."""
@@ -101,8 +104,11 @@ def decode(content: bytes) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ExportError(f"{NAME} of an export cannot be read: {error}") from None
     if manifest.format > FORMAT:
-        raise ExportError(f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom")
+        raise ExportError(
+            f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom"
+        )
     return manifest
+
 
 
 class Counter:
@@ -139,6 +145,8 @@ def checked(manifest: Manifest, read: Reader) -> Reader:
         counter = Counter()
         yield from counter.passed(path, read(path))
         if counter.files != [known[path]]:
-            raise ExportError(f"{path} of {manifest.engine}:{manifest.database} is not what was exported; take another point")
+            raise ExportError(
+                f"{path} of {manifest.engine}:{manifest.database} is not what was exported; take another point"
+            )
 
     return reading

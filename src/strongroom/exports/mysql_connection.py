@@ -33,6 +33,7 @@ class Connection:
                 # One statement at a time, and no file of ours for a server that asks for one.
                 client_flag=CLIENT.MULTI_RESULTS,
                 local_infile=False,
+                max_allowed_packet=1 << 30,
             )
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             raise ExportError(f"MySQL server at {where(settings)} cannot be reached: {_line(error)}") from None
