@@ -193,6 +193,7 @@ def test_a_lock_that_is_not_to_be_had_is_an_error_of_one_line(mariadb: MariaDB, 
 
 
 def _client(mariadb: MariaDB, database: str, text: bytes) -> None:
-    command = ["mariadb", "--no-defaults", f"--socket={mariadb.socket}", "--default-character-set=utf8mb4", database]
+    command = ["mariadb", "--no-defaults", f"--socket={mariadb.socket}", "--comments"]
+    command += ["--default-character-set=utf8mb4", database]
     done = subprocess.run(command, input=text, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")

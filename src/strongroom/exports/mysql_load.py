@@ -45,7 +45,7 @@ _DEFINER = re.compile(
     + rb")?)",
     re.IGNORECASE,
 )
-_USE = re.compile(rb"USE\s+(" + _NAME + rb")", re.IGNORECASE)
+_USE = re.compile(rb"USE(?:\s+|(?=`))(" + _NAME + rb")", re.IGNORECASE)
 _DATABASE = re.compile(
     rb"\A"
     + _OPEN
