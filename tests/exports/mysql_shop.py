@@ -42,7 +42,10 @@ NASTY = "line\nbreak\r\tquote'\"`; -- Dump completed\n/*!40000 ALTER TABLE `x` E
 
 def make(server: MariaDB, database: str) -> None:
     """The database anew, with its owner."""
-    server.run(f"DROP DATABASE IF EXISTS {database}", f"CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci")
+    server.run(
+        f"DROP DATABASE IF EXISTS {database}",
+        f"CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci",
+    )
     server.run(f"CREATE USER IF NOT EXISTS {OWNER}@localhost IDENTIFIED BY 'geheim'")
     server.run(f"GRANT ALL ON {database}.* TO {OWNER}@localhost")
     # With a binary log, users make functions and triggers only where the administrator allows it.
@@ -56,7 +59,9 @@ def make(server: MariaDB, database: str) -> None:
         row += "'2020-02-29 23:59:59.123456', 1999, 'b;''c', 'x,y', '{\"a\": \"\\\\u00e9\"}', POINT(1.5, -2), UUID(), '::1')"
         columns = "(i, d, f, t, b, bits, ts, dt, y, e, s, j, g, u, ip)"
         for number in range(300):
-            cursor.execute(f"INSERT INTO kinds {columns} VALUES {row}", (number, f"{NASTY} {number}", bytes(range(256))))
+            cursor.execute(
+                f"INSERT INTO kinds {columns} VALUES {row}", (number, f"{NASTY} {number}", bytes(range(256)))
+            )
         cursor.execute("INSERT INTO kinds (i) VALUES (NULL)")
         weird = WEIRD.replace("`", "``").replace("%", "%%")
         cursor.execute(f"INSERT INTO `{weird}` VALUES (%s, %s)", (1, "ja"))
@@ -80,7 +85,9 @@ def state(server: MariaDB, database: str) -> dict[str, Any]:
             found[f"rows {name}"] = server.rows(f"SELECT * FROM {quoted}", database=database)
         elif kind != "VIEW":
             found[f"rows {name}"] = server.rows(f"CHECKSUM TABLE {quoted} EXTENDED", database=database)[0][1]
-    for (name,) in server.rows("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", database):
+    for (name,) in server.rows(
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", database
+    ):
         found[f"trigger {name}"] = server.rows(f"SHOW CREATE TRIGGER `{name}`", database=database)[0][1:6]
     for name, kind in server.rows(
         "SELECT ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s", database

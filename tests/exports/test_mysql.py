@@ -132,7 +132,9 @@ def test_a_file_that_is_not_what_was_exported_is_refused(server: MysqlServer, sh
 def test_writers_of_transactional_tables_never_wait(mariadb: MariaDB, server: MysqlServer) -> None:
     """A writer adds rows to InnoDB all through an export; what came in is what was there when the transaction opened."""
     mariadb.run("DROP DATABASE IF EXISTS busy", "CREATE DATABASE busy")
-    mariadb.run("CREATE TABLE rows_ (id INT PRIMARY KEY, pad CHAR(200))", "CREATE TABLE other LIKE rows_", database="busy")
+    mariadb.run(
+        "CREATE TABLE rows_ (id INT PRIMARY KEY, pad CHAR(200))", "CREATE TABLE other LIKE rows_", database="busy"
+    )
     mariadb.run("INSERT INTO rows_ SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000", database="busy")
     stop, times = threading.Event(), [time.time()]
 
@@ -180,7 +182,9 @@ def test_tables_without_transactions_are_locked_until_they_are_read_and_no_other
     mariadb.run("DROP DATABASE mixed")
 
 
-def test_a_lock_that_is_not_to_be_had_is_an_error_of_one_line(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_not_to_be_had_is_an_error_of_one_line(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("strongroom.exports.mysql_dump._LOCK_SECONDS", 1)
     mariadb.run("DROP DATABASE IF EXISTS mixed", "CREATE DATABASE mixed")
     mariadb.run("CREATE TABLE my (x INT) ENGINE = MyISAM", database="mixed")

@@ -17,7 +17,11 @@ from tests.servers.mariadb import MariaDB
 def server(mariadb: MariaDB) -> Iterator[MysqlServer]:
     """A server with the stranger's database, and a victim's beside it."""
     mariadb.run("CREATE DATABASE mine_db", "CREATE DATABASE victim", "CREATE TABLE victim.t (x INT)")
-    mariadb.run("INSERT INTO victim.t VALUES (1)", "CREATE USER mine_user@localhost", "GRANT ALL ON `mine\\_db`.* TO mine_user@localhost")
+    mariadb.run(
+        "INSERT INTO victim.t VALUES (1)",
+        "CREATE USER mine_user@localhost",
+        "GRANT ALL ON `mine\\_db`.* TO mine_user@localhost",
+    )
     users = mariadb.rows("SELECT User, Host FROM mysql.user ORDER BY 1, 2")
     yield MysqlServer(mariadb.settings)
     assert mariadb.rows("SELECT x FROM victim.t") == [(1,)]
@@ -49,7 +53,10 @@ def pieces(text: str) -> Iterator[bytes]:
         ("CREATE TABLE f (x TEXT); LOAD DATA INFILE '/etc/passwd' INTO TABLE f;", "denied"),
         ("CREATE TABLE f (x TEXT); LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE f;", "disabled|not allowed"),
         ("SET GLOBAL general_log = 1;", "denied"),
-        ("CREATE DEFINER = root@localhost PROCEDURE p() DROP TABLE victim.t; SELECT 1 AS /*!50017 DEFINER=root@localhost*/ x", "syntax"),
+        (
+            "CREATE DEFINER = root@localhost PROCEDURE p() DROP TABLE victim.t; SELECT 1 AS /*!50017 DEFINER=root@localhost*/ x",
+            "syntax",
+        ),
         ("CREATE/**/DEFINER=root@localhost PROCEDURE p() SELECT 1;", "denied"),
         ("CREATE OR REPLACE /*comment*/ DEFINER=root@localhost VIEW v AS SELECT 1;", "denied"),
         ("CREATE FUNCTION shell RETURNS INT SONAME 'lib_mysqludf_sys.so';", "denied"),
@@ -61,9 +68,7 @@ def pieces(text: str) -> Iterator[bytes]:
         ("SELECT 'never closed", "syntax"),
     ],
 )
-def test_what_a_stranger_tries_is_refused_in_one_line(
-    server: MysqlServer, tmp_path: Path, text: str, why: str
-) -> None:
+def test_what_a_stranger_tries_is_refused_in_one_line(server: MysqlServer, tmp_path: Path, text: str, why: str) -> None:
     marker = tmp_path / "marker"
     with pytest.raises(ExportError, match=f"(?i){why}") as refused:
         server.load("mine_db", pieces(text.format(marker=marker)))
@@ -88,7 +93,8 @@ def test_definers_become_the_databases_own_user(server: MysqlServer, mariadb: Ma
         DELIMITER ;;
         /*!50003 CREATE*/ /*!50017 DEFINER=root@localhost*/ /*!50003 TRIGGER tr BEFORE INSERT ON t FOR EACH ROW
         BEGIN SET NEW.x = 1; DELETE FROM victim.t; END */;;
-        /*!50106 CREATE*/ /*!50117 DEFINER=`root`@`localhost`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO DELETE FROM victim.t */;;
+        /*!50106 CREATE*/ /*!50117 DEFINER=`root`@`localhost`*/ /*!50106 EVENT `e`
+        ON SCHEDULE EVERY 1 DAY DO DELETE FROM victim.t */;;
         DELIMITER ;
     """
     assert server.load("mine_db", pieces(text)) == []

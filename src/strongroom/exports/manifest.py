@@ -60,7 +60,8 @@ class Definer(Frozen):
 class Manifest(Frozen):
     """What an export holds. Times are ISO 8601 in UTC; ``reasons`` is why it is not complete.
 
-    ``attributes`` are the database's own (character set, collation, locale …); ``unloadable`` are definitions that the
+    ``extensions`` have the schema of each; ``attributes`` are the database's own (character set, collation, locale …);
+    ``unloadable`` are definitions that the
     server itself cannot use any more (a view on a table that is gone), by name.
     """
 
@@ -77,7 +78,7 @@ class Manifest(Frozen):
     views: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     definers: tuple[Definer, ...] = ()
-    extensions: tuple[str, ...] = ()
+    extensions: dict[str, str] = msgspec.field(default_factory=dict)
     unloadable: dict[str, str] = msgspec.field(default_factory=dict)
     reasons: tuple[str, ...] = ()
 
@@ -108,7 +109,6 @@ def decode(content: bytes) -> Manifest:
             f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom"
         )
     return manifest
-
 
 
 class Counter:

@@ -117,7 +117,9 @@ class MysqlExport:
             making.fail(reason)
         for item in self._dump.items:
             if item.history:
-                making.warn(f"table {item.name} keeps a history of its rows, which is not exported; its rows of now are")
+                making.warn(
+                    f"table {item.name} keeps a history of its rows, which is not exported; its rows of now are"
+                )
         yield from making.manifest(self._facts(making.facts()))
 
     def _whole(self, table: Rows, split: Split) -> Iterator[bytes]:

@@ -47,7 +47,8 @@ class Item(NamedTuple):
     """Something in a database that stands in the dump's list of tables.
 
     ``kind`` is ``table``, ``view`` or ``sequence``; ``transactional`` whether its rows belong to the transaction; ``rows``
-    whether it has any of its own; ``broken`` why the server cannot use it (a view on what is gone); ``history`` whether it keeps old rows.
+    whether it has any of its own; ``broken`` why the server cannot use it (a view on what is gone);
+    ``history`` whether it keeps old rows.
     """
 
     name: str
@@ -92,7 +93,9 @@ def _item(connection: Connection, name: str, kind: str, transactions: str, engin
         return Item(name, "view", broken=_broken(connection, name))
     if kind == "SEQUENCE":
         return Item(name, "sequence")
-    return Item(name, "table", transactions == "YES", engine.upper() not in _OTHERS_DATA, history=kind == "SYSTEM VERSIONED")
+    return Item(
+        name, "table", transactions == "YES", engine.upper() not in _OTHERS_DATA, history=kind == "SYSTEM VERSIONED"
+    )
 
 
 def _broken(connection: Connection, view: str) -> str:

@@ -10,10 +10,10 @@ import msgspec
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, ownership, postgresql_facts
+from strongroom.exports import gate, ownership, postgresql_facts, postgresql_load
 from strongroom.exports.base import POSTGRESQL, ExportFile, Owned
 from strongroom.exports.export import Making
-from strongroom.exports.manifest import Manifest
+from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.names import joined
 from strongroom.exports.postgresql_connection import Connection, program, system_user, tool_arguments
 from strongroom.exports.postgresql_facts import Relation
@@ -63,6 +63,18 @@ class PostgresqlServer:
                 tool.finish()
                 if not tail.ended:
                     raise ExportError(f"{self.engine}:{database}: {_CUT}")
+
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+        """Replace what a database holds by a text that a stranger may have written."""
+        return postgresql_load.load(self._settings, database, sql)
+
+    def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
+        """Replace what a database holds by an export."""
+        return postgresql_load.load_export(self._settings, database, manifest, read)
+
+    def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
+        """Make one table of an export beside the live ones."""
+        return postgresql_load.load_table(self._settings, database, manifest, read, manifest.table(table), into)
 
 
 class PostgresqlExport:

@@ -78,6 +78,13 @@ class Connection:
         except psycopg.Error as error:
             raise ExportError(f"PostgreSQL server: {line(error)}") from None
 
+    def run_text(self, statement: str) -> None:
+        """Run one statement as it stands."""
+        try:
+            self._connection.execute(statement.encode())
+        except psycopg.Error as error:
+            raise ExportError(f"PostgreSQL server: {line(error)}") from None
+
 
 def system_user(settings: Postgresql) -> str | None:
     """The system's user to come to the server's socket as; None by network, or where a password is asked for."""
