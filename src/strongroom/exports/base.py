@@ -40,13 +40,15 @@ class Exported(Frozen):
     """What came of an account's exports. Times are seconds since 1970.
 
     ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
-    when exporting began; None where the account has no database.
+    when exporting began; None where the account has no database. ``incomplete`` says that something is missing that has to
+    be there, of which a remark tells: no point with it is complete.
     """
 
     databases: tuple[DatabaseCopy, ...] = ()
     opened: float | None = None
     started: float | None = None
     remarks: tuple[Remark, ...] = ()
+    incomplete: bool = False
 
 
 class Owned(Frozen):
@@ -87,8 +89,14 @@ class DatabaseServer(Protocol):
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""
 
-    def users(self, account: Account) -> ExportFile:
-        """The account's users, roles and grants."""
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases, as statements, with passwords as the server keeps them."""
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again from such statements, as far as they are its own; return what was left out.
+
+        After its databases are there again, so that grants and owners have what they are about.
+        """
 
     def dump(self, database: str) -> Iterator[bytes]:
         """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole."""

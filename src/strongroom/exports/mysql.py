@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, mysql_facts, mysql_load, ownership
+from strongroom.exports import gate, mysql_facts, mysql_load, mysql_users, ownership
 from strongroom.exports.base import MYSQL, ExportFile, Owned
-from strongroom.exports.export import Making
+from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_dump import Dump, Item, opened, program
@@ -73,6 +74,25 @@ class MysqlServer:
     def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
         """Make one table of an export beside the live ones."""
         return mysql_load.load_table(self._settings, database, manifest, read, manifest.table(table), into)
+
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases."""
+        file = ExportFile(f"{self.engine}/users.sql".encode(), iter(()))
+        file.pieces = guarded(file, self._users(account, everyone))
+        return file
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again."""
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            return mysql_users.replay(connection, text, databases, own)
+
+    def _users(self, account: Account, everyone: Sequence[Account]) -> Iterator[bytes]:
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            yield from mysql_users.users(connection, databases, own)
 
 
 class MysqlExport:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, ownership, postgresql_facts, postgresql_load
+from strongroom.exports import gate, ownership, postgresql_facts, postgresql_load, postgresql_users
 from strongroom.exports.base import POSTGRESQL, ExportFile, Owned
-from strongroom.exports.export import Making
+from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.names import joined
 from strongroom.exports.postgresql_connection import Connection, program, system_user, tool_arguments
@@ -75,6 +76,25 @@ class PostgresqlServer:
     def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
         """Make one table of an export beside the live ones."""
         return postgresql_load.load_table(self._settings, database, manifest, read, manifest.table(table), into)
+
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases."""
+        file = ExportFile(f"{self.engine}/users.sql".encode(), iter(()))
+        file.pieces = guarded(file, self._users(account, everyone))
+        return file
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again."""
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            return postgresql_users.replay(connection, text, databases, own)
+
+    def _users(self, account: Account, everyone: Sequence[Account]) -> Iterator[bytes]:
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            yield from postgresql_users.users(connection, databases, own)
 
 
 class PostgresqlExport:
