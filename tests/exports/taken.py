@@ -39,14 +39,15 @@ class Taken(NamedTuple):
 def take(opening: AbstractContextManager[Export]) -> Taken:
     files: dict[str, bytes] = {}
     failures: dict[str, str] = {}
+    folders: set[tuple[str, str]] = set()
     with opening as export:
         for file in export.files():
             content = b"".join(file.pieces)
-            path = file.path.decode().split("/", 2)[2]
+            engine, database, path = file.path.decode().split("/", 2)
+            folders.add((engine, database))
             files[path] = content
             if file.failure:
                 failures[path] = file.failure
         copy, remarks = export.result()
-        folder = f"{copy.engine}/{file_name(copy.name)}/"
-        assert file.path.decode().startswith(folder)
+        assert folders <= {(copy.engine, file_name(copy.name))}
         return Taken(files, failures, copy, remarks, export.opened)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -139,13 +139,15 @@ class PostgresqlExport:
         with self._tool("data") as tool:
             data = Data(tool.blocks())
             try:
-                yield from self._rows(data, relations)
+                reasons = yield from self._rows(data, relations)
             except ExportError:
                 tool.finish()
                 raise
             tool.finish()
         if not data.ended:
             raise ExportError(_CUT)
+        for reason in reasons:
+            making.fail(reason)
         after = self._definitions("post-data")
         yield from making.offer("after.sql", [text(data.rest + after.statements)])
         yield from making.offer("privileges.sql", [text(self._privileges)])
@@ -153,7 +155,8 @@ class PostgresqlExport:
             making.fail(f"{before.large_objects} large objects were exported, and the server has another number")
         yield from making.manifest(self._facts(making.facts(), relations))
 
-    def _rows(self, data: Data, relations: tuple[Relation, ...]) -> Iterator[ExportFile]:
+    def _rows(self, data: Data, relations: tuple[Relation, ...]) -> Generator[ExportFile, None, list[str]]:
+        """Offer the rows and large objects; return which tables are missing."""
         known = {relation.identity: relation for relation in relations if relation.kind == "r"}
         read: set[str] = set()
         larges = 0
@@ -170,8 +173,7 @@ class PostgresqlExport:
                 name = "large-objects.sql" if larges == 1 else f"large-objects-{larges}.sql"
                 yield from self._making.offer(name, _whole(part, data))
             read.add(part.identity)
-        for reason in gate.missing(known, read - {""}):
-            self._making.fail(reason)
+        return gate.missing(known, read - {""})
 
     def _definitions(self, section: str) -> Definitions:
         with self._tool(section) as tool:

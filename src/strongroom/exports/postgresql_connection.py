@@ -43,7 +43,8 @@ class Connection:
                     autocommit=True,
                     connect_timeout=_CONNECT_SECONDS,
                     client_encoding="utf8",
-                    options="-c search_path=",
+                    # Root finds nothing by a name that a stranger could have planted.
+                    options="" if user else "-c search_path=",
                 )
         except psycopg.Error as error:
             raise ExportError(f"PostgreSQL server at {where(settings)} cannot be reached: {line(error)}") from None
