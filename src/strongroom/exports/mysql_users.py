@@ -46,7 +46,7 @@ def users(connection: Connection, databases: Collection[str], own: Own) -> Itera
             yield f"{created.replace('CREATE USER', 'ALTER USER', 1)};\n".encode()
         granted += (_ESCAPED_PASSWORD.sub("", grant).strip() for grant in grants)
     roles = {name for name, _, is_role in found if is_role}
-    yield from (f"{grant};\n".encode() for grant in granted if _is_own(grant, databases, roles))
+    yield from (f"{grant};\n".encode() for grant in granted if _is_own(grant, databases, roles, own))
 
 
 def replay(connection: Connection, text: Iterable[bytes], databases: Collection[str], own: Own) -> list[str]:
@@ -61,7 +61,7 @@ def replay(connection: Connection, text: Iterable[bytes], databases: Collection[
         if user is not None and (own(_plain(user)) or _harmless(connection, _plain(user), databases)):
             if wanted.startswith("CREATE ROLE"):
                 roles.add(_plain(user))
-        elif user is not None or not _is_own(wanted, databases, roles):
+        elif user is not None or not _is_own(wanted, databases, roles, own):
             said.append(f"left out, as it is not the account's own: {wanted[:60]}")
             continue
         try:
@@ -101,11 +101,12 @@ def _harmless(connection: Connection, user: str, databases: Collection[str]) -> 
     return True
 
 
-def _is_own(grant: str, databases: Collection[str], roles: Collection[str]) -> bool:
-    """Whether a grant is about the account's databases, or a role of its own."""
+def _is_own(grant: str, databases: Collection[str], roles: Collection[str], own: Own) -> bool:
+    """Whether a grant is about the account's databases, on all that its prefix begins, or a role of its own."""
     found = _GRANT.fullmatch(grant)
     if found:
-        return mysql_facts.unescaped(_plain(found[1])) in databases
+        pattern = mysql_facts.unescaped(_plain(found[1]))
+        return pattern in databases or (pattern.endswith("_%") and own(pattern[:-1]))
     member = _MEMBER.fullmatch(grant) or _DEFAULT.fullmatch(grant)
     return member is not None and _plain(member[1]) in roles
 
