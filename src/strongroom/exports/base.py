@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from strongroom.exports.manifest import Manifest, Reader
 from strongroom.model import Account, DatabaseCopy, Frozen, Remark
 
 MYSQL = "mysql"
@@ -73,14 +74,33 @@ class DatabaseServer(Protocol):
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""
 
-    def users(self, account: Account) -> ExportFile:
-        """The account's users, roles and grants."""
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases, as statements, with passwords as the server keeps them."""
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again from such statements, as far as they are its own; return what was left out.
+
+        After its databases are there again, so that grants and owners have what they are about.
+        """
 
     def dump(self, database: str) -> Iterator[bytes]:
         """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole."""
 
-    def load(self, database: str, sql: Iterator[bytes]) -> None:
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.
 
-        Runs as a temporary user who may touch this database alone. Raise ExportError.
+        Runs as a temporary user who may touch this database alone, without any client program. Returns what had to be
+        left out, and why. Raise ExportError, also for a text that holds several databases.
+        """
+
+    def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
+        """Replace what a database holds by an export, into this database or another; as `load` otherwise.
+
+        ``read`` opens a file of the export by its path below the database's folder.
+        """
+
+    def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
+        """Make one table of an export beside the live ones under a new name, without its foreign keys, which are returned.
+
+        `Manifest.keys_of` says before which foreign keys a table has to do with. Raise ExportError.
         """

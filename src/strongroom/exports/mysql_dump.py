@@ -47,7 +47,8 @@ class Item(NamedTuple):
     """Something in a database that stands in the dump's list of tables.
 
     ``kind`` is ``table``, ``view`` or ``sequence``; ``transactional`` whether its rows belong to the transaction; ``rows``
-    whether it has any of its own; ``broken`` why the server cannot use it (a view on what is gone).
+    whether it has any of its own; ``broken`` why the server cannot use it (a view on what is gone);
+    ``history`` whether it keeps old rows.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Item(NamedTuple):
     transactional: bool = True
     rows: bool = True
     broken: str = ""
+    history: bool = False
 
 
 class Dump(NamedTuple):
@@ -91,7 +93,9 @@ def _item(connection: Connection, name: str, kind: str, transactions: str, engin
         return Item(name, "view", broken=_broken(connection, name))
     if kind == "SEQUENCE":
         return Item(name, "sequence")
-    return Item(name, "table", transactions == "YES", engine.upper() not in _OTHERS_DATA)
+    return Item(
+        name, "table", transactions == "YES", engine.upper() not in _OTHERS_DATA, history=kind == "SYSTEM VERSIONED"
+    )
 
 
 def _broken(connection: Connection, view: str) -> str:
@@ -115,11 +119,15 @@ def opened(settings: Mysql, database: str, command: str, *, row_by_row: bool) ->
             before = items(connection, database)
             lock = _Lock(settings, database, before)
             stack.callback(lock.release)
-            start = stack.enter_context(_start(settings, connection, database, command, before, lock, row_by_row=row_by_row))
+            start = stack.enter_context(
+                _start(settings, connection, database, command, before, lock, row_by_row=row_by_row)
+            )
             if items(connection, database) == before:
                 yield Dump(start.tool.blocks(), before, start.opening, start.tool)
                 return
-    raise ExportError(f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export")
+    raise ExportError(
+        f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export"
+    )
 
 
 class _Start:
