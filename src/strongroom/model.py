@@ -144,6 +144,10 @@ class FileCounts(Frozen):
     bytes_read: int = 0
 
 
+FILES = "files"
+DATABASES = "databases"
+
+
 class DatabaseCopy(Frozen):
     """One database's export in a point."""
 
@@ -153,6 +157,21 @@ class DatabaseCopy(Frozen):
     bytes: int = 0
     tables: int = 0
     position: str = ""
+
+
+class Exported(Frozen):
+    """What came of an account's exports. Times are seconds since 1970, None where there was nothing.
+
+    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
+    when exporting began, ``frozen`` when the folders were frozen. ``complete``: nothing that was to be exported is missing.
+    """
+
+    databases: tuple[DatabaseCopy, ...] = ()
+    opened: float | None = None
+    started: float | None = None
+    frozen: float | None = None
+    complete: bool = True
+    remarks: tuple[Remark, ...] = ()
 
 
 class Synchrony(Frozen):
@@ -172,7 +191,8 @@ class Point(Frozen):
     """A restore point: one account at one time, as the catalog and the vault's snapshots know it.
 
     ``seq`` orders the points of an account (clocks do not); ``parent`` is the id of the point it was compared with.
-    ``entries`` and ``bytes`` say what a restore of all of it writes.
+    ``entries`` and ``bytes`` say what a restore of all of it writes. ``only`` is what alone was asked for, files or
+    databases, of an account that has both; None for all of it.
     """
 
     id: str
@@ -196,6 +216,12 @@ class Point(Frozen):
     synchrony: Synchrony = Synchrony()
     warnings: tuple[Remark, ...] = ()
     pinned: bool = False
+    only: str | None = None
+
+    @property
+    def covers(self) -> bool:
+        """Whether all of the account can be brought back from it."""
+        return self.status is Status.COMPLETE and self.only is None
 
 
 class Entry(Frozen):

@@ -152,7 +152,7 @@ def test_the_newest_complete_point_is_not_always_the_newest(tmp_path: Path, clie
     last = client.add("site1", status=Status.INCOMPLETE)
     with opened(tmp_path, client) as catalog:
         assert catalog.newest(HERE) == last
-        complete = catalog.newest(HERE, complete=True)
+        complete = catalog.newest(HERE, covering=True)
         assert complete is not None and complete.seq == 3
         assert catalog.newest(HERE, client="other") is None
 
@@ -190,3 +190,15 @@ def test_one_clients_refresh_leaves_anothers_rows(tmp_path: Path, client: FakeCl
         catalog.refresh(client)
         assert len(catalog.all()) == 5
         assert [point.id for point in catalog.all(client="restic")] == ["r1"]
+
+
+def test_a_point_of_a_part_covers_nothing_and_only_files_make_a_full_one(tmp_path: Path, client: FakeClient) -> None:
+    client.add("site1", only="databases", level=Level.FULL)
+    with opened(tmp_path, client) as catalog:
+        newest, covering, full = (
+            catalog.newest(HERE),
+            catalog.newest(HERE, covering=True),
+            catalog.last_full(HERE, "vault"),
+        )
+        assert newest is not None and covering is not None and full is not None
+        assert (newest.only, covering.seq, full.seq) == ("databases", 3, 1)

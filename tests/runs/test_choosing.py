@@ -76,6 +76,25 @@ def test_latest_is_the_newest_and_complete_passes_over(layout: Layout, catalog: 
     assert choose(catalog, layout, complete=True) == ids[-1]
 
 
+def test_a_point_of_databases_alone_is_passed_over_where_more_is_wanted(
+    layout: Layout, catalog: Catalog, client: FakeClient
+) -> None:
+    whole = [point.id for point in client.points() if point.account == "site1"]
+    partial = client.add("site1", server="here", only="databases")
+    catalog.refresh(client)
+    assert choose(catalog, layout) == choose(catalog, layout, part="files") == whole[-1]
+    assert choose(catalog, layout, at="2030-01-01") == whole[-1]
+    assert choose(catalog, layout, part="databases") == choose(catalog, layout, point=partial.id) == partial.id
+
+
+def test_a_point_of_a_part_is_better_than_none(layout: Layout, catalog: Catalog, client: FakeClient) -> None:
+    for point in [point for point in client.points() if point.account == "site1"]:
+        client.forget([point.id])
+    partial = client.add("site1", server="here", only="databases")
+    catalog.refresh(client)
+    assert choose(catalog, layout) == partial.id
+
+
 def test_at_takes_the_newest_point_not_after_it(layout: Layout, catalog: Catalog, client: FakeClient) -> None:
     points = [point for point in client.points() if point.account == "site1"]
     assert choose(catalog, layout, at=points[1].time) == points[1].id

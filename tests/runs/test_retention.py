@@ -22,6 +22,7 @@ def point(
     account: str = "site1",
     pinned: bool = False,
     server: str = "here",
+    only: str | None = None,
 ) -> Point:
     moment = NOW - timedelta(days=days)
     return Point(
@@ -35,6 +36,7 @@ def point(
         seq=seq,
         pinned=pinned,
         server=server,
+        only=only,
     )
 
 
@@ -186,3 +188,11 @@ def test_incomplete_points_never_change_which_complete_ones_stay(
     ]
     complete = [p for p in points if p.status is Status.COMPLETE]
     assert judge(points, Retention())[0] & {p.id for p in complete} == judge(complete, Retention())[0]
+
+
+def test_a_point_of_databases_alone_never_displaces_a_whole_one() -> None:
+    gone, kept = judge([*nightly(3), point(9, only="databases")], NONE)
+    assert kept == {"site1-3": retention.NEWEST}
+    assert "site1-9" in gone
+    _, kept = judge([point(1), point(2, only="databases")], Retention())
+    assert set(kept) == {"site1-1", "site1-2"}

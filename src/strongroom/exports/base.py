@@ -36,21 +36,6 @@ class ExportFile:
         self.failure = ""
 
 
-class Exported(Frozen):
-    """What came of an account's exports. Times are seconds since 1970.
-
-    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
-    when exporting began; None where the account has no database. ``incomplete`` says that something is missing that has to
-    be there, of which a remark tells: no point with it is complete.
-    """
-
-    databases: tuple[DatabaseCopy, ...] = ()
-    opened: float | None = None
-    started: float | None = None
-    remarks: tuple[Remark, ...] = ()
-    incomplete: bool = False
-
-
 class Owned(Frozen):
     """The databases of an account, sorted, and those that another account has as well: the message names both."""
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from strongroom.config import Config
 from strongroom.errors import ExportError
 from strongroom.exports import ownership
-from strongroom.exports.base import DatabaseServer, Exported, ExportFile
+from strongroom.exports.base import DatabaseServer, ExportFile
 from strongroom.exports.export import remark
 from strongroom.exports.manifest import NAME
 from strongroom.exports.names import file_name
-from strongroom.model import Account, DatabaseCopy, Remark, Status
+from strongroom.model import Account, DatabaseCopy, Exported, Remark, Status
 
 Previous = Callable[[str, str], bytes | None]
 
@@ -45,7 +45,7 @@ class AccountExports:
         self._copies: list[DatabaseCopy] = []
         self._remarks: list[Remark] = []
         self._started: float | None = None
-        self._incomplete = False
+        self._complete = True
         self.opened: float | None = None
 
     def files(self) -> Iterator[ExportFile]:
@@ -68,7 +68,7 @@ class AccountExports:
             opened=self.opened,
             started=self._started,
             remarks=tuple(self._remarks),
-            incomplete=self._incomplete,
+            complete=self._complete,
         )
 
     def _engine(self, server: DatabaseServer) -> Iterator[ExportFile]:
@@ -99,13 +99,13 @@ class AccountExports:
             return
         self._copies.append(copy)
         self._remarks += remarks
-        self._incomplete |= copy.status is not Status.COMPLETE
+        self._complete &= copy.status is Status.COMPLETE
 
     def _users(self, server: DatabaseServer) -> Iterator[ExportFile]:
         file = server.users(self._account, self._everyone)
         yield file
         if file.failure:
-            self._incomplete = True
+            self._complete = False
             self._remarks.append(
                 Remark(path=file.path, message=f"users of {server.engine} are not whole: {file.failure}")
             )
@@ -115,11 +115,11 @@ class AccountExports:
         for name in known:
             self._lost(engine, name, why)
         if not known:
-            self._incomplete = True
+            self._complete = False
             self._remarks.append(Remark(path=engine.encode(), message=f"databases of {engine} are missing: {why}"))
 
     def _lost(self, engine: str, name: str, why: str) -> None:
-        self._incomplete = True
+        self._complete = False
         self._copies.append(DatabaseCopy(engine=engine, name=name, status=Status.INCOMPLETE))
         self._remarks.append(remark(engine, name, f"incomplete: {why}"))
 

@@ -17,15 +17,16 @@ import msgspec
 
 from strongroom.clients.base import Client
 from strongroom.errors import ClientError, UnknownError, UsageError
-from strongroom.model import Frozen, Level, Point, Status, text
+from strongroom.model import DATABASES, Frozen, Level, Point, text
 
 _NAME = b"catalog.sqlite"
 # Raise this number when the tables or `Point` change: a catalog with another one is filled anew.
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 CREATE TABLE points (
     id TEXT PRIMARY KEY, client TEXT NOT NULL, server TEXT NOT NULL, account TEXT NOT NULL, seq INTEGER NOT NULL,
-    time TEXT NOT NULL, status TEXT NOT NULL, level TEXT NOT NULL, point BLOB NOT NULL
+    time TEXT NOT NULL, covers INTEGER NOT NULL, level TEXT NOT NULL, only TEXT,
+    point BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX points_by_account ON points (server, account, seq);
 CREATE TABLE names (
@@ -72,17 +73,24 @@ class Catalog:
                 note(f"{text(path)}: damaged ({error}); set aside as {text(aside)}, and built again from the client")
                 return cls(_connect(path), path)
         except (OSError, sqlite3.OperationalError) as error:
-            note(f"{text(path)}: cannot be written ({error}); the catalog is kept in memory for now")
+            why = error.strerror if isinstance(error, OSError) else error
+            note(f"{text(path)}: cannot be written ({why}); the catalog is kept in memory for now")
             return cls(_prepared(sqlite3.connect(":memory:", isolation_level=None)), path)
 
-    def refresh(self, client: Client) -> None:
-        """Make the rows of one client what the client says it holds."""
-        there = client.ids()
+    def refresh(self, client: Client) -> list[Point]:
+        """Make the rows of one client what the client says it holds; returns the points that it holds no more.
+
+        Those were forgotten by another machine, or lost: whoever forgets here drops them as well.
+        """
+        # In this order: a point that is made meanwhile is new, and none that is gone.
         here = {row[0] for row in self._rows("SELECT id FROM points WHERE client = ?", client.name)}
+        there = client.ids()
         if there == here:
-            return
+            return []
+        gone = [point for point in self.all(client=client.name) if point.id not in there] if here - there else []
         new = client.load(sorted(there - here)) if there - here else []
         self._write(new, here - there, client.name)
+        return gone
 
     def record(self, point: Point) -> None:
         """Take in a point that has just been made."""
@@ -100,14 +108,14 @@ class Catalog:
         """Every point, newest first (by time: sequence numbers of different accounts say nothing about each other)."""
         return self._points("? IS NULL OR client = ? ORDER BY time DESC, server, account, seq DESC", client, client)
 
-    def newest(self, who: Identity, *, complete: bool = False, client: str | None = None) -> Point | None:
-        """The newest point of an account, or the newest complete one."""
-        status = f"AND status = '{Status.COMPLETE.value}'" if complete else ""
-        return next(iter(self._of(who, client, f"{status} ORDER BY seq DESC, time DESC LIMIT 1")), None)
+    def newest(self, who: Identity, *, covering: bool = False, client: str | None = None) -> Point | None:
+        """The newest point of an account, or the newest that covers all of it."""
+        covers = "AND covers" if covering else ""
+        return next(iter(self._of(who, client, f"{covers} ORDER BY seq DESC, time DESC LIMIT 1")), None)
 
     def last_full(self, who: Identity, client: str) -> Point | None:
         """The newest point of an account for which a client read everything."""
-        full = f"AND level = '{Level.FULL.value}'"
+        full = f"AND level = '{Level.FULL.value}' AND only IS NOT '{DATABASES}'"
         return next(iter(self._of(who, client, f"{full} ORDER BY seq DESC, time DESC LIMIT 1")), None)
 
     def _of(self, who: Identity, client: str | None, rest: str) -> list[Point]:
@@ -178,7 +186,7 @@ class Catalog:
 
     def _insert(self, point: Point, client: str) -> None:
         self._database.execute(
-            "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 point.id,
                 client,
@@ -186,8 +194,9 @@ class Catalog:
                 point.account,
                 point.seq,
                 _sortable(point.time),
-                point.status.value,
+                point.covers,
                 point.level.value,
+                point.only,
                 _encode(point),
             ),
         )

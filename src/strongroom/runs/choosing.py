@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from strongroom.errors import StrongroomError, UnknownError, UsageError
@@ -23,13 +24,24 @@ class Subject(Frozen):
 class Wanted(Frozen):
     """Which point of an account: ``point`` an id, a prefix or ``latest``, or ``at`` a TIME; neither: the newest.
 
-    ``complete`` passes over incomplete points, ``client`` over those of other clients.
+    ``complete`` passes over incomplete points, ``client`` over those of other clients. ``part`` is what has to be in it
+    (files or databases; None: all that the account has): points that were made of the other part alone are passed over,
+    unless there are no others.
     """
 
     point: str | None = None
     at: str | None = None
     complete: bool = False
     client: str | None = None
+    part: str | None = None
+
+    def admits(self, point: Point) -> bool:
+        """Whether a point is complete enough."""
+        return point.status is Status.COMPLETE or not self.complete
+
+    def has_part(self, point: Point) -> bool:
+        """Whether what is wanted was asked for when the point was made."""
+        return point.only is None or point.only == self.part
 
 
 def find_account(name: str, layout: Layout, catalog: Catalog, server: str) -> Subject:
@@ -68,12 +80,23 @@ def choose_point(subject: Subject, wanted: Wanted, catalog: Catalog, now: dateti
     who = with_points(subject, catalog)
     if wanted.at:
         return _not_after(who, wanted, catalog, now)
-    found = catalog.newest(who, complete=wanted.complete, client=wanted.client)
+    points = catalog.of(who, client=wanted.client)
+    found = _best(filter(wanted.admits, points), wanted)
     if found is None:
-        kind = "complete point" if wanted.complete and catalog.newest(who, client=wanted.client) else "point"
+        kind = "complete point" if points else "point"
         by = f" made by client {wanted.client}" if wanted.client else ""
         raise UnknownError(f"{who.account} has no {kind}{by}; make one with: strongroom backup {who.account}")
     return found
+
+
+def _best(points: Iterable[Point], wanted: Wanted) -> Point | None:
+    """The first point that has the part that is wanted, or else the first."""
+    first = None
+    for point in points:
+        if wanted.has_part(point):
+            return point
+        first = first or point
+    return first
 
 
 def _own(point: Point, subject: Subject) -> Point:
@@ -108,12 +131,10 @@ def _domains(who: Identity, catalog: Catalog) -> set[str]:
 
 def _not_after(who: Identity, wanted: Wanted, catalog: Catalog, now: datetime) -> Point:
     moment = times.parse(wanted.at or "", now, times.Edge.END)
-    points = catalog.of(who, client=wanted.client)
-    if wanted.complete:
-        points = [point for point in points if point.status is Status.COMPLETE]
-    for point in points:
-        if times.read(point.time) <= moment:
-            return point
+    points = list(filter(wanted.admits, catalog.of(who, client=wanted.client)))
+    found = _best((point for point in points if times.read(point.time) <= moment), wanted)
+    if found is not None:
+        return found
     if not points:
         raise UnknownError(f"{who.account} has no point; make one with: strongroom backup {who.account}")
     raise UnknownError(

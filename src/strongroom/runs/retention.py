@@ -6,7 +6,8 @@ The rules, for each account of each server by itself:
    to.
 2. ``keep_daily = N`` keeps the newest point of each of the N newest days that *have* a point, and so on: an account
    that is no longer backed up loses nothing more. ``keep_last = N`` keeps the N newest.
-3. Incomplete points fill places of their own by the same numbers, and never take a complete point's.
+3. Incomplete points fill places of their own by the same numbers, and never take a complete point's. A point of files
+   alone, or of databases alone, counts as incomplete.
 4. The newest complete point always stays, and so does an incomplete one that is the newest of all: it is ``latest``.
    With every ``keep_*`` at 0 the newest complete point alone stays (all rules but this one and the next count for
    nothing).
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 
-from strongroom.model import Frozen, Point, Status
+from strongroom.model import Frozen, Point
 
 NEWEST = "newest complete point"
 LATEST = "newest point, though incomplete"
@@ -92,13 +93,13 @@ def _reasons(points: Sequence[Point], keep: Keep, now: datetime, zone: tzinfo | 
             reasons[point.id].append(PINNED)
         if point.id in odd:
             reasons[point.id].append(odd[point.id])
-    complete = [point for point in points if point.status is Status.COMPLETE]
+    complete = [point for point in points if point.covers]
     if complete:
         reasons[complete[0].id].append(NEWEST)
     slots = _slots(keep)
-    if points[0].status is not Status.COMPLETE and (slots or not complete):
+    if not points[0].covers and (slots or not complete):
         reasons[points[0].id].append(LATEST)
-    incomplete = [point for point in points if point.status is not Status.COMPLETE]
+    incomplete = [point for point in points if not point.covers]
     for group in (complete, incomplete):
         ordinary = [point for point in group if not point.pinned and point.id not in odd]
         for name, count, period in slots:

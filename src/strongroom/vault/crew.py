@@ -29,13 +29,17 @@ class OpenPack:
 
 
 class Worker:
-    """One worker process. ``task`` is what it is at; ``idle``: it asked for work and has none."""
+    """One worker process. ``idle``: it asked for work and has none.
+
+    ``tasks`` are those that it has not reported done: a worker asks for the next while what the last one found is still
+    being compressed.
+    """
 
     def __init__(self, pid: int, pipe: Pipe, shared: memoryview) -> None:
         self.pid, self.pipe, self.shared = pid, pipe, shared
-        self.task: int | None = None
+        self.tasks: set[int] = set()
         self.idle = False
-        self.open: OpenPack | None = None
+        self.open: dict[bytes, OpenPack] = {}
 
     def tell(self, message: ToWorker) -> bool:
         """Send a message; says whether the worker is still there."""
@@ -113,6 +117,6 @@ class Crew:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
             self.bury(worker)
-            if worker.open is not None:
+            for left in worker.open.values():
                 with contextlib.suppress(VaultError, OSError):
-                    self._storage.spool(worker.open.path).discard()
+                    self._storage.spool(left.path).discard()

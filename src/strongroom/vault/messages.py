@@ -6,6 +6,9 @@ import msgspec
 
 from strongroom.vault.pipe import Pipe
 
+# Files named that are younger than a feed; of more, their number.
+MOST_YOUNGER = 1000
+
 
 class Base(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot to compare with: its id, the moment its scan began, and the file of what it knew ('' where lost).
@@ -21,14 +24,21 @@ class Base(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Walk these folders (stored paths) of a source. ``recheck``: only they, not what is below, trusting these inodes."""
+    """Walk these folders (stored paths) of a source.
+
+    ``recheck``: only they, not what is below, trusting these inodes as long as they have these ctimes (nanoseconds).
+    ``root`` is where to walk in place of the source's path (empty: there), and files changed at or after ``opened_ns`` are
+    to be told.
+    """
 
     task: int
     series: int
     source: int
     paths: list[bytes]
     base: Base | None
-    recheck: list[int] | None = None
+    recheck: dict[int, int] | None = None
+    root: bytes = b""
+    opened_ns: int | None = None
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -58,6 +68,20 @@ class Finish(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """No more work: finish the open pack and end."""
 
 
+class Draw(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Draw the feed of a series."""
+
+    task: int
+    series: int
+    base: Base | None
+
+
+class Release(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Release the feed of a series: nothing of it is needed any more."""
+
+    series: int
+
+
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """A worker has nothing to do."""
 
@@ -84,6 +108,7 @@ class Framed(msgspec.Struct, frozen=True, array_like=True, tag=13):
     offset: int
     size: int
     ids: bytes
+    kind: int
 
 
 class Packed(msgspec.Struct, frozen=True, array_like=True, tag=14):
@@ -142,15 +167,21 @@ class Remark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Linked(msgspec.Struct, frozen=True, array_like=True):
-    """A name of a file with several links that belongs to another user: ours, if all its names turn up."""
+    """A name of a file with several links that belongs to another user: ours, if all its names turn up.
+
+    ``ctime`` in nanoseconds; ``place`` is the inode of the folder that holds the name, and the name: a path would not do,
+    since a folder that is renamed meanwhile shows the same name twice.
+    """
 
     inode: int
     links: int
+    ctime: int
     folder: bytes
+    place: tuple[int, bytes]
 
 
 class Walked(msgspec.Struct, frozen=True, array_like=True, tag=15):
-    """A part of a task's result."""
+    """A part of a task's result. ``younger`` are some of the ``younger_count`` files that changed after the feed's moment."""
 
     task: int
     folders: list[Folder]
@@ -159,6 +190,8 @@ class Walked(msgspec.Struct, frozen=True, array_like=True, tag=15):
     remarks: list[Remark]
     linked: list[Linked]
     counts: Counts
+    younger: list[bytes] = []
+    younger_count: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=16):
@@ -174,8 +207,24 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=17):
     message: str
 
 
-ToWorker = Work | Known | Unlocked | Finish
-FromWorker = Ready | Donate | Ask | Framed | Packed | Walked | Done | Failed
+class Drawn(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """A feed was drawn to its end, which is not to say that its content is appended; see `feed.Feed` for the rest."""
+
+    task: int
+    told: bytes
+    opened_ns: int | None
+    roots: dict[str, bytes]
+
+
+class Released(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    """A feed was released; ``message`` says what went wrong (empty: nothing)."""
+
+    series: int
+    message: str
+
+
+ToWorker = Work | Known | Unlocked | Finish | Draw | Release
+FromWorker = Ready | Donate | Ask | Framed | Packed | Walked | Done | Failed | Drawn | Released
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -18,6 +18,7 @@ from strongroom.vault import pack, parents
 from strongroom.vault.commit import Committer
 from strongroom.vault.crew import Crew, OpenPack, Worker
 from strongroom.vault.errors import StorageError
+from strongroom.vault.feeding import Feeding
 from strongroom.vault.footing import Footing, remembered, stand
 from strongroom.vault.frame import Kind
 from strongroom.vault.index import FrameEntry
@@ -27,12 +28,15 @@ from strongroom.vault.messages import (
     Counts,
     Donate,
     Done,
+    Draw,
+    Drawn,
     Failed,
     Framed,
     FromWorker,
     Known,
     Packed,
     Ready,
+    Released,
     ToWorker,
     Walked,
     Work,
@@ -51,10 +55,12 @@ _COMMIT_EVERY = 30.0
 
 
 class _Task(NamedTuple):
+    """Folders of a source to walk, or with no source the series' feed to draw."""
+
     series: int
-    source: int
+    source: int | None
     paths: list[bytes]
-    recheck: list[int] | None = None
+    recheck: dict[int, int] | None = None
 
 
 class Progress(NamedTuple):
@@ -83,7 +89,6 @@ class Run:
         self._describe, self._progress = describe, progress
         header = headers.load(storage)
         headers.refuse(storage, "write", "write to")
-        self._session = Session(storage)
         self._series = [
             SeriesRun(number, request, "" if header.dedup == "vault" else request.series)
             for number, request in enumerate(requests)
@@ -91,6 +96,7 @@ class Run:
         self._tasks_made: list[_Task] = []
         self._tasks: dict[int, _Task] = {}
         self._queue: list[int] = []
+        self._feeds = Feeding()
         self._ready: list[SeriesRun] = []
         self._waiting: list[tuple[SeriesRun, set[bytes]]] = []
         self._totals = Counts()
@@ -99,9 +105,12 @@ class Run:
         self._footing: Footing | None = None
         self._committer: Committer | None = None
         self._crew = Crew(storage, state, header.chunker)
+        self._session = Session(storage)
         try:
             self._session.sweep_leftovers()
-            specs = [Series(run.request.sources, run.request.owners, run.alone) for run in self._series]
+            specs = [
+                Series(run.request.sources, run.request.owners, run.alone, run.request.feed) for run in self._series
+            ]
             self._crew.start(workers, specs, self._session.abandon)
         except BaseException:
             self.close()
@@ -110,6 +119,7 @@ class Run:
     def close(self) -> None:
         """End workers that still run, remove what was not committed, and end the session."""
         self._crew.kill()
+        self._feeds.close()
         if self._committer is not None:
             self._committer.discard()
             self._committer = None
@@ -160,7 +170,7 @@ class Run:
         yield from self._commit()
 
     def _busy(self) -> bool:
-        return bool(self._tasks or self._waiting or self._ready)
+        return bool(self._tasks or self._feeds or self._waiting or self._ready)
 
     def _feed(self) -> None:
         """Give waiting tasks to idle workers; where there are none, ask busy ones to share, or end."""
@@ -177,9 +187,16 @@ class Run:
         task = self._tasks[number]
         run = self._series[task.series]
         run.started = run.started or time.time_ns()
-        worker.task, worker.idle = number, False
+        worker.tasks.add(number)
+        worker.idle = False
         worker.shared[HUNGRY] = 0
-        self._tell(worker, Work(number, task.series, task.source, task.paths, run.base, task.recheck))
+        if task.source is None:
+            self._feeds.given(run, worker)
+            self._tell(worker, Draw(number, task.series, run.base))
+            return
+        run.walked = run.walked or time.time_ns()
+        work = Work(number, task.series, task.source, task.paths, run.base, task.recheck)
+        self._tell(worker, run.after_feed(work))
 
     def _tell(self, worker: Worker, message: ToWorker) -> None:
         if not worker.tell(message):
@@ -193,8 +210,14 @@ class Run:
             run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
         # The largest first: what is left at the end is then small, and shared among the workers.
         for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):
-            for number, source in enumerate(run.request.sources):
-                self._add_task(_Task(run.number, number, [source.name.encode()]))
+            if run.request.feed is not None:
+                self._add_task(_Task(run.number, None, []))
+            else:
+                self._add_folders(run)
+
+    def _add_folders(self, run: SeriesRun) -> None:
+        for number, source in enumerate(run.request.sources):
+            self._add_task(_Task(run.number, number, [source.name.encode()]))
 
     def _add_task(self, task: _Task) -> None:
         number = len(self._tasks_made)
@@ -235,30 +258,38 @@ class Run:
     def _handle(self, worker: Worker, message: FromWorker) -> None:
         match message:
             case Ask():
-                known = self._firm()[0].index.known
+                known = self._firm()[0].known
                 ids = message.ids
                 bits = bytes([known(ids[at : at + ID_SIZE]) for at in range(0, len(ids), ID_SIZE)])
                 self._tell(worker, Known(bits))
             case Framed():
                 entry = FrameEntry(message.offset, message.size, message.ids)
-                self._firm()[0].index.add_frame(message.pack, Kind.DATA, entry)
+                self._firm()[0].index.add_frame(message.pack, Kind(message.kind), entry)
                 self._series[message.series].stored += message.size
-                worker.open = OpenPack(message.pack, message.path, message.offset + message.size)
+                worker.open[message.pack] = OpenPack(message.pack, message.path, message.offset + message.size)
             case Walked():
                 self._walked(message)
             case Ready():
-                worker.task, worker.idle = None, True
+                worker.idle = True
             case Donate():
                 self._add_task(self._tasks_made[message.task]._replace(paths=message.paths))
             case Done():
+                worker.tasks.discard(message.task)
                 self._done(message.task)
+            case Drawn():
+                self._drawn(message)
+            case Released():
+                run = self._series[message.series]
+                self._feeds.released(run, message.message)
+                self._finish(run)
             case Packed():
                 self._packed(message.pack, message.path, message.size)
-                worker.open = None
+                del worker.open[message.pack]
             case Failed(task=None):
                 self._fatal = message.message
             case Failed():
                 assert message.task is not None  # noqa: S101 - the case above took the others
+                worker.tasks.discard(message.task)
                 self._series[self._tasks_made[message.task].series].failure = message.message
                 self._done(message.task)
 
@@ -280,6 +311,19 @@ class Run:
         if run.tasks or self._recheck(run):
             return
         run.finished = time.time_ns()
+        if self._feeds.release(run):
+            self._finish(run)
+
+    def _drawn(self, message: Drawn) -> None:
+        """A feed is at its end: its series' folders come next, before those of all others."""
+        run = self._series[self._tasks_made[message.task].series]
+        run.drawn = message
+        others, self._queue = self._queue, []
+        self._add_folders(run)
+        self._queue += others
+
+    def _finish(self, run: SeriesRun) -> None:
+        """All of a series was read, and its feed is released: it waits for the packs that are open now."""
         self._waiting.append((run, self._footing.index.growing_packs() if self._footing else set()))
 
     def _recheck(self, run: SeriesRun) -> bool:
@@ -300,21 +344,22 @@ class Run:
             packs.discard(pack_id)
 
     def _lose(self, worker: Worker) -> None:
-        """A worker is gone: finish its pack with what it had appended, and fail what it was at."""
+        """A worker is gone: finish its pack with what it had appended, and fail what it had not reported done."""
         if worker not in self._crew.workers:
             return
         self._crew.bury(worker)
-        if worker.open is not None:
+        for run in self._feeds.lose(worker):
+            self._finish(run)
+        for left in worker.open.values():
             footing, _ = self._firm()
-            spool = self._storage.spool(worker.open.path)
-            frames = footing.index.growing(worker.open.id)
-            whole = pack.finish(footing.keys, spool, worker.open.id, frames, worker.open.size)
+            spool = self._storage.spool(left.path)
+            whole = pack.finish(footing.keys, spool, left.id, footing.index.growing(left.id), left.size)
             spool.close()
-            self._packed(worker.open.id, worker.open.path, whole)
-        if worker.task in self._tasks:
-            run = self._series[self._tasks[worker.task].series]
+            self._packed(left.id, left.path, whole)
+        for number in sorted(worker.tasks):
+            run = self._series[self._tasks[number].series]
             run.failure = "the worker that walked it was killed; run the backup of this account again"
-            self._done(worker.task)
+            self._done(number)
 
     def _fail_rest(self, message: str) -> None:
         for number in list(self._tasks):

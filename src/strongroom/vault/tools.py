@@ -11,12 +11,25 @@ from collections.abc import Callable
 from functools import cached_property
 
 from strongroom.vault.content import ContentReader
+from strongroom.vault.cutting import Cutter
 from strongroom.vault.errors import VaultError
+from strongroom.vault.feed import Feed, told
 from strongroom.vault.header import Chunker
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
 from strongroom.vault.mark import ids_in
-from strongroom.vault.messages import Done, FromWorker, Known, Node, ToWorker, Unlocked, receive_work, send
+from strongroom.vault.messages import (
+    Done,
+    FromWorker,
+    Known,
+    Node,
+    Release,
+    Released,
+    ToWorker,
+    Unlocked,
+    receive_work,
+    send,
+)
 from strongroom.vault.packing import Packer
 from strongroom.vault.pipe import Pipe
 from strongroom.vault.reader import Reader
@@ -26,6 +39,8 @@ from strongroom.vault.storage import Storage
 
 # Positions in the memory shared with the coordinating process: some worker has nothing to do; finish your open pack.
 HUNGRY, ROTATE = 0, 1
+# Decoded frames that a worker's reader keeps: two windows of a large file rest on much the same.
+_KEPT_BYTES = 16 << 20
 
 
 class Tools:
@@ -38,6 +53,8 @@ class Tools:
         self._unlocked: Unlocked | None = None
         self._series, self._alone = 0, ""
         self._packer: Packer | None = None
+        # The feeds that this worker has drawn and not released, by series.
+        self.held: dict[int, Feed] = {}
         self.digest_key = state.digest_key()
 
     # --- talking --------------------------------------------------------------------------------------------------
@@ -48,10 +65,26 @@ class Tools:
             send(self._pipe, message)
 
     def receive(self) -> ToWorker:
-        """The next message that is not the keys'. Raise EOFError."""
-        while isinstance(message := receive_work(self._pipe), Unlocked):
-            self._unlocked = message
+        """The next message that is not done with at once. Raise EOFError."""
+        while isinstance(message := receive_work(self._pipe), Unlocked | Release):
+            if isinstance(message, Unlocked):
+                self._unlocked = message
+            else:
+                self.send(Released(message.series, self._release(message.series)))
         return message
+
+    def _release(self, series: int) -> str:
+        """Release a feed; returns what went wrong."""
+        try:
+            self.held.pop(series).release()
+        except Exception as error:
+            return told(error)
+        return ""
+
+    def release(self) -> None:
+        """Release every feed: the coordinating process is gone, or done with us."""
+        for series in list(self.held):
+            self._release(series)
 
     def _known(self) -> Known:
         message = self.receive()
@@ -111,13 +144,17 @@ class Tools:
     @cached_property
     def reader(self) -> Reader:
         """Reads last time's records."""
-        return Reader(self.storage, self.keys, Index(self.storage, self.keys, self.state.index_folder))
+        return self._new_reader()
+
+    def _new_reader(self) -> Reader:
+        index = Index(self.storage, self.keys, self.state.index_folder)
+        return Reader(self.storage, self.keys, index, kept=_KEPT_BYTES)
 
     @property
     def packer(self) -> Packer:
         """Takes what is to be stored."""
         if self._packer is None:
-            self._packer = Packer(self.storage, self.keys, self.send, self._known)
+            self._packer = Packer(self.storage, self.keys, self.send, self._known, self._new_reader)
             self._packer.begin(self._series, self.keys.scope(self._alone))
         return self._packer
 
@@ -126,6 +163,10 @@ class Tools:
         return ContentReader(
             self.packer, self._chunker, self.keys.chunker_seed(self.keys.scope(self._alone)), owners, count
         )
+
+    def cutter(self) -> Cutter:
+        """Cuts what is stored now."""
+        return Cutter(self.packer, self._chunker, self.keys.chunker_seed(self.keys.scope(self._alone)))
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 
