@@ -76,7 +76,7 @@ def test_all_databases_come_and_the_one_that_is_broken_is_named(both: list[Datab
         ("postgresql", "fd_c", Status.COMPLETE),
     ]
     assert asked == [("mysql", "fd_a"), ("mysql", "fd_b"), ("postgresql", "fd_c")]
-    assert result.incomplete
+    assert not result.complete
     assert [remark.path for remark in result.remarks] == [b"mysql/fd_a"]
     assert result.started is not None
     assert result.opened is not None
@@ -88,7 +88,7 @@ def test_an_account_without_databases_asks_no_server(tmp_path: Path) -> None:
     exports = AccountExports(Account(name="server"), [SITE], [MysqlServer(Mysql(socket=b"/nowhere"))], no_previous)
     assert drained(exports) == []
     result = exports.result()
-    assert (result.databases, result.opened, result.started, result.incomplete) == ((), None, None, False)
+    assert (result.databases, result.opened, result.started, result.complete) == ((), None, None, True)
 
 
 def test_a_server_that_is_down_makes_what_is_known_incomplete_and_stops_no_other(both: list[DatabaseServer]) -> None:
@@ -101,7 +101,7 @@ def test_a_server_that_is_down_makes_what_is_known_incomplete_and_stops_no_other
         ("fd_a", Status.INCOMPLETE),
         ("fd_c", Status.COMPLETE),
     ]
-    assert result.incomplete
+    assert not result.complete
     (remark,) = result.remarks
     assert remark.message.startswith("mysql:fd_a: incomplete: MySQL server at /nowhere/mysqld.sock cannot be reached: ")
 
@@ -110,7 +110,7 @@ def test_a_server_that_is_down_is_missed_even_when_no_database_is_known() -> Non
     exports = AccountExports(SITE, [SITE], [MysqlServer(Mysql(socket=b"/nowhere/mysqld.sock"))], no_previous)
     drained(exports)
     result = exports.result()
-    assert (result.databases, result.incomplete) == ((), True)
+    assert (result.databases, result.complete) == ((), False)
     assert result.remarks[0].path == b"mysql"
     assert result.remarks[0].message.startswith("databases of mysql are missing: MySQL server at /nowhere")
 
