@@ -3,9 +3,14 @@
 An export is a logical dump of one database in one consistent transaction, laid out as files, so that one table is one file:
 
     before.sql            what must stand before any row: types, functions, empty tables
-    tables/NAME.sql       one table's rows, a line each
+    tables/NAME.sql       one table's rows, a line each (PostgreSQL: SCHEMA.NAME.sql)
+    large-objects.sql     PostgreSQL alone, where there are any
     after.sql             what comes after the rows: indexes, constraints, triggers, views, routines, events
+    privileges.sql        PostgreSQL alone: owners and privileges of what is in the database
     manifest.json         last: every file with size and hash, every table with its rows, position, versions
+
+The files come in the order in which the server gives them; only the manifest's place is promised. Names are those of
+`strongroom.exports.names`.
 
 Below ``ENGINE/`` of an account stands also ``users.sql``: its users, roles and grants on its own databases, with password
 hashes, and nothing of anybody else.

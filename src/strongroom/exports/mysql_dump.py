@@ -23,6 +23,9 @@ _READ = b"-- Releasing savepoint"
 _ATTEMPTS = 3
 _LOCK_SECONDS = 60
 _COMMON = (
+    # Said aloud, since a defaults_file may say otherwise.
+    "--opt",
+    "--skip-lock-tables",
     "--single-transaction",
     "--quick",
     "--routines",
