@@ -115,7 +115,8 @@ def postgresql(folder: Path, rows: int) -> None:
     try:
         server.run("CREATE DATABASE bench")
         server.run(
-            "CREATE TABLE t AS SELECT i AS id, md5(i::text) AS a, sha224(i::text::bytea)::text || 'it''s' AS b, now() AS d "
+            "CREATE TABLE t AS SELECT i AS id, md5(i::text) AS a, "
+            "md5(i::text) || 'it''s' || repeat(md5((-i)::text), 2) AS b, now() AS d "
             f"FROM generate_series(1, {rows}) i",
             database="bench",
         )
