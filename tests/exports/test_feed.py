@@ -65,8 +65,8 @@ def test_all_databases_come_and_the_one_that_is_broken_is_named(both: list[Datab
     assert [path for path in paths if path.endswith(("manifest.json", "users.sql"))] == [
         "mysql/fd_a/manifest.json",
         "mysql/fd_b/manifest.json",
-        "mysql/users.sql",
         "postgresql/fd_c/manifest.json",
+        "mysql/users.sql",
         "postgresql/users.sql",
     ]
     assert manifest_path("mysql", "fd_a").decode() in paths
@@ -76,7 +76,7 @@ def test_all_databases_come_and_the_one_that_is_broken_is_named(both: list[Datab
         ("postgresql", "fd_c", Status.COMPLETE),
     ]
     assert asked == [("mysql", "fd_a"), ("mysql", "fd_b"), ("postgresql", "fd_c")]
-    assert not result.complete
+    assert result.incomplete
     assert [remark.path for remark in result.remarks] == [b"mysql/fd_a"]
     assert result.started is not None
     assert result.opened is not None
@@ -84,11 +84,47 @@ def test_all_databases_come_and_the_one_that_is_broken_is_named(both: list[Datab
     assert exports.opened == result.opened
 
 
+class Freezing:
+    """Notes when it is asked to freeze, and what the databases held then."""
+
+    def __init__(self, mariadb: MariaDB, *, possible: bool = True) -> None:
+        self._mariadb, self._possible = mariadb, possible
+        self.taken = self.released = 0
+
+    def possible(self) -> bool:
+        return self._possible
+
+    def take(self) -> dict[str, bytes]:
+        self.taken += 1
+        # What is written while the folders are frozen is in neither: every transaction is open already.
+        self._mariadb.run("INSERT INTO fd_b.t VALUES (4711)")
+        return {"data": b"/frozen"}
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def test_folders_are_frozen_while_all_transactions_are_open(both: list[DatabaseServer], mariadb: MariaDB) -> None:
+    freezing = Freezing(mariadb)
+    exports = AccountExports(SITE, [SITE], both, no_previous, freezing)
+    content = {file.path: b"".join(file.pieces) for file in exports.files()}
+    result = exports.result()
+    assert (freezing.taken, exports.roots) == (1, {"data": b"/frozen"})
+    assert result.opened is not None and result.frozen is not None and result.opened <= result.frozen
+    assert len(result.databases) == 3
+    assert b"4711" not in b"".join(content.values())
+    exports.release()
+    assert freezing.released == 1
+    ordinary = AccountExports(SITE, [SITE], both, no_previous, Freezing(mariadb, possible=False))
+    assert b"4711" in b"".join(b"".join(file.pieces) for file in ordinary.files())
+    assert (ordinary.roots, ordinary.result().frozen) == ({}, None)
+
+
 def test_an_account_without_databases_asks_no_server(tmp_path: Path) -> None:
     exports = AccountExports(Account(name="server"), [SITE], [MysqlServer(Mysql(socket=b"/nowhere"))], no_previous)
     assert drained(exports) == []
     result = exports.result()
-    assert (result.databases, result.opened, result.started, result.complete) == ((), None, None, True)
+    assert (result.databases, result.opened, result.started, result.incomplete) == ((), None, None, False)
 
 
 def test_a_server_that_is_down_makes_what_is_known_incomplete_and_stops_no_other(both: list[DatabaseServer]) -> None:
@@ -101,7 +137,7 @@ def test_a_server_that_is_down_makes_what_is_known_incomplete_and_stops_no_other
         ("fd_a", Status.INCOMPLETE),
         ("fd_c", Status.COMPLETE),
     ]
-    assert not result.complete
+    assert result.incomplete
     (remark,) = result.remarks
     assert remark.message.startswith("mysql:fd_a: incomplete: MySQL server at /nowhere/mysqld.sock cannot be reached: ")
 
@@ -110,7 +146,7 @@ def test_a_server_that_is_down_is_missed_even_when_no_database_is_known() -> Non
     exports = AccountExports(SITE, [SITE], [MysqlServer(Mysql(socket=b"/nowhere/mysqld.sock"))], no_previous)
     drained(exports)
     result = exports.result()
-    assert (result.databases, result.complete) == ((), False)
+    assert (result.databases, result.incomplete) == ((), True)
     assert result.remarks[0].path == b"mysql"
     assert result.remarks[0].message.startswith("databases of mysql are missing: MySQL server at /nowhere")
 
