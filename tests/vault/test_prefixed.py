@@ -24,7 +24,7 @@ from strongroom.vault.vault import Vault
 from strongroom.vault.verify import verify
 from tests.vault.feeds import MadeFeed, MadeFile, changed, feed_of, rows
 from tests.vault.ground import Ground as TwoAccounts
-from tests.vault.plot import PASSPHRASE, Ground
+from tests.vault.plot import PASSPHRASE, SMALL_CHUNKS, Ground
 from tests.vault.second_reader import SecondReader
 
 POSTS = b"shop/tables/posts.sql"
@@ -234,6 +234,32 @@ def test_a_sparse_pack_of_them_is_written_anew_without_growing(ground: Ground) -
         ground.storage.delete(item.name)
     verify(ground.vault(), repair=True)
     assert held(ground.vault(), kept.id) == {b"3": new[b"3"]}
+
+
+def test_of_a_frame_that_is_copied_the_index_names_what_lives(tmp_path: Path) -> None:
+    """Else what is dead in it would have it copied by each prune, or take the place of another copy."""
+    ground = Ground(tmp_path, chunker=SMALL_CHUNKS)
+    first = night(ground, {POSTS: table(0, 18_000)})
+    second = night(ground, {POSTS: table(1, 18_000)})
+    third = {POSTS: table(1, 18_000)[: 1100 << 10]}
+    kept = night(ground, third)
+    sweep.forget(ground.vault(), [first.id, second.id])
+    sweep.prune(ground.vault())
+    vault = ground.vault()
+    needed = set(ids_in(_references(vault, kept.id)))
+    named = {id for id, _ in vault.index.pack_rows() if _kind(vault, id) == Kind.PREFIXED}
+    assert named and named <= needed
+    assert sum(vault.reader.read_frame(place).size for place in prefixed(vault).values()) > 2 << 20
+    before = {item.name for item in ground.storage.list("packs/")}
+    assert sweep.prune(ground.vault()).objects == 0
+    assert {item.name for item in ground.storage.list("packs/")} == before
+    assert held(ground.vault(), kept.id) == third
+    assert verify(ground.vault(), read_data=1.0).damage == ()
+    night(ground, {POSTS: table(1, 18_000)})
+
+
+def _kind(vault: Vault, id: bytes) -> int:
+    return vault.reader.locate(id).pack.kind
 
 
 def rested_on(ground: Ground) -> set[bytes]:
