@@ -100,9 +100,10 @@ def test_of_two_backups_of_one_account_at_once_one_waits(server: Server) -> None
 
 
 INTERRUPTED = b"strongroom: interrupted; what was finished stays\n"
+STOPPED = b"strongroom: stopped; what was finished stays\n"
 
 
-@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, b""))])
+@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, STOPPED))])
 def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     server: Server, sent: signal.Signals, ends: tuple[int, bytes]
 ) -> None:
@@ -113,7 +114,9 @@ def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     running = subprocess.Popen(
         server.command("backup", "site2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(0.6)
+    making = server.folder / "vault/tmp"
+    while running.poll() is None and not (making.exists() and list(making.glob("sessions+*"))):
+        time.sleep(0.01)
     os.kill(running.pid, sent)
     _, err = running.communicate(timeout=60)
     big.unlink()
@@ -140,3 +143,20 @@ def test_a_wrong_passphrase_and_an_absent_vault_are_one_line(server: Server) -> 
         assert not vault.exists()
     finally:
         (server.folder / "away").rename(vault)
+
+
+def test_settings_come_back_from_the_servers_point_when_the_state_folder_is_lost(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/root/var/lib/strongroom"))
+    server.json("init")
+    name = "backups.automatic-database-exports"
+    server.json("scope", "set", name, "false")
+    (point,) = server.json("backup", "server")["points"]
+    assert point["status"] == "complete"
+    shutil.rmtree(tmp_path / "root/var/lib/strongroom")
+    assert server.json("scope", "get", name)["value"] is True
+    held = [entry["path"] for entry in server.json("ls", point["id"], "/var/lib/strongroom", "-R")]
+    assert held == ["/var/lib/strongroom/settings", "/var/lib/strongroom/settings/scopes.json"]
+    server.json("restore", "server", "/var/lib/strongroom/settings", "--yes")
+    assert server.json("scope", "get", name)["value"] is False

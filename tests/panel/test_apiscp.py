@@ -86,6 +86,16 @@ def test_an_account_that_lost_its_home_or_its_info_still_shows(root: Path) -> No
     assert (two.domains, list(trees(two)), two.users) == ((), ["data"], frozenset({10000}))
 
 
+def test_an_account_that_lost_both_still_shows_as_long_as_its_folder_holds_something(root: Path) -> None:
+    folder = site(root, 1, "one.com")
+    for below in ("shadow", "info"):
+        shutil.rmtree(folder / below)
+    assert layout(root).accounts() == []
+    (folder / "fst").mkdir()
+    account = only(root)
+    assert (account.name, account.locations, [tree for tree, _ in account.absent]) == ("site1", (), ["data", "info"])
+
+
 def test_a_shadow_that_is_a_link_is_no_location(root: Path, tmp_path: Path) -> None:
     folder = site(root, 1, "one.com")
     shutil.rmtree(folder / "shadow")
@@ -272,6 +282,15 @@ def test_the_configuration_is_part_of_its_server_and_no_secret_is(root: Path) ->
     assert (inside.select or ())[-1] == b"/etc/strong[[]room]/config.toml"
     assert (real.select or ())[-1] == b"/etc/strongroom/config.toml"
     assert b"/etc/strongroom/passphrase" in [item.pattern for item in real.exclude]
+
+
+def test_settings_are_part_of_their_server_once_there_are_any(root: Path) -> None:
+    layout = Apiscp(configured(root, state=os.fsencode(root / "var/state")))
+    before = layout.server().locations[0]
+    (root / "var/state/settings").mkdir(parents=True)
+    after = layout.server().locations[0]
+    assert set(after.select or ()) - set(before.select or ()) == {b"/var/state/settings"}
+    assert not [item for item in after.exclude if b"state" in item.pattern]
 
 
 def test_a_vault_inside_an_account_does_not_hold_itself(root: Path) -> None:

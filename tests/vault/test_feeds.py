@@ -19,7 +19,7 @@ from strongroom.vault.source import Source
 from strongroom.vault.verify import verify
 from tests.vault.feeds import MadeFeed, MadeFile, feed_of, noise, rows
 from tests.vault.ground import in_memory
-from tests.vault.plot import PASSPHRASE, SMALL_CHUNKS, Ground, Seen
+from tests.vault.plot import PASSPHRASE, SERIES, SMALL_CHUNKS, Ground, Seen
 from tests.vault.second_reader import SecondReader
 
 CONTENT = {
@@ -136,8 +136,22 @@ def test_what_is_gone_from_a_feed_is_gone_from_the_point_and_counted(ground: Gro
     ground.feed = None
     third = ground.backup()
     assert ground.read(third.id) == ground.live()
-    assert third.counts.removed == 2
+    assert third.counts.removed == 0, "what was not asked for was not removed"
     assert held(ground, first.id) == CONTENT
+
+
+def test_a_night_after_a_point_of_the_feed_alone_compares_with_the_folders_before(ground: Ground) -> None:
+    ground.feed = feed_of(CONTENT)
+    ground.backup()
+    ground.age()
+    alone = Request(series=SERIES, level="incremental", sources=(), owners=frozenset(), feed=feed_of(CONTENT))
+    (between,) = ground.vault().backup([alone], workers=1, describe=lambda _: b"", progress=lambda _: None)
+    assert isinstance(between, Outcome)
+    assert held(ground, between.id) == CONTENT
+    assert (between.counts.removed, set(ground.read(between.id)) & {b"data", b"data/web"}) == (0, set())
+    third = ground.backup()
+    assert (third.seq, third.counts.changed, third.counts.removed) == (between.seq + 1, 0, 0)
+    assert ground.read(third.id).keys() >= ground.live().keys() | {b"databases/mysql"}
 
 
 @pytest.mark.parametrize("level", ["full", "differential", "incremental"])

@@ -197,6 +197,25 @@ def test_an_account_that_lost_its_files_makes_no_complete_point(nights: Nights) 
     assert (nights.html / "new").read_bytes() == b"new"
 
 
+def test_an_account_that_lost_everything_fails_the_night_and_comes_back(nights: Nights) -> None:
+    server = nights.server
+    folder = nights.data.parent
+    (folder / "fst").mkdir()
+    for below in ("shadow", "info"):
+        shutil.rmtree(folder / below)
+    night = server.json("backup", status=1)
+    assert [each["account"] for each in night["failures"]] == ["site1"]
+    assert {each["account"] for each in night["points"]} == {"site2", "server"}
+    assert server("backup", "site1").status == 2
+    lost = server.json("status", status=1)["accounts"][0]
+    assert (lost["account"], lost["point"]) == ("site1", nights.second["id"])
+    assert str(folder / "shadow") in lost["problems"][0] and str(folder / "info") in lost["problems"][1]
+    assert server.json("download", "site1", "-o", server.folder / "x.tar", status=2)["error"]["code"] == "unknown"
+    assert server.json("restore", "example.com", "--yes")["status"] == "complete"
+    assert (nights.html / "new").read_bytes() == b"new"
+    assert server.backup("site1")["status"] == "complete"
+
+
 def test_the_vault_may_be_moved_and_the_state_be_gone_at_once(nights: Nights) -> None:
     server = nights.server
     before = server.json("points"), server.json("show", nights.second["id"])
@@ -231,6 +250,34 @@ def test_forget_and_prune_free_the_room_and_say_how_much(nights: Nights) -> None
     assert last in {each["id"] for each in kept} and all(each["because"] for each in kept)
     assert server.json("check", "--read-data")["status"] == "clean"
     assert server.json("restore", "site1", "--to", server.folder / "out")["status"] == "complete"
+
+
+def test_prune_counts_the_bytes_of_a_point_that_shares_all_it_holds(kept: Nights) -> None:
+    server = kept.server
+    twin = server.backup("site2")["id"]
+    last = server.backup("site2")["id"]
+    server.json("forget", twin)
+    stored = (server.folder / "vault/snapshots" / twin).stat().st_size
+    would = server.json("prune", "--dry-run")
+    assert (would["freed_bytes"] >= stored, would["objects"] >= 1) == (True, True)
+    assert server.json("prune") == {each: would[each] for each in ("freed_bytes", "held_bytes", "objects")}
+    assert server.json("show", last)["id"] == last
+
+
+def test_a_point_that_cannot_be_read_is_given_up_by_its_id(nights: Nights) -> None:
+    server = nights.server
+    point = server.folder / "vault/snapshots" / nights.second["id"]
+    data = bytearray(point.read_bytes())
+    data[len(data) // 2] ^= 1
+    point.write_bytes(data)
+    shutil.rmtree(server.folder / "state")
+    assert [each["id"] for each in server.json("points", "site1")] == [nights.first["id"]]
+    error = server.json("prune", status=2)["error"]["message"]
+    assert error.endswith(f"strongroom forget {nights.second['id']}")
+    assert server("check").out.decode().count(f"snapshots/{nights.second['id']}") == 1
+    assert server.json("forget", nights.second["id"]) == {"forgotten": [nights.second["id"]], "kept": []}
+    assert server.json("prune")["objects"] > 0
+    assert server.json("check", "--read-data")["status"] == "clean"
 
 
 def _size(folder: Path) -> int:
@@ -282,6 +329,23 @@ def test_a_vault_without_room_ends_with_one_line_and_stops_no_later_run(tmp_path
         assert server.json("check")["status"] == "clean"
     finally:
         subprocess.run(["umount", vault], check=True)
+
+
+@pytest.mark.parametrize("option", ["ro", "size=16k"])
+def test_a_state_folder_that_takes_nothing_stops_no_restore(nights: Nights, option: str) -> None:
+    server = nights.server
+    state = server.folder / "state"
+    shutil.rmtree(state)
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", option, "tmpfs", state], check=True)
+    try:
+        done = server("restore", "site1", "--to", server.folder / "out")
+        assert (done.status, done.err.count("\n")) == (0, 1), done
+        assert str(state) in done.err and "Errno" not in done.err
+        assert (server.folder / "out/data/var/www/html/new").read_bytes() == b"new"
+        assert server("check", "--read-data").status == 0
+    finally:
+        subprocess.run(["umount", state], check=True)
 
 
 @pytest.mark.parametrize(

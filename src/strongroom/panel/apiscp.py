@@ -10,16 +10,19 @@ import re
 
 from strongroom.config import Config
 from strongroom.errors import SourceError, UnknownError
-from strongroom.model import Account, Exclusion, Location, Selection, text
+from strongroom.model import Account, DatabaseClaim, Exclusion, Location, Selection, text
 from strongroom.panel import info
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
-from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, glob_literal, own_exclusions
+from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, own_selections, server_exclusions
 
 VIRTUAL = b"/home/virtual"
 
 # What a listing looks at in one folder of an account before it stops: what is shown may not cost without bound.
 _MOST_NAMES = 2000
+
+# The panel's services of databases, and what the engines are called here.
+_ENGINES = {b"mysql": "mysql", b"pgsql": "postgresql"}
 
 _SITE = re.compile(r"site[0-9]+")
 _ENCODED = re.compile(r"@([0-9a-f]{4})")
@@ -88,17 +91,14 @@ class Apiscp:
     def server(self) -> Account:
         """The pseudo-account: mail maps, grants, the panel's settings, and Strongroom's own configuration."""
         server = self._config.server
-        selections = _SELECTIONS
-        own = server.within(self._config.path)
-        if own is not None:
-            selections += (Selection(pattern=glob_literal(own), reason="Strongroom's configuration"),)
+        selections = _SELECTIONS + own_selections(self._config)
         location = Location(
             tree="data",
             path=server.root,
             why="what belongs to no account, and a rebuilt server needs",
             select=tuple(selection.pattern for selection in selections),
             selections=selections,
-            exclude=own_exclusions(self._config, server.root),
+            exclude=server_exclusions(self._config),
         )
         return Account(name=SERVER, locations=(location,))
 
@@ -110,6 +110,15 @@ class Apiscp:
             return {}
         site = b"/".join((self._virtual, name.encode()))
         return {tree: site + b"/" + below for tree, below, _, _ in _TREES}
+
+    def after_restore(self, name: str) -> str | None:
+        """The kernel does not expect changes below a mounted overlay: its view of ``shadow`` has to be made anew."""
+        if not _SITE.fullmatch(name):
+            return None
+        return (
+            f"{name}: its mounted overlay does not know of this yet; run: /etc/systemd/user/fsmount.init reload_site {name} "
+            "(all accounts: systemctl reload fsmount)"
+        )
 
     def _open(self) -> Folder:
         try:
@@ -132,13 +141,17 @@ class Apiscp:
         return None
 
     def _account(self, virtual: Folder, name: str, details: bool) -> Account | None:
-        """Read one site's folder; None when it is none (a link, a file, or neither ``shadow`` nor ``info`` in it)."""
+        """Read one site's folder; None when it is none (a link, a file, or empty).
+
+        One that holds something else, such as ``fst``, and neither ``shadow`` nor ``info`` is an account that lost all it
+        had: the panel takes the whole folder away with an account.
+        """
         site = virtual.folder(name.encode())
         if site is None:
             return None
         with site:
             locations = self._locations(site, name.encode())
-            if not locations:
+            if not locations and not site.names(most=1):
                 return None
             siteinfo = _service(site, b"siteinfo")
             domains = _domains(siteinfo, _service(site, b"aliases"))
@@ -149,6 +162,7 @@ class Apiscp:
                 suspended=_suspended(site),
                 users=_users(site),
                 databases=_databases(site) if details else (),
+                claims=_claims(site),
                 mailboxes=_mailboxes(site, domains) if details else (),
                 apps=_apps(site) if details else (),
                 locations=locations,
@@ -206,6 +220,17 @@ def _homes(site: Folder) -> list[tuple[bytes, int]]:
     with home:
         seen = [(name, home.stat(name)) for name in home.names(most=_MOST_NAMES)]
     return [(name, status.st_uid) for name, status in seen if status]
+
+
+def _claims(site: Folder) -> tuple[DatabaseClaim, ...]:
+    """Which databases are the account's. A service that is switched off keeps its data as long as it has a prefix."""
+    claims = []
+    for service, engine in _ENGINES.items():
+        settings = _service(site, service)
+        prefix, user = info.word(settings, "dbaseprefix"), info.word(settings, "dbaseadmin")
+        if prefix or (user and info.flag(settings, "enabled", default=True)):
+            claims.append(DatabaseClaim(engine=engine, prefix=prefix, user=user))
+    return tuple(claims)
 
 
 def _databases(site: Folder) -> tuple[str, ...]:

@@ -26,6 +26,9 @@ from strongroom.vault.walk import last_known
 
 # What is known of a series' folders: a map, or the name of the file that says it already.
 _Known = dict[bytes, bytes] | str
+_Mapped = tuple[SeriesRun, list[SegmentHead], _Known]
+# So many snapshots are on their way to the disk together; each has a descriptor open meanwhile.
+_TOGETHER = 64
 
 
 class _Made(NamedTuple):
@@ -81,7 +84,7 @@ class Committer:
         self._storage.distrust(INDEX)
         self._storage.barrier()
         self._session.insist()
-        made = [self._put_snapshot(*parts) for parts in mapped]
+        made = [one for at in range(0, len(mapped), _TOGETHER) for one in self._put_snapshots(mapped[at : at + _TOGETHER])]
         self._storage.barrier()
         self._remember(made)
         for item in made:
@@ -90,7 +93,7 @@ class Committer:
     def _map_of(self, run: SeriesRun) -> tuple[list[SegmentHead], _Known]:
         """A series' map, stored, and what to remember of its folders."""
         base = run.base
-        if base is not None and base.trusted and base.digests and not run.folders and not run.removed:
+        if base is not None and base.trusted and base.digests and not run.folders and not run.removed and run.same_trees:
             segments = self._segments(base.snapshot)
             if segments is not None and all(self._index.known(head.id) for head in segments):
                 return segments, os.path.basename(base.file)
@@ -113,7 +116,21 @@ class Committer:
         except (AbsentError, DamagedError):
             return None
 
-    def _put_snapshot(self, run: SeriesRun, segments: list[SegmentHead], known: _Known) -> _Made:
+    def _put_snapshots(self, mapped: Sequence[_Mapped]) -> list[_Made]:
+        """Put a few snapshots, the disk at work on all of them while the first is waited for."""
+        made = [self._snapshot(*parts) for parts in mapped]
+        with contextlib.ExitStack() as unused:
+            spools = []
+            for item in made:
+                spools.append(spool := self._storage.spool())
+                unused.callback(spool.discard)
+                spool.append(snapshot.encode(item.snapshot, self._keys))
+                spool.hasten()
+            for item, spool in zip(made, spools, strict=True):
+                self._storage.put(snapshot.name_of(item.snapshot.id), spool)
+        return made
+
+    def _snapshot(self, run: SeriesRun, segments: list[SegmentHead], known: _Known) -> _Made:
         outcome = run.outcome(os.urandom(8).hex())
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
@@ -121,7 +138,6 @@ class Committer:
             sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip
-        self._storage.put(snapshot.name_of(made.id), snapshot.encode(made, self._keys))
         return _Made(made, outcome, known)
 
     def _remember(self, committed: Sequence[_Made]) -> None:
@@ -131,8 +147,9 @@ class Committer:
             summaries = self._state.summaries()
             summaries.update({item.snapshot.id: snapshot.summary(item.snapshot) for item in committed})
             self._state.remember_summaries(summaries.values())
-            for made, _, known in committed:
-                self._state.remember_base(made.series, made.id, made.level, known)
+            for made, outcome, known in committed:
+                if outcome.request.sources:  # what a feed alone knew would stand in the way of what the folders were
+                    self._state.remember_base(made.series, made.id, made.level, known)
 
     def discard(self) -> None:
         """Remove packs that no index run names: nothing refers to them, and on a full disk they would stop the next run."""

@@ -26,14 +26,22 @@ class FeedFile(Protocol):
 class Feed(Protocol):
     """Files in the making. Whatever it raises fails its series alone, with the exception's message as one line.
 
-    ``name`` is its tree's in snapshots, beside the sources' names. Of what is read after `files` ended, ``opened_ns`` is the
-    moment that the files stand for (nanoseconds since 1970; folders' files changed later are younger), or None; ``roots``
-    are folders to walk in place of sources' paths (a frozen file system), by the sources' names.
+    ``name`` is its tree's in snapshots, beside the sources' names. Read after `files` ended: ``opened_ns`` is the moment that
+    the files stand for (nanoseconds since 1970; folders' files changed later are younger), or None; ``roots`` are folders
+    to walk in place of sources' paths (a frozen file system), by the sources' names.
     """
 
-    name: str
-    opened_ns: int | None
-    roots: Mapping[str, bytes]
+    @property
+    def name(self) -> str:
+        """The tree's name in snapshots."""
+
+    @property
+    def opened_ns(self) -> int | None:
+        """The moment that the files stand for."""
+
+    @property
+    def roots(self) -> Mapping[str, bytes]:
+        """Where to walk in place of sources' paths."""
 
     def files(self) -> Iterator[FeedFile]:
         """The files; each is read to its end before the next is asked for."""

@@ -145,6 +145,7 @@ class Index:
             except DamagedError as error:
                 self.damaged[name] = str(error)  # its chunks count as unknown until check --repair reads the packs
                 continue
+            self._table.reserve(sum(len(frame.ids) // ID_SIZE for pack in packs for frame in pack.frames))
             self._table.add(self._rows(packs, len(self._local.packs)))
             self._local.packs.extend(PackHead(pack.id, pack.kind, pack.size) for pack in packs)
             self._local.runs.append(name)

@@ -89,7 +89,6 @@ class Run:
         self._describe, self._progress = describe, progress
         header = headers.load(storage)
         headers.refuse(storage, "write", "write to")
-        self._session = Session(storage)
         self._series = [
             SeriesRun(number, request, "" if header.dedup == "vault" else request.series)
             for number, request in enumerate(requests)
@@ -106,6 +105,7 @@ class Run:
         self._footing: Footing | None = None
         self._committer: Committer | None = None
         self._crew = Crew(storage, state, header.chunker)
+        self._session = Session(storage)
         try:
             self._session.sweep_leftovers()
             specs = [
@@ -208,7 +208,6 @@ class Run:
         for run in self._series:
             told = fingerprint(run.request.sources)
             run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
-            run.removed.update(name.encode() for name in run.parent.sources if name not in run.request.names)
         # The largest first: what is left at the end is then small, and shared among the workers.
         for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):
             if run.request.feed is not None:
@@ -309,7 +308,10 @@ class Run:
         task = self._tasks.pop(number)
         run = self._series[task.series]
         run.tasks -= 1
-        if not run.tasks and not self._recheck(run) and self._feeds.release(run):
+        if run.tasks or self._recheck(run):
+            return
+        run.finished = time.time_ns()
+        if self._feeds.release(run):
             self._finish(run)
 
     def _drawn(self, message: Drawn) -> None:
@@ -321,7 +323,7 @@ class Run:
         self._queue += others
 
     def _finish(self, run: SeriesRun) -> None:
-        run.finished = time.time_ns()
+        """All of a series was read, and its feed is released: it waits for the packs that are open now."""
         self._waiting.append((run, self._footing.index.growing_packs() if self._footing else set()))
 
     def _recheck(self, run: SeriesRun) -> bool:

@@ -100,6 +100,11 @@ class SeriesRun:
         """What is compared with."""
         return self.parent.base if self.parent else None
 
+    @property
+    def same_trees(self) -> bool:
+        """Whether the snapshot that is compared with has the trees that are asked for, and no others."""
+        return self.parent is not None and set(self.parent.sources) == set(self.request.names)
+
     def take(self, walked: Walked, *, recheck: bool) -> None:
         """Add a part of a task's result."""
         self.removed.update(walked.removed)
@@ -173,14 +178,18 @@ class SeriesRun:
 
     def map_of(self, base: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """What is known of every folder now: last time's, without what was removed, with what was recorded."""
-        if self.base is None or not self.base.digests or not self.base.trusted:
+        if self.parent is None or self.base is None or not self.base.digests or not self.base.trusted:
             self.counts.removed += sum(
                 unpack(known).entries for path, known in base.items() if _below_any(path, self.removed)
             )
             return self.folders
         kept = dict(base)
+        gone = {name.encode() for name in self.parent.sources} - {name.encode() for name in self.request.names}
+        if gone:
+            # Trees that were not asked for are no removed files.
+            kept = {path: known for path, known in kept.items() if path.partition(b"/")[0] not in gone}
         if self.removed:
-            for path in [path for path in base if _below_any(path, self.removed)]:
+            for path in [path for path in kept if _below_any(path, self.removed)]:
                 self.counts.removed += unpack(kept.pop(path)).entries
         kept.update(self.folders)
         return kept
