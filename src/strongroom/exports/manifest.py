@@ -101,7 +101,9 @@ def decode(content: bytes) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ExportError(f"{NAME} of an export cannot be read: {error}") from None
     if manifest.format > FORMAT:
-        raise ExportError(f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom")
+        raise ExportError(
+            f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom"
+        )
     return manifest
 
 
@@ -139,6 +141,8 @@ def checked(manifest: Manifest, read: Reader) -> Reader:
         counter = Counter()
         yield from counter.passed(path, read(path))
         if counter.files != [known[path]]:
-            raise ExportError(f"{path} of {manifest.engine}:{manifest.database} is not what was exported; take another point")
+            raise ExportError(
+                f"{path} of {manifest.engine}:{manifest.database} is not what was exported; take another point"
+            )
 
     return reading

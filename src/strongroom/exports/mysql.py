@@ -138,4 +138,6 @@ def _differences(items: tuple[Item, ...], read: list[str], split: Split) -> Iter
     yield from gate.missing(tables, split.created)
     rows = {item.name for item in items if item.kind == "table" and item.rows}
     yield from gate.missing(rows & split.created, read, "rows of tables")
-    yield from gate.missing((item.name for item in items if item.kind == "view" and not item.broken), split.views, "views")
+    yield from gate.missing(
+        (item.name for item in items if item.kind == "view" and not item.broken), split.views, "views"
+    )

@@ -115,11 +115,15 @@ def opened(settings: Mysql, database: str, command: str, *, row_by_row: bool) ->
             before = items(connection, database)
             lock = _Lock(settings, database, before)
             stack.callback(lock.release)
-            start = stack.enter_context(_start(settings, connection, database, command, before, lock, row_by_row=row_by_row))
+            start = stack.enter_context(
+                _start(settings, connection, database, command, before, lock, row_by_row=row_by_row)
+            )
             if items(connection, database) == before:
                 yield Dump(start.tool.blocks(), before, start.opening, start.tool)
                 return
-    raise ExportError(f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export")
+    raise ExportError(
+        f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export"
+    )
 
 
 class _Start:

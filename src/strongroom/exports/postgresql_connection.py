@@ -134,4 +134,3 @@ def literal(value: str) -> str:
 def line(error: Exception) -> str:
     """An error of the driver as one line."""
     return " ".join(str(error).split()) or type(error).__name__
-

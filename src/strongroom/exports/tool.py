@@ -50,7 +50,9 @@ class Tool:
                 extra_groups=[] if become else None,
             )
         except OSError as error:
-            raise ExportError(f"{command[0]}: {error.strerror}; install the database server's client programs") from None
+            raise ExportError(
+                f"{command[0]}: {error.strerror}; install the database server's client programs"
+            ) from None
         assert self._process.stdout and self._process.stderr  # noqa: S101  (both are pipes)
         self._output, self._errors = self._process.stdout, self._process.stderr
         with contextlib.suppress(OSError):
@@ -126,4 +128,6 @@ def secret(path: bytes) -> str:
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ExportError(f"{os.fsdecode(path)}: {problem}; the password of the database server has to stand in it") from None
+        raise ExportError(
+            f"{os.fsdecode(path)}: {problem}; the password of the database server has to stand in it"
+        ) from None
