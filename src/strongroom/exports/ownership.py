@@ -30,8 +30,12 @@ def known(engine: str, account: Account) -> tuple[str, ...]:
     """The databases that are an account's by name, which one knows without a server."""
     prefix = f"{engine}:"
     shown = (name.removeprefix(prefix) for name in account.databases if name.startswith(prefix))
-    named = (name for claim in _claims(engine, account) for name in claim.names)
-    return tuple(sorted({*shown, *named}))
+    return tuple(sorted({*shown, *named(engine, account)}))
+
+
+def named(engine: str, account: Account) -> tuple[str, ...]:
+    """The databases that the configuration gives an account by name."""
+    return tuple(name for claim in _claims(engine, account) for name in claim.names)
 
 
 def own_user(engine: str, account: Account, everyone: Sequence[Account], user: str) -> bool:

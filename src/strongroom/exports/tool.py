@@ -17,6 +17,7 @@ from strongroom.exports.system_user import identity
 # As much as a pipe may hold: the program goes on while its reader is busy for a moment.
 _PIPE = 1 << 20
 _BLOCK = 1 << 18
+_BREATH = 0.0005
 _MOST_SAID = 4000
 _PATIENCE = 10.0
 
@@ -64,6 +65,9 @@ class Tool:
         """What it writes, to the end."""
         while block := os.read(self._output.fileno(), _BLOCK):
             yield block
+            # The pipe holds much more than comes in this time: fewer, larger blocks cost both sides less.
+            if len(block) < _BLOCK // 4:
+                time.sleep(_BREATH)
 
     def finish(self) -> None:
         """Wait for its end, after its output was read. Raise ExportError when it did not end well."""
