@@ -17,16 +17,19 @@ MAY_SEE = {
     "model": set(),
     "errors": set(),
     "paths": set(),
+    "counting": set(),
     "config": {"model"},
     "vault": set(),
     "panel": {"config", "model"},
-    "clients": {"config", "model", "vault"},
+    "clients": {"config", "model", "vault", "counting"},
     "exports": {"config", "model"},
     "settings": {"exports", "panel", "config", "model"},
-    "runs": {"settings", "clients", "exports", "panel", "config", "model"},
-    "restores": {"runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
+    "runs": {"settings", "clients", "exports", "panel", "config", "model", "counting"},
+    "restores": {"runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "counting"},
     "demo": {"model"},
-    "cli": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
+    "cli": {
+        "restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "counting", "demo",
+    },  # fmt: skip
     "__main__": {"cli"},
 }
 # The vault is a library of its own; its client alone knows that it exists.

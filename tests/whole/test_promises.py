@@ -197,6 +197,13 @@ def test_an_account_that_lost_its_files_makes_no_complete_point(nights: Nights) 
     assert (nights.html / "new").read_bytes() == b"new"
 
 
+def test_a_download_of_what_is_left_of_an_account_says_what_is_missing(nights: Nights) -> None:
+    shutil.rmtree(nights.data)
+    lost = nights.server.json("download", "site1", "-o", nights.server.folder / "x.tar", status=1)
+    assert (lost["status"], [each["path"] for each in lost["warnings"]]) == ("incomplete", ["/"])
+    assert str(nights.data) in lost["warnings"][0]["message"]
+
+
 def test_an_account_that_lost_everything_fails_the_night_and_comes_back(nights: Nights) -> None:
     server = nights.server
     folder = nights.data.parent
@@ -467,6 +474,10 @@ def test_on_a_terminal_progress_shows_with_rate_and_time_left_and_ctrl_c_is_130(
     if status:  # a quick machine may have been done
         assert status == 130 and b"interrupted" in terminal.shown and b"Traceback" not in terminal.shown
     assert nights.server.backup("site1")["status"] == "complete"
+    for more in (("check", "--read-data"), ("download", "site1", "--point", "latest", "-o", "/dev/null")):
+        terminal = Terminal(nights.server, *more)
+        terminal.until(b"/s")
+        assert (terminal.end(), b" %  " in terminal.shown, b" of " in terminal.shown) == (0, True, True)
     quiet = Terminal(nights.server, "backup", "site1", "--no-progress")
     assert (quiet.end(), b"/s" in quiet.shown) == (0, False)
 

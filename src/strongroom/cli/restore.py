@@ -81,6 +81,7 @@ def _bring_back(invocation: Invocation, request: RestoreRequest, *, dry_run: boo
             invocation.answer(documents.restore(forecast), _forecast_lines(forecast))
             return 0
         _confirm(invocation, request.point, forecast)
+        invocation.teller.begin()
     result = bring_back(request, client, invocation.teller)
     invocation.answer(documents.restore(result), _lines(result), summary=True)
     _tell_what_is_left(invocation, request, result)
