@@ -308,7 +308,6 @@ def test_one_of_a_thing_is_told_in_the_singular(strongroom: Ground) -> None:
     strongroom("backup", "site1")
     assert strongroom("backup", "site1").out.endswith("complete, 1 point\n")
     assert "of 1 run, about" in strongroom("show", "site1:latest").out
-    assert strongroom("status").out.endswith("2 of 3 accounts need attention\n")
 
 
 def test_forget_applies_the_retention_and_says_why_the_rest_stays(strongroom: Ground) -> None:
