@@ -11,7 +11,7 @@ import pytest
 
 from strongroom.config import Config, Server
 from strongroom.errors import SourceError, UnknownError
-from strongroom.model import Account, Location
+from strongroom.model import Account, DatabaseClaim, Location
 from strongroom.panel.apiscp import Apiscp
 from tests.panel.servers import configured, site, write
 
@@ -298,3 +298,28 @@ def test_a_vault_inside_an_account_does_not_hold_itself(root: Path) -> None:
     config = configured(root, state=os.fsencode(folder / "shadow" / "my state"))
     (account,) = Apiscp(config).accounts()
     assert b"/my\\ state" in [item.pattern for item in trees(account)["data"].exclude]
+
+
+def test_databases_are_claimed_by_prefix_and_administrator(root: Path) -> None:
+    folder = site(root, 1, "example.com")
+    write(folder / "info/current/mysql", "[DEFAULT]\nenabled = 1\ndbaseprefix = 'shop_'\ndbaseadmin = shopadmin\n")
+    write(folder / "info/current/pgsql", "[DEFAULT]\nenabled = 1\ndbaseprefix = shop_\ndbaseadmin = None\n")
+    assert only(root).claims == (
+        DatabaseClaim(engine="mysql", prefix="shop_", user="shopadmin"),
+        DatabaseClaim(engine="postgresql", prefix="shop_"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "claims"),
+    [
+        # Switched off, its data are kept as long as it has a prefix.
+        ("enabled = 0\ndbaseprefix = shop_\n", (DatabaseClaim(engine="mysql", prefix="shop_"),)),
+        ("enabled = 0\ndbaseprefix = None\ndbaseadmin = shopadmin\n", ()),
+        ("enabled = 1\ndbaseadmin = shopadmin\n", (DatabaseClaim(engine="mysql", user="shopadmin"),)),
+        ("enabled = 1\n", ()),
+    ],
+)
+def test_a_service_that_is_off_keeps_what_it_has(root: Path, settings: str, claims: tuple[DatabaseClaim, ...]) -> None:
+    write(site(root, 1, "example.com") / "info/current/mysql", f"[DEFAULT]\n{settings}")
+    assert only(root).claims == claims

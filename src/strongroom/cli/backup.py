@@ -39,7 +39,13 @@ def backup(
     from strongroom.runs.backup import Order, Runner
 
     order = Order(accounts=accounts, level=None if level == "auto" else Level(level), only=only)
-    runner = Runner(invocation.config, invocation.layout, invocation.client(client), invocation.catalog(client))
+    runner = Runner(
+        invocation.config,
+        invocation.layout,
+        invocation.client(client),
+        invocation.catalog(client),
+        invocation.exporter(client),
+    )
     if dry_run:
         return _forecast(invocation, runner.tasks(order))
     result = runner.run(order, invocation.teller)

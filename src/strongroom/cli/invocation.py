@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
 from strongroom.counting import counted
-from strongroom.errors import NotBuiltError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from strongroom.exports.base import DatabaseServer
     from strongroom.model import Point
     from strongroom.panel.base import Layout
+    from strongroom.runs.backup import Exporter
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
     from strongroom.settings.scopes import Scopes
@@ -98,14 +98,19 @@ class Invocation:
         config = self.config
         if self._given_servers is not None:
             return self._given_servers(config)
-        from importlib import import_module
+        from strongroom.exports.feed import servers
 
-        try:
-            feed: Any = import_module("strongroom.exports.feed")
-        except ModuleNotFoundError:
-            raise NotBuiltError("connections to database servers are not in this version yet") from None
-        servers: list[DatabaseServer] = feed.servers(config)
-        return servers
+        return servers(config)
+
+    def exporter(self, client: str | None = None) -> Exporter | None:
+        """Where the exports for a client's runs come from; None where there are no database servers."""
+        if not (self.config.databases.mysql or self.config.databases.postgresql):
+            return None
+        from strongroom.runs.exporting import AccountExporter
+
+        return AccountExporter(
+            self.servers, self.layout.accounts, self.client(client), self.catalog(client), self.server
+        )
 
     @cached_property
     def scopes(self) -> Scopes:

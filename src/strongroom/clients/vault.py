@@ -326,7 +326,7 @@ def _point(outcome: Outcome, task: Task, run: RunHead) -> Point:
         time=started,
         level=Level(outcome.level),
         client=NAME,
-        status=Status.COMPLETE if outcome.complete and told.complete and not lost else Status.INCOMPLETE,
+        status=Status.COMPLETE if outcome.complete and not told.incomplete and not lost else Status.INCOMPLETE,
         run=run.id,
         seq=outcome.seq,
         domains=account.domains,
