@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.passable import passable_folder
+from tests.servers.folder import server_folder
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 settings.register_profile("whatever the machine does", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,5 +23,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture
 def passable() -> Iterator[Path]:
     """A folder that other users can enter."""
-    with passable_folder() as folder:
+    with server_folder() as folder:
         yield folder
