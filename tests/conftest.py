@@ -19,6 +19,8 @@ settings.load_profile("whatever the machine does")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The servers of databases are started once for all tests of a worker, whichever room they are of.
+pytest_plugins = ["tests.servers.fixtures"]
 
 @pytest.fixture
 def passable() -> Iterator[Path]:
