@@ -53,14 +53,15 @@ def made(home: Path, name: str = "app.db", *, rows: int = 100) -> Path:
     return path
 
 
-def copied(path: Path, uid: int = OWNER) -> tuple[str, bytes]:
-    pieces: list[bytes] = []
+def copied(path: Path) -> tuple[str, bytes]:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        reason = sqlite.copy(folder, os.fsencode(path.name), uid, uid, pieces.append)
+        status = os.stat(path)
+        copy = sqlite.SqliteFiles().copy(folder, os.fsencode(path.name), status)
+        pieces = list(copy.pieces)
     finally:
         os.close(folder)
-    return reason, b"".join(pieces)
+    return copy.failure, b"".join(pieces)
 
 
 def rows(content: bytes, query: str = "SELECT COUNT(*), COUNT(DISTINCT x) FROM t") -> list[tuple[int, ...]]:
@@ -72,8 +73,8 @@ def rows(content: bytes, query: str = "SELECT COUNT(*), COUNT(DISTINCT x) FROM t
 
 
 def test_a_file_is_known_by_its_header(home: Path) -> None:
-    assert sqlite.is_sqlite(made(home).read_bytes()[:100])
-    assert not sqlite.is_sqlite(b"SQLite format 2\0")
+    assert sqlite.SqliteFiles().wants(made(home).read_bytes()[:100])
+    assert not sqlite.SqliteFiles().wants(b"SQLite format 2\0")
 
 
 @pytest.mark.parametrize("name", ["app.db", "a b?mode=memory&x=%41#é'\".sqlite"])
@@ -131,7 +132,7 @@ def test_a_file_that_stays_locked_is_named(home: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(sqlite_child, "_LOCKED_SECONDS", 0.2)
         monkeypatch.chdir(home)
         with pytest.raises((TimeoutError, sqlite3.OperationalError), match="locked"):
-            sqlite_child.copy(b"app.db", str(home / "scratch"))
+            sqlite_child.copy(b"app.db", str(home / "scratch"), (path.stat().st_dev, path.stat().st_ino))
 
 
 @pytest.mark.parametrize("at", [100, 4096])
@@ -187,9 +188,9 @@ def test_a_file_of_roots_is_never_opened_with_roots_rights(home: Path) -> None:
     path = made(home)
     os.chown(path, 0, 0)
     path.chmod(0o600)
-    assert copied(path, uid=0) == ("SQLite: unable to open database file", b"")
+    assert copied(path) == ("SQLite: unable to open database file", b"")
     path.chmod(0o644)
-    reason, content = copied(path, uid=0)
+    reason, content = copied(path)
     assert reason == ""
     assert rows(content) == [(100, 100)]
 
