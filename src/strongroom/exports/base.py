@@ -18,7 +18,7 @@ hashes, and nothing of anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -42,10 +42,14 @@ class ExportFile:
 
 
 class Owned(Frozen):
-    """The databases of an account, sorted, and those that another account has as well: the message names both."""
+    """The databases of an account, sorted, and those that another account has as well: the message names both.
+
+    ``free`` are those of the names asked about that are not on the server, and would be nobody else's if they were.
+    """
 
     names: tuple[str, ...] = ()
     contested: dict[str, str] = {}
+    free: tuple[str, ...] = ()
 
 
 class Export(Protocol):
@@ -73,8 +77,11 @@ class DatabaseServer(Protocol):
 
     engine: str
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
-        """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer."""
+    def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
+        """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer.
+
+        ``asked`` are further names, of databases that may be to come.
+        """
 
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -33,10 +33,10 @@ class MysqlServer:
     def __init__(self, settings: Mysql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+    def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those granted to its administrator."""
         with Connection(self._settings) as connection:
-            return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection))
+            return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection), asked)
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[MysqlExport]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -40,10 +40,10 @@ class PostgresqlServer:
     def __init__(self, settings: Postgresql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+    def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those that its administrator owns."""
         with Connection(self._settings) as connection:
-            return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection))
+            return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection), asked)
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[PostgresqlExport]:

@@ -84,7 +84,9 @@ class Committer:
         self._storage.distrust(INDEX)
         self._storage.barrier()
         self._session.insist()
-        made = [one for at in range(0, len(mapped), _TOGETHER) for one in self._put_snapshots(mapped[at : at + _TOGETHER])]
+        made = [
+            one for at in range(0, len(mapped), _TOGETHER) for one in self._put_snapshots(mapped[at : at + _TOGETHER])
+        ]
         self._storage.barrier()
         self._remember(made)
         for item in made:
@@ -93,7 +95,14 @@ class Committer:
     def _map_of(self, run: SeriesRun) -> tuple[list[SegmentHead], _Known]:
         """A series' map, stored, and what to remember of its folders."""
         base = run.base
-        if base is not None and base.trusted and base.digests and not run.folders and not run.removed and run.same_trees:
+        if (
+            base is not None
+            and base.trusted
+            and base.digests
+            and not run.folders
+            and not run.removed
+            and run.same_trees
+        ):
             segments = self._segments(base.snapshot)
             if segments is not None and all(self._index.known(head.id) for head in segments):
                 return segments, os.path.basename(base.file)
