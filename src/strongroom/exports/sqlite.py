@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HEADER = b"SQLite format 3\0"
+# What a database's log, the log's shared memory, and its journal are called after it.
+SUFFIXES = ("-wal", "-shm", "-journal")
 
 _CHILD = Path(__file__).with_name("sqlite_child.py")
 _NOBODY = 65534
@@ -25,7 +27,7 @@ _MOST_REASON = 500
 class SqliteFiles:
     """The port `strongroom.clients.base.Substitute` for SQLite's files."""
 
-    suffixes = ("-wal", "-shm", "-journal")
+    suffixes = SUFFIXES
 
     def wants(self, begins: bytes) -> bool:
         """Whether a file that begins so is a SQLite database."""

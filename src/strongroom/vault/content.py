@@ -192,14 +192,15 @@ class ContentReader:
         """
         copy = substitute.copy(dir_fd, os.fsencode(name), opened)
         ids, lengths = self._keep_all(Pieces(lambda: next(copy.pieces, None)).chunks(self._cutter))
-        moves = pending(substitute, dir_fd, name) or identity(os.fstat(fd)) != identity(opened)
+        now = os.fstat(fd)
+        moves = pending(substitute, dir_fd, name) or identity(now) != identity(opened)
         if not copy.failure and (moves or sum(lengths) == opened.st_size):
             self.copies.add(name)
             read = self._finished(ids, lengths, self._xattrs(fd), self._inode_flags(fd))
             return _row(name, Type.FILE, opened, read.references, read.extra)._replace(size=read.size)
-        read = self._read(fd, opened) or _Read(b"", NOTHING, 0)
+        read = self._read(fd, now) or _Read(b"", NOTHING, 0)
         extra, after = read.extra, os.fstat(fd)
-        if moves or identity(after) != identity(opened) or read.size != opened.st_size:
+        if moves or identity(after) != identity(now) or read.size != now.st_size:
             why = f"written to while it was read, and not copied: {copy.failure or 'it is not what it was'}"
             extra = msgspec.structs.replace(extra, defect=Defect.CHANGED, remark=why)
         elif copy.failure:
