@@ -250,6 +250,8 @@ def _two_in_a_tar() -> bytes:
         (_members(), "0 files"),
         (_members(TEXT, TEXT), "2 files"),
         (_members(TEXT)[:-30], "not a zip"),
+        # Compressed patched data, which no reader knows.
+        (_members(TEXT).replace(b"PK\1\2\x14\x03\x14\0\0\0", b"PK\1\2\x14\x03\x14\0\x20\0"), "patched"),
         (_two_in_a_tar(), "several files"),
         (_tarred(TEXT)[:2000], "cut short"),
         (_tarred(TEXT).replace(b"folder", b"fOlder", 1), "damaged"),

@@ -26,6 +26,8 @@ _BLOCK = 1 << 18
 _MOST_DIRECTORY = 4 << 20
 _MOST_HEADER = 1 << 20
 
+# A zip with files, and one without.
+_ZIPS = (b"PK\3\4", b"PK\5\6")
 _TAR_BLOCK = 512
 _PAX_SIZE = re.compile(rb"(?:\A|\n)\d+ size=(\d+)\n")
 
@@ -50,14 +52,14 @@ def unpacked(file: IO[bytes], name: str) -> Iterator[bytes]:
             yield piece
         if not passed:
             raise ExportError("there is nothing in it")
-    except (ExportError, OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError) as error:
+    except (ExportError, OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError, RuntimeError) as error:
         raise ExportError(f"{name}: {error}") from None
 
 
 def _text(file: IO[bytes]) -> Iterator[bytes]:
     mark = file.read(4)
     file.seek(0)
-    if mark.startswith(b"PK"):
+    if mark in _ZIPS:
         yield from _of_zip(file)
         return
     stream: Readable = file
