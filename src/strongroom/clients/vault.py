@@ -298,7 +298,10 @@ def _request(task: Task, run: RunHead) -> Request:
     feed = ExportFeed(task.exports) if task.exports else None
     # What belongs to root is nobody else's in the server's own pseudo-account, which no tenant can write to.
     owners = task.account.users or frozenset({0})
-    return Request(series=_series(run, task.account), level=task.level.value, sources=sources, owners=owners, feed=feed)
+    return Request(
+        series=_series(run, task.account), level=task.level.value, sources=sources, owners=owners, feed=feed,
+        substitute=run.substitute,
+    )  # fmt: skip
 
 
 def _source(location: Location, excludes: tuple[str, ...]) -> Source:

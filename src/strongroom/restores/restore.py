@@ -93,7 +93,7 @@ class _Restore:
         self._finish_built()
         self._finish_standing()
         self._finish_flags()
-        return msgspec.structs.replace(writer.counts, deleted=deleted)
+        return msgspec.structs.replace(writer.counts, deleted=writer.counts.deleted + deleted)
 
     def _take_extras(self) -> int:
         deleted = 0
