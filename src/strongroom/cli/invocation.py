@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
+from strongroom.counting import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -152,8 +153,8 @@ class Invocation:
         gone = [point for point in self._catalog.refresh(opened) if point.server == self.server]
         if gone:
             self.teller.note(
-                f"no longer in {opened.name}, and lost unless another machine forgot them: {len(gone)} points, the newest "
-                f"{gone[0].id} of {gone[0].account}, {gone[0].time}"
+                f"no longer in {opened.name}, and lost unless another machine forgot them: {counted(len(gone), 'point')}, "
+                f"the newest {gone[0].id} of {gone[0].account}, {gone[0].time}"
             )
         return self._catalog
 

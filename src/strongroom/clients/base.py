@@ -120,6 +120,9 @@ class Monitor(Protocol):
     def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
         """Say which accounts are at work, what has been done in all, and how many entries last time had (0: unknown)."""
 
+    def read_back(self, done: int, expected: int) -> None:
+        """Say how many bytes of how many a check has read back."""
+
     def note(self, message: str) -> None:
         """Say one thing a user should read now, such as an attribute that cannot be kept without root."""
 
@@ -169,5 +172,5 @@ class Client(Protocol):
     def prune(self, *, dry_run: bool) -> Pruned:
         """Free what no point needs."""
 
-    def verify(self, *, read_data: float, repair: bool) -> Verification:
+    def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
         """Check the storage; ``read_data`` is the share of the content to read back (0.0 to 1.0)."""
