@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from strongroom.clients.base import Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
 from strongroom.errors import UnknownError
 from strongroom.model import (
     Entry,
@@ -122,6 +122,12 @@ class FakeClient:
             sorted((entries or tree(folder(b"data"))).items(), key=lambda item: item[0].split(b"/"))
         )
         return point
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(driver=self.name, version="1", levels=tuple(Level))
+
+    def close(self) -> None:
+        pass
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         for task in tasks:

@@ -48,6 +48,8 @@ class Invocation:
     def close(self) -> None:
         """Close what was opened."""
         self.teller.clear()
+        for client in self._opened.values():
+            client.close()
         self._open.close()
 
     @cached_property

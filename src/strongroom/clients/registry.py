@@ -15,7 +15,10 @@ from strongroom.errors import ClientError, NotBuiltError, UnknownError
 
 GROUP = "strongroom.clients"
 VAULT = "vault"
-_OURS = {VAULT: ("strongroom.clients.vault", "VaultClient")}
+_OURS = {
+    VAULT: ("strongroom.clients.vault", "VaultClient"),
+    "command": ("strongroom.clients.command", "CommandTool"),
+}
 _PROMISED = ("duplicity", "restic", "borg", "bacula", "command")
 
 

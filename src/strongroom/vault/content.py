@@ -140,7 +140,7 @@ class ContentReader:
             if left_out := self._foreign(seen):
                 return _row(name, Type.FILE, seen, extra=Extra(defect=Defect.FOREIGN, remark=left_out))
             try:
-                fd = self._open(dir_fd, name)
+                fd = open_file(dir_fd, name)
             except OSError as error:
                 if error.errno not in _NO_FILE_NOW:
                     raise
@@ -172,47 +172,36 @@ class ContentReader:
         same = (opened.st_dev, opened.st_ino) == (seen.st_dev, seen.st_ino)
         return same and modes.S_ISREG(opened.st_mode) and not self._foreign(opened)
 
-    @staticmethod
-    def _open(dir_fd: int, name: str) -> int:
-        try:
-            return os.open(name, _FILE_FLAGS | os.O_NOATIME, dir_fd=dir_fd)
-        except PermissionError:
-            return os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
-
     def _foreign(self, seen: os.stat_result) -> str:
         """Why a file's content is not ours to read, or nothing."""
         if seen.st_dev != self._device:
             return "on another file system: content left out"
-        if (
-            seen.st_nlink > 1
-            and seen.st_uid not in self._owners
-            and self._trusted_links.get(seen.st_ino) != seen.st_ctime_ns
-        ):
-            return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
-        return ""
+        if self._trusted_links.get(seen.st_ino) == seen.st_ctime_ns:
+            return ""
+        return foreign(seen, self._owners)
 
     def _read(self, fd: int, seen: os.stat_result) -> tuple[bytes, Extra, int]:
         """References, extra, and the logical size of what was read."""
         xattrs, large = self._xattrs(fd)
         flags = self._inode_flags(fd)
         size = seen.st_size
-        sparse = _extents(fd, size) if size > 4096 or seen.st_blocks == 0 or xattrs else None
+        sparse = extents(fd, size) if size > 4096 or seen.st_blocks == 0 or xattrs else None
         ids: list[bytes] = []
         lengths: list[int] = []
-        extents: list[tuple[int, int]] = []
+        pieces: list[tuple[int, int]] = []
         for offset, length in ((0, size),) if sparse is None else sparse:
             first = len(lengths)
             for data in self._chunks(fd, offset, length):
                 ids.append(self._keep.data(data))
                 lengths.append(len(data))
-            extents.append((offset, sum(lengths[first:])))
+            pieces.append((offset, sum(lengths[first:])))
         read = sum(lengths)
         self._count(read)
         references, sizes, depth = self._listed(b"".join(ids), lengths)
         if not (xattrs or flags or sizes or depth or sparse is not None):
             return references, NOTHING, read
         extra = Extra(
-            xattrs=xattrs, flags=flags, lengths=sizes, depth=depth, extents=None if sparse is None else tuple(extents)
+            xattrs=xattrs, flags=flags, lengths=sizes, depth=depth, extents=None if sparse is None else tuple(pieces)
         )
         return references + large, extra, read if sparse is None else size
 
@@ -267,14 +256,33 @@ class ContentReader:
         return tuple(found), b"".join(large)
 
     def _inode_flags(self, fd: int) -> int:
-        if not self._flags_supported:
-            return 0
-        try:
-            answer = fcntl.ioctl(fd, _GETFLAGS, b"\0\0\0\0\0\0\0\0")
-        except OSError:
-            self._flags_supported = False
-            return 0
-        return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
+        flags = inode_flags(fd) if self._flags_supported else None
+        self._flags_supported = flags is not None
+        return flags or 0
+
+
+def open_file(dir_fd: int, name: str | bytes) -> int:
+    """Open a file of a folder for reading, never through a link and never waiting for a pipe. Raise OSError."""
+    try:
+        return os.open(name, _FILE_FLAGS | os.O_NOATIME, dir_fd=dir_fd)
+    except PermissionError:
+        return os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
+
+
+def foreign(seen: os.stat_result, owners: frozenset[int]) -> str:
+    """Why a file with several names is not its account's to read (some of them may be another's), or nothing."""
+    if seen.st_nlink > 1 and seen.st_uid not in owners:
+        return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
+    return ""
+
+
+def inode_flags(fd: int) -> int | None:
+    """The flags of an open file that a restore could set again; None where the file system has none."""
+    try:
+        answer = fcntl.ioctl(fd, _GETFLAGS, b"\0\0\0\0\0\0\0\0")
+    except OSError:
+        return None
+    return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
 
 
 class _Extent:
@@ -303,19 +311,19 @@ def _read_all(fd: int, offset: int, length: int) -> bytes:
     return data
 
 
-def _extents(fd: int, size: int) -> tuple[tuple[int, int], ...] | None:
+def extents(fd: int, size: int) -> tuple[tuple[int, int], ...] | None:
     """The data of a sparse file as (offset, size), or None for a file without holes."""
     try:
         if os.lseek(fd, 0, os.SEEK_HOLE) >= size:
             return None
-        extents = tuple(itertools.islice(_data_extents(fd, size), _MOST_EXTENTS + 1))
+        found = tuple(itertools.islice(_data_extents(fd, size), _MOST_EXTENTS + 1))
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENXIO):
             return None  # the file system does not say, or the file shrank: then the sizes will not fit
         raise
-    if len(extents) > _MOST_EXTENTS:
+    if len(found) > _MOST_EXTENTS:
         raise OSError(errno.EFBIG, f"more than {_MOST_EXTENTS:,} pieces between its holes")
-    return extents
+    return found
 
 
 def _data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:

@@ -127,7 +127,7 @@ class _Checker:
                 self._direct.append(
                     Found(name, "the tombstone is damaged: what it forgot is in sight again; forget it again")
                 )
-        for kind in ("lost", "pin"):
+        for kind in ("lost", "pin", "foreign"):
             for name, record in session.records(storage, keys, kind).items():
                 if record is None:
                     self._direct.append(Found(name, f"the record of kind {kind!r} is damaged"))
