@@ -31,6 +31,8 @@ _FRESH = 60 * 1_000_000_000
 # Tools reach files by one path, which the kernel takes up to 4096 bytes of.
 _LONGEST = 3500
 _TELL_EVERY = 0.5
+# More bytes of holes than this in one file are not left to a tool that fills them.
+_HOLES = 64 << 20
 
 
 class Base(NamedTuple):
@@ -107,8 +109,12 @@ class Making:
         place = self._place(sight.path)
         if sight.kind is FileType.DIR and len(place) > _LONGEST >= len(os.path.dirname(place)):
             self._masks[sight.path] = True
-        if sight.kind is FileType.FILE and self._apart(sight.path, place) and not self._survey.foreign(sight):
-            return self._carry(sight)
+        if sight.kind is FileType.FILE and not self._survey.foreign(sight):
+            holes = self._mostly_holes(sight)
+            if holes and len(place) <= _LONGEST:
+                self._masks[sight.path] = False
+            if holes or self._apart(sight.path, place):
+                return self._carry(sight)
         return kept or self._survey.read(sight)
 
     def _place(self, path: bytes) -> bytes:
@@ -118,6 +124,11 @@ class Making:
         """Whether a file is carried by us as a numbered one, since the tool does not bring it back under its name."""
         tree = text(path.partition(b"/")[0])
         return tree in self._selected or len(place) > _LONGEST or not self._tool.holds(path)
+
+    def _mostly_holes(self, sight: Sight) -> bool:
+        """Whether a file has so many holes that a tool which does not see them would read, and write, for ever."""
+        empty = sight.status.st_size - 512 * sight.status.st_blocks
+        return "holes" not in self._tool.keeps and empty > _HOLES
 
     def _carry(self, sight: Sight) -> Row | None:
         """Read a file ourselves into the next numbered one; a second try begins it anew."""

@@ -1,0 +1,200 @@
+"""duplicity 3.x: for each account a chain of one full set and increments, which it replays itself.
+
+A set is found by its time, as ``20261125T162904Z``: that is its handle. Second parts are full sets of a chain of their own.
+Status 0 is success; what could not be read is told in the log, which is read by its machine-readable side.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from strongroom.clients import box, opening, storage_size
+from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.tool import Held, Order, Saved, Trouble
+from strongroom.config import Config
+from strongroom.config.values import Repository
+from strongroom.errors import ClientError
+from strongroom.model import Damage, Level, Pruned, Verification
+
+_TAILS = "strongroom-tails"
+_SET = re.compile(rb"^ (full|inc) (\d{8}T\d{6}Z) ", re.MULTILINE)
+# Codes of duplicity's log (`duplicity/log.py`): a file could not be read (10: stat, 11: read …), and what it refers to.
+_UNREAD = re.compile(rb"^WARNING (?:10|11|12|13|14|15|16) (.*)$", re.MULTILINE)
+_GPG_FAILED = 31
+_OLDEST = 3
+
+
+class DuplicityTool:
+    """The port `Tool` over duplicity."""
+
+    driver = "duplicity"
+    levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
+    alone = False
+    replays = True
+    partial = True
+    keeps: tuple[str, ...] = ()
+
+    def __init__(self, settings: Repository, folder: bytes) -> None:
+        self._settings, self._folder = settings, folder
+        self.encrypted = settings.passphrase_file is not None
+        self.remote = not settings.url.startswith("file://")
+
+    @classmethod
+    def open(cls, config: Config, name: str) -> ForeignClient:
+        """The client that a table of the configuration describes."""
+        settings = config.clients[name]
+        assert isinstance(settings, Repository)  # noqa: S101  (the driver's name says so)
+        return opening.client(config, name, cls(settings, opening.folder_of(config, name)))
+
+    def version(self) -> str | None:
+        """See the port."""
+        if shutil.which("duplicity") is None:
+            return None
+        found = re.search(rb"duplicity (\d+)\S*", box.run(["duplicity", "--version"]).out)
+        if found is None or int(found.group(1)) < _OLDEST:
+            return None
+        return found.group(0).split()[1].decode()
+
+    def _run(
+        self, word: str, series: str, *words: str | bytes, view: box.View | None = None, allowed: Sequence[int] = (0,)
+    ) -> tuple[box.Ended, bytes]:
+        """Run an action on one chain; returns how it ended, and its machine-readable log."""
+        archive = self._folder + b"/archive"
+        os.makedirs(archive, mode=0o700, exist_ok=True)
+        environ = {"PASSPHRASE": self._passphrase()} if self.encrypted else {}
+        common = ["--archive-dir", os.fsdecode(archive), "--name", series, "--num-retries", "1"]
+        common += [] if self.encrypted else ["--no-encryption"]
+        with tempfile.TemporaryFile() as log:
+            arguments: list[str | bytes] = ["duplicity", word, *common, "--log-fd", str(log.fileno()), *words]
+            ended = box.run(arguments, environ=environ, view=view, descriptors=[log.fileno()])
+            log.seek(0)
+            told = log.read(64 << 20)
+        if ended.status not in allowed:
+            raise self._failed(word, ended)
+        return ended, told
+
+    def _passphrase(self) -> str:
+        """The passphrase: duplicity takes it from its environment, which no other user can read."""
+        return os.fsdecode(opening.passphrase(self._settings.passphrase_file or b""))
+
+    def _failed(self, word: str, ended: box.Ended) -> ClientError:
+        if ended.status == _GPG_FAILED:
+            return ClientError(f"the passphrase does not open the duplicity sets at {self._settings.url}, or gpg failed")
+        lines = ended.err.decode("utf-8", "backslashreplace").splitlines()
+        line = next((told for told in lines if "No space left" in told), ended.last_line)
+        return ClientError(f"duplicity {word} ended with status {ended.status}: {line}")
+
+    def _url(self, series: str) -> str:
+        return f"{self._settings.url.rstrip('/')}/{series}"
+
+    def prepare(self) -> None:
+        """See the port: duplicity makes what it needs, but not the folder above a chain's."""
+        if not self.remote:
+            os.makedirs(self._settings.url.removeprefix("file://"), mode=0o700, exist_ok=True)
+
+    def holds(self, path: bytes) -> bool:
+        """See the port."""
+        try:
+            return path.decode().isprintable()
+        except UnicodeDecodeError:
+            return False
+
+    def save(self, order: Order) -> Saved:
+        """See the port. What a killed run left in the chain is cleaned away first."""
+        series = _TAILS if order.tail else order.series
+        before = storage_size.of(self._url(series))
+        if not order.tail and before:
+            self._run("cleanup", series, "--force", self._url(series))
+        word = "incremental" if order.base else "full"
+        words = ["--allow-source-mismatch", "--no-print-statistics", os.fsdecode(order.view.folder), self._url(series)]
+        _, told = self._run(word, series, *words, view=order.view)
+        return Saved(
+            handle=self._times(series)[-1],
+            bytes=max(storage_size.of(self._url(series)) - before, 0),
+            troubles=tuple(_troubles(told, order.view.folder)),
+        )
+
+    def _times(self, series: str) -> list[str]:
+        """The times of the sets of a chain's place, oldest first."""
+        _, told = self._run("collection-status", series, self._url(series))
+        return sorted(found.group(2).decode() for found in _SET.finditer(told))
+
+    def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
+        """See the port. duplicity brings one path at a time, so that several are brought with what they have in common."""
+        chain = _TAILS if tail else series
+        words: list[str | bytes] = ["--time", _iso(handle), "--no-restore-ownership"]
+        common = os.path.commonpath(places) if places else b""
+        into = os.path.join(target, common) if common else target + b"/all"
+        if common:
+            words += ["--path-to-restore", os.fsdecode(common)]
+            os.makedirs(os.path.dirname(into), mode=0o700, exist_ok=True)
+        self._run("restore", chain, *words, self._url(chain), into)
+        return target if common else into
+
+    def tails(self) -> list[str] | None:
+        """See the port."""
+        return self._times(_TAILS)
+
+    def prune(
+        self, gone: Sequence[Held], kept: Sequence[Held], unfinished: Sequence[str], *, dry_run: bool
+    ) -> tuple[Pruned, list[str]]:
+        """See the port. duplicity takes whole chains away, the oldest first: what is younger than a needed one waits."""
+        before = storage_size.of(self._settings.url)
+        removed = [held for held in gone if all(held.data < other.data for other in kept if other.series == held.series)]
+        for series in sorted({held.series for held in removed}):
+            needed = min((held.data for held in kept if held.series == series), default="")
+            last = max(held.data for held in removed if held.series == series)
+            if not dry_run:
+                self._run("remove-older-than", series, *_until(needed, last), "--force", self._url(series))
+        freed = max(before - storage_size.of(self._settings.url), 0)
+        ids = [held.point.id for held in removed]
+        return Pruned(freed_bytes=freed, held_bytes=0, objects=len(ids)), [] if dry_run else ids
+
+    def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
+        """See the port: that every set is there; with data, that the newest of each account can be restored."""
+        damage: list[Damage] = []
+        objects = read = 0
+        for series in sorted({each.series for each in held}):
+            there = set(self._times(series))
+            objects += len(there)
+            mine = sorted((each for each in held if each.series == series), key=lambda each: each.data)
+            damage += [
+                Damage(object=f"{series} {each.data}", message="the set is not there any more", points=(each.point.id,))
+                for each in mine
+                if each.data not in there
+            ]
+            if read_data and mine[-1].data in there:
+                read += mine[-1].point.bytes
+                damage += self._read(mine[-1])
+        return Verification(objects=objects, bytes_read=read, damage=tuple(damage))
+
+    def _read(self, held: Held) -> Iterator[Damage]:
+        with tempfile.TemporaryDirectory(dir=os.fsdecode(self._folder)) as folder:
+            try:
+                self.bring(held.data, held.series, [], os.fsencode(folder))
+            except ClientError as error:
+                yield Damage(object=f"{held.series} {held.data}", message=str(error), points=(held.point.id,))
+
+
+def _iso(handle: str) -> str:
+    """A set's time as ``--time`` takes it."""
+    day, time = handle.rstrip("Z").split("T")
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}+00:00"
+
+
+def _until(needed: str, last: str) -> list[str]:
+    """The time before which chains go: that of the oldest needed set, or just after the last of those that are not."""
+    if needed:
+        return [_iso(needed)]
+    return [_iso(f"{last[:13]}{min(int(last[13:15]) + 1, 59):02d}Z")]
+
+
+def _troubles(told: bytes, view: bytes) -> Iterator[Trouble]:
+    for found in _UNREAD.finditer(told):
+        named = re.search(rb"'([^']*)'", found.group(1))
+        path = named.group(1) if named else b""
+        yield Trouble(path=path if path.startswith(view) else b"", message=found.group(1).decode("utf-8", "replace"))
