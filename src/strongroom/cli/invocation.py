@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
+from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +45,7 @@ class Invocation:
         self._given = clients
         self._opened: dict[str, Client] = {}
         self._open = ExitStack()
+        self._fresh: set[str] = set()
 
     def close(self) -> None:
         """Close what was opened."""
@@ -109,10 +111,22 @@ class Invocation:
         return self._open.enter_context(Catalog.open(self.config.server.state, self.teller.note))
 
     def catalog(self, client: str | None = None) -> Catalog:
-        """The catalog, up to date with one client (the default one)."""
-        opened = self.client(client)
-        self._catalog.refresh(opened)
+        """The catalog, up to date with one client, or with all of them (the default one has to be there)."""
+        self._refresh(client or self.config.backup.client)
+        if client is None:
+            for other in self.config.clients:
+                try:
+                    self._refresh(other)
+                except StrongroomError as error:
+                    if other not in self._fresh:
+                        self.teller.note(f"client {other}: {error}")
+                        self._fresh.add(other)
         return self._catalog
+
+    def _refresh(self, client: str) -> None:
+        if client not in self._fresh:
+            self._catalog.refresh(self.client(client))
+            self._fresh.add(client)
 
     def subject(self, account: str, client: str | None = None) -> Subject:
         """The account that a name or domain means."""

@@ -14,7 +14,7 @@ import msgspec
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
-from strongroom.clients.tool import TAIL, Held, Order, Saved, Trouble
+from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
 from strongroom.errors import ClientError
@@ -22,12 +22,13 @@ from strongroom.model import Damage, Level, Pruned, Verification
 
 _WARNED = 1
 _WAIT = "60"
+_NOTHING_THERE = "Repository.DoesNotExist"
 # borg forgets files that it has not seen for so many archives; all accounts share one repository.
 _FILES_CACHE_ARCHIVES = "10000"
 _MESSAGES = {
     "PassphraseWrong": "the passphrase does not open the borg repository {url}",
     "NoPassphraseFailure": "the borg repository {url} is encrypted: set passphrase_file in the client's table",
-    "Repository.DoesNotExist": "there is no borg repository at {url}: mount its disk, or back up first",
+    _NOTHING_THERE: "there is no borg repository at {url}: mount its disk, or back up first",
     "Repository.InsufficientFreeSpaceError": "no room for the borg repository {url}; make room there",
     "LockTimeout": "another program holds the borg repository {url}; run again when it has ended",
 }
@@ -41,11 +42,11 @@ class _Message(msgspec.Struct):
     msgid: str = ""
 
 
-class _Stats(msgspec.Struct):
+class _Stats(msgspec.Struct, frozen=True):
     deduplicated_size: int = 0
 
 
-class _Archive(msgspec.Struct):
+class _Archive(msgspec.Struct, frozen=True):
     name: str = ""
     stats: _Stats = _Stats()
 
@@ -118,18 +119,20 @@ class BorgTool:
         said = [message for message in _messages(ended.err) if message.levelname in ("ERROR", "CRITICAL")]
         for message in said:
             if message.msgid in _MESSAGES:
-                return ClientError(_MESSAGES[message.msgid].format(url=self._settings.url))
+                kind = AbsentError if message.msgid == _NOTHING_THERE else ClientError
+                return kind(_MESSAGES[message.msgid].format(url=self._settings.url))
         lines = [line for message in said for line in message.message.splitlines() if line.strip()]
         told = next((line for line in lines if "No space left" in line), lines[0] if lines else ended.last_line)
         return ClientError(f"borg {os.fsdecode(word)} ended with status {ended.status}: {told.strip()}")
 
-    def prepare(self) -> None:
+    def prepare(self, *, make: bool) -> None:
         """See the port."""
-        ended = self._run("info", allowed=range(256))
-        if ended.status and any(message.msgid == "Repository.DoesNotExist" for message in _messages(ended.err)):
+        try:
+            self._run("info")
+        except AbsentError:
+            if not make:
+                raise
             self._run("init", "--encryption", "repokey-blake2" if self.encrypted else "none", "--make-parent-dirs")
-        elif ended.status:
-            raise self._failed("info", ended)
 
     def holds(self, path: bytes) -> bool:
         """See the port."""
@@ -137,10 +140,8 @@ class BorgTool:
 
     def save(self, order: Order) -> Saved:
         """See the port. A full set reads every file again, whatever borg remembers of it."""
-        cache = "ctime,size,inode" if order.base else "rechunk,ctime"
+        cache = "disabled" if order.tail else "ctime,size,inode" if order.base else "rechunk,ctime"
         words = ["create", "--json", "--compression", "zstd,3", "--noatime", "--files-cache", cache]
-        if order.tail:
-            words += ["--files-cache", "disabled"]
         ended = self._run(
             *words, f"::{order.name}", order.series, view=order.view, folder=order.view.folder, allowed=(0, _WARNED)
         )

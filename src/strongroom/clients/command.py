@@ -55,7 +55,7 @@ class CommandTool:
         except OSError:
             return None
 
-    def prepare(self) -> None:
+    def prepare(self, *, make: bool) -> None:
         """See the port: commands make what they need."""
 
     def holds(self, path: bytes) -> bool:

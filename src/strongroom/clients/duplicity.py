@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
-from strongroom.clients.tool import Held, Order, Saved, Trouble
+from strongroom.clients.tool import AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
 from strongroom.errors import ClientError
@@ -91,10 +91,17 @@ class DuplicityTool:
     def _url(self, series: str) -> str:
         return f"{self._settings.url.rstrip('/')}/{series}"
 
-    def prepare(self) -> None:
+    def prepare(self, *, make: bool) -> None:
         """See the port: duplicity makes what it needs, but not the folder above a chain's."""
-        if not self.remote:
-            os.makedirs(self._settings.url.removeprefix("file://"), mode=0o700, exist_ok=True)
+        folder = self._settings.url.removeprefix("file://")
+        if self.remote or os.path.isdir(folder):
+            return
+        if not make:
+            raise AbsentError(f"there is no folder {folder}, where duplicity's sets were: mount its disk")
+        try:
+            os.makedirs(folder, mode=0o700)
+        except OSError as error:
+            raise ClientError(f"{folder} cannot be made: {error.strerror}") from error
 
     def holds(self, path: bytes) -> bool:
         """See the port."""
@@ -137,6 +144,7 @@ class DuplicityTool:
 
     def tails(self) -> list[str] | None:
         """See the port."""
+        self.prepare(make=False)
         return self._times(_TAILS)
 
     def prune(

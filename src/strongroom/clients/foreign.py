@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from blake3 import blake3
 
+from strongroom.clients import verdicts
 from strongroom.clients.base import KEEPS, Capabilities, Failure, Monitor, RunHead, Task
 from strongroom.clients.bringing import OWN, Brought
 from strongroom.clients.holdings import Holdings, Ledger, State
-from strongroom.clients.making import Base, Making
+from strongroom.clients.making import Base, Making, iso
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
 from strongroom.clients.tool import Held, Tool
 from strongroom.clients.verdicts import Verdict
@@ -43,11 +45,11 @@ def series_of(server: str, account: str) -> str:
 
 
 class ForeignClient:
-    """The port `clients.base.Client` over a `Tool`. ``verdict`` is what its probe said (None: it has not run)."""
+    """The port `clients.base.Client` over a `Tool`. ``configuration`` is a digest of its table."""
 
-    def __init__(self, name: str, tool: Tool, room: Workroom, ledger: Ledger | None, verdict: Verdict | None) -> None:
+    def __init__(self, name: str, tool: Tool, room: Workroom, ledger: Ledger | None, configuration: str) -> None:
         self.name = name
-        self.verdict = verdict
+        self._configuration = configuration
         self._tool, self._room = tool, room
         self._holdings = Holdings(room.folder, tool, ledger, self._tail)
         self._brought: dict[str, Brought] = {}
@@ -76,7 +78,8 @@ class ForeignClient:
             self._check_level(task.level)
         self.need()
         with self._room.alone("back up"):
-            self._tool.prepare()
+            self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
+            self._holdings.use()
             for task in tasks:
                 if not task.account.locations:
                     message = "none of its folders is there; nothing was backed up"
@@ -115,13 +118,29 @@ class ForeignClient:
         with self._room.spare() as spool:
             return making.make(self.name, base, spool, doubt=self._doubt())
 
+    def verdict(self) -> Verdict | None:
+        """What the probe of this driver, version and configuration said; None where there was none yet."""
+        return verdicts.read(self._room.folder, self._tool.driver, self._tool.version() or "", self._configuration)
+
+    def judge(self, lost: Sequence[str]) -> Verdict:
+        """Remember what a probe found lost (nothing: it passed)."""
+        verdict = Verdict(
+            driver=self._tool.driver,
+            version=self._tool.version() or "",
+            configuration=self._configuration,
+            time=iso(time.time_ns()),
+            lost=tuple(lost),
+        )
+        self._room.below(b"")
+        verdicts.remember(self._room.folder, verdict)
+        return verdict
+
     def _doubt(self) -> str:
         """Why no point of this client can be relied on, or nothing."""
-        if self.verdict is None:
+        verdict = self.verdict()
+        if verdict is None:
             return f"client {self.name} has not been probed; run: strongroom clients --probe {self.name}"
-        if self.verdict.lost:
-            return f"client {self.name} failed its probe: {self.verdict.lost[0]}"
-        return ""
+        return f"client {self.name} failed its probe: {verdict.lost[0]}" if verdict.lost else ""
 
     # --- points ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from strongroom.clients.sidecar import Sidecar, corrected, write
-from strongroom.clients.tool import Held, Tool
+from strongroom.clients.tool import AbsentError, Held, Tool
 from strongroom.errors import ClientError, UnknownError
 from strongroom.model import text
 
@@ -90,12 +90,30 @@ class Holdings:
 
     def _read(self) -> Iterator[tuple[str, tuple[State, Held]]]:
         words = (self._ledger or self._local).read()
-        if self._ledger is None and (tails := self._tool.tails()) is not None:
+        if self._ledger is None and (tails := self._tails()) is not None:
             words = self._listed(words, tails)
         for id, (state, body) in words.items():
             if state is not State.GONE and body:
                 with contextlib.suppress(msgspec.MsgspecError):
                     yield id, (state, msgspec.msgpack.decode(body, type=Held))
+
+    def _tails(self) -> list[str] | None:
+        try:
+            return self._tool.tails()
+        except AbsentError:
+            if self.made:
+                raise
+            return []
+
+    @property
+    def made(self) -> bool:
+        """Whether this machine has used the tool's storage before: one that is missing then is not made anew."""
+        return os.path.exists(os.path.join(self._folder, b"made"))
+
+    def use(self) -> None:
+        """Remember that the tool's storage is there."""
+        if not self.made:
+            put(os.path.join(self._folder, b"made"), b"")
 
     def _listed(self, words: dict[str, tuple[State, bytes]], tails: list[str]) -> dict[str, tuple[State, bytes]]:
         """What the tool's storage holds, with this machine's words about it."""

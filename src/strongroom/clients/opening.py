@@ -21,10 +21,8 @@ def folder_of(config: Config, name: str) -> bytes:
 
 def client(config: Config, name: str, tool: Tool) -> ForeignClient:
     """A foreign client; its points are written down in the vault where there is one. Raise ClientError."""
-    folder = folder_of(config, name)
-    digest = verdicts.configuration_digest(config, name)
-    verdict = verdicts.read(folder, tool.driver, tool.version() or "", digest)
-    return ForeignClient(name, tool, Workroom(folder), open_ledger(config, name), verdict)
+    room = Workroom(folder_of(config, name))
+    return ForeignClient(name, tool, room, open_ledger(config, name), verdicts.configuration_digest(config, name))
 
 
 def passphrase(path: bytes) -> bytes:

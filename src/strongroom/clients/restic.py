@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
-from strongroom.clients.tool import TAIL, Held, Order, Saved, Trouble
+from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
 from strongroom.errors import ClientError
@@ -87,19 +87,18 @@ class ResticTool:
         if _WRONG_KEY in ended.err:
             return ClientError(f"the passphrase does not open the restic repository {self._settings.url}")
         if any(told in ended.err for told in _NOTHING_THERE):
-            return ClientError(f"there is no restic repository at {self._settings.url}: mount its disk, or back up first")
+            return AbsentError(f"there is no restic repository at {self._settings.url}: mount its disk, or back up first")
         line = next((told for told in _lines(ended.err) if "no space left" in told.lower()), ended.last_line)
         return ClientError(f"restic {os.fsdecode(word)} ended with status {ended.status}: {line}")
 
-    def prepare(self) -> None:
+    def prepare(self, *, make: bool) -> None:
         """See the port."""
-        ended = self._run("cat", "config", allowed=range(256))
-        if ended.status == 0:
+        try:
             self._run("unlock")  # takes away the locks of processes that are gone, and no others
-        elif any(told in ended.err for told in _NOTHING_THERE):
+        except AbsentError:
+            if not make:
+                raise
             self._run("init")
-        else:
-            raise self._failed("cat", ended)
 
     def holds(self, path: bytes) -> bool:
         """See the port."""

@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from strongroom.clients.box import View
+from strongroom.errors import ClientError
 from strongroom.model import Frozen, Level, Point, Pruned, Verification
 
 # A set's second part, and a set that holds nothing but a point's record and corrections, end so.
 TAIL = ".tail"
+
+
+class AbsentError(ClientError):
+    """There is no storage where the configuration says."""
 
 
 class Order(Frozen):
@@ -77,8 +82,8 @@ class Tool(Protocol):
     def version(self) -> str | None:
         """The software's version; None where it is not installed."""
 
-    def prepare(self) -> None:
-        """Make the storage if there is none."""
+    def prepare(self, *, make: bool) -> None:
+        """See to it that the storage can be used; make it where there is none, if so told, else raise AbsentError."""
 
     def holds(self, path: bytes) -> bool:
         """Whether a file of such a path in the view comes back under its name; else it is carried as a numbered one."""
