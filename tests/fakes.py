@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
-from strongroom.errors import UnknownError
+from strongroom.clients.base import Capabilities, ExportFile, Failure, Monitor, RunHead, Task
+from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
+    Exported,
     FileCounts,
     FileType,
     Level,
@@ -74,6 +75,22 @@ def tree(*entries: Entry) -> dict[bytes, Entry]:
     return found
 
 
+class FakeExports:
+    """Databases without any content."""
+
+    opened: float | None = None
+    roots: Mapping[str, bytes] = {}
+
+    def files(self) -> Iterator[ExportFile]:
+        return iter(())
+
+    def result(self) -> Exported:
+        return Exported()
+
+    def release(self) -> None:
+        pass
+
+
 class FakeClient:
     """A client in memory. ``trees`` holds what the next backup of an account finds; ``fails`` why one has no point."""
 
@@ -90,6 +107,7 @@ class FakeClient:
         self.locations: list[Location] = []
         self.loads = 0
         self.pruned = 0
+        self.locked = False
         self.clock = START
         self.server = ""
 
@@ -150,6 +168,10 @@ class FakeClient:
                 warnings=remarks,
                 status=Status.INCOMPLETE if remarks else Status.COMPLETE,
             )
+
+    def unlock(self) -> None:
+        if self.locked:
+            raise ClientError("the passphrase opens nothing")
 
     def points(self) -> list[Point]:
         return list(self.held.values())

@@ -1,8 +1,38 @@
-"""``python -m strongroom`` is ``strongroom``."""
+"""The three programs, and ``python -m strongroom``.
 
+Until a program has begun, an interrupt ends it without a word: Python would show where in its imports it was.
+"""
+
+from __future__ import annotations
+
+import signal
 import sys
 
-from strongroom.cli.main import main
+# Where the caller had interrupts ignored (a background job), they stay so.
+_HEEDED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if _HEEDED:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from strongroom.cli import main  # noqa: E402 - see above
+
+if _HEEDED:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def strongroom() -> int:
+    """Strongroom's own program."""
+    return main.main()
+
+
+def cpcmd() -> int:
+    """The panel's command line for scopes."""
+    return main.cpcmd()
+
+
+def backup_dbs() -> int:
+    """The panel's program for the owners' dumps."""
+    return main.backup_dbs()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(strongroom())

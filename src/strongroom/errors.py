@@ -3,11 +3,12 @@
 StrongroomError                 what was wrong, with what, and what to do: one line; exit status 2
 ├── UsageError                  the command line contradicts itself or is out of range
 ├── ConfigError                 the configuration: key and line are in the message
-├── UnknownError                an account, point or path that is not there
+├── UnknownError                an account, point, path, scope or schedule that is not there
 ├── SourceError                 what should be backed up cannot be (a database server's data folder, a missing root)
 ├── ExportError                 a database server, an export, or the loading of one
 ├── ClientError                 the backup software or its storage: absent, full, read-only, wrong passphrase, damaged
 ├── BusyError                   another run holds what this one needs
+├── SettingError                a scope, a schedule or the nightly job cannot be read or changed
 ├── RestoreError                a restore that was refused or could not be finished
 └── NotBuiltError               a command of the interface that is not there yet
 
@@ -38,7 +39,7 @@ class ConfigError(StrongroomError):
 
 
 class UnknownError(StrongroomError):
-    """There is no such account, point or path."""
+    """There is no such account, point, path, scope or schedule."""
 
     code = "unknown"
 
@@ -65,6 +66,12 @@ class BusyError(StrongroomError):
     """Another run is at work on the same thing."""
 
     code = "busy"
+
+
+class SettingError(StrongroomError):
+    """A scope, a schedule or the nightly job cannot be read or changed."""
+
+    code = "setting"
 
 
 class RestoreError(StrongroomError):

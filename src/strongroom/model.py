@@ -94,6 +94,15 @@ class Location(Frozen):
     exclude: tuple[Exclusion, ...] = ()
 
 
+class DatabaseClaim(Frozen):
+    """What makes databases of one engine an account's: a name with ``prefix``, an owner ``user``, or being in ``names``."""
+
+    engine: str
+    prefix: str = ""
+    user: str = ""
+    names: tuple[str, ...] = ()
+
+
 class Account(Frozen):
     """An account of the server: who it is and where its data lie.
 
@@ -101,7 +110,8 @@ class Account(Frozen):
     administrator's user name; ``users`` the numeric ids of its own users (from its ``etc/passwd``): a file with several
     links that belongs to anyone else is another's. ``suspended`` is the reason, or None. ``databases``, ``mailboxes`` and
     ``apps`` are names for display (``mysql:shop_wp``, ``me@example.com``, ``wordpress:/var/www/html``).
-    ``absent`` are the server paths by tree of what every such account has and this one has lost.
+    ``claims`` say which databases are its own. ``absent`` are the server paths by tree of what every such account has and
+    this one has lost.
     """
 
     name: str
@@ -110,6 +120,7 @@ class Account(Frozen):
     suspended: str | None = None
     users: frozenset[int] = frozenset()
     databases: tuple[str, ...] = ()
+    claims: tuple[DatabaseClaim, ...] = ()
     mailboxes: tuple[str, ...] = ()
     apps: tuple[str, ...] = ()
     locations: tuple[Location, ...] = ()
@@ -146,6 +157,21 @@ class DatabaseCopy(Frozen):
     bytes: int = 0
     tables: int = 0
     position: str = ""
+
+
+class Exported(Frozen):
+    """What came of an account's exports. Times are seconds since 1970, None where there was nothing.
+
+    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
+    when exporting began, ``frozen`` when the folders were frozen. ``complete``: nothing that was to be exported is missing.
+    """
+
+    databases: tuple[DatabaseCopy, ...] = ()
+    opened: float | None = None
+    started: float | None = None
+    frozen: float | None = None
+    complete: bool = True
+    remarks: tuple[Remark, ...] = ()
 
 
 class Synchrony(Frozen):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
-from strongroom.cli.main import main
+from strongroom.cli.main import backup_dbs, main
 from strongroom.clients.base import Client
 from strongroom.config import Config, load
 from strongroom.errors import ClientError, UnknownError
+from strongroom.exports.base import DatabaseServer
 from strongroom.runs.identity import server_id
 from tests.fakes import FakeClient
 from tests.panel.servers import site
+from tests.settings.servers import FakeServer
 
 CONFIGURATION = """[server]
 root = "{folder}/root"
@@ -64,6 +66,7 @@ class Ground:
         self.config = folder / "config.toml"
         self.client = FakeClient()
         self.clients = FakeClients(self.client)
+        self.mysql = FakeServer("mysql", {"site1": {"shop_wp": b"a dump", "shop_blog": b"another"}})
         self._capture = capture
         self.config.write_text(CONFIGURATION.format(folder=folder))
         self.client.server = server_id(load(str(self.config)).server)
@@ -73,7 +76,14 @@ class Ground:
     def __call__(self, *arguments: str | bytes) -> Answer:
         given = [os.fsdecode(argument) for argument in arguments]
         self._capture.readouterr()
-        status = main(["--config", str(self.config), *given], self.clients)
+        status = main(["--config", str(self.config), *given], self.clients, lambda config: [cast(DatabaseServer, self.mysql)])
+        out, err = self._capture.readouterr()
+        return Answer(status, out, err)
+
+    def backup_dbs(self, *arguments: str) -> Answer:
+        """The same for the program ``backup_dbs``."""
+        self._capture.readouterr()
+        status = backup_dbs(["--config", str(self.config), *arguments], lambda config: [cast(DatabaseServer, self.mysql)])
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 

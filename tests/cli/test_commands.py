@@ -25,6 +25,13 @@ SYNCHRONY_KEYS = {
 HOSTILE = b"data/www/\x1b[2J\xff\n.php"
 
 
+@pytest.mark.parametrize("command", ["points", "status"])
+def test_points_that_the_passphrase_does_not_open_are_not_listed(strongroom: Ground, command: str) -> None:
+    strongroom.client.add("site1")
+    strongroom.client.locked = True
+    assert strongroom.json(command, status=2)["error"]["code"] == "client"
+
+
 def test_init_writes_a_configuration_makes_a_vault_and_warns_about_the_passphrase(
     strongroom: Ground, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +104,7 @@ def test_backup_takes_a_level_and_a_dry_run_changes_nothing(strongroom: Ground) 
 
 
 def test_databases_are_refused_as_long_as_they_are_not_built(strongroom: Ground) -> None:
-    for arguments in (("backup", "--only", "databases"), ("restore", "site1", "--only", "databases")):
+    for arguments in (("restore", "site1", "--only", "databases"),):
         assert strongroom.json(*arguments, status=2)["error"]["code"] == "not-built"
     assert strongroom.json("backup", "site1", "--only", "files")["status"] == "complete"
 
@@ -171,6 +178,15 @@ def test_latest_needs_an_account_where_several_have_points(strongroom: Ground) -
     ids = fill(strongroom.client)
     assert strongroom.json("show", "latest", status=2)["error"]["code"] == "usage"
     assert strongroom.json("show", "site1:latest")["id"] == ids[-1]
+
+
+def test_diff_takes_latest_for_that_of_the_other_points_account(strongroom: Ground) -> None:
+    old = strongroom.client.add("site1", tree(file(b"data/a", b"1"))).id
+    strongroom.client.add("site1", tree(file(b"data/b", b"1")))
+    strongroom.client.add("site2", tree(file(b"data/c", b"1")))
+    assert [each["path"] for each in strongroom.json("diff", old, "latest")] == ["/a", "/b"]
+    assert [each["change"] for each in strongroom.json("diff", "latest", old)] == ["added", "removed"]
+    assert strongroom.json("diff", "latest", "latest", status=2)["error"]["code"] == "usage"
 
 
 def test_ls_lists_a_folder_a_tree_or_one_file(strongroom: Ground) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -57,3 +58,47 @@ def test_it_streams_to_standard_output(strongroom: Ground, tmp_path: Path) -> No
     (tmp_path / "site2.tar").write_bytes(done.stdout)
     with tarfile.open(tmp_path / "site2.tar") as archive:
         assert "etc/passwd" in archive.getnames()
+
+
+def test_a_path_that_is_not_there_is_named_as_its_owner_writes_it(strongroom: Ground) -> None:
+    answer = strongroom("download", "site1", "/nothing", "-o", str(strongroom.folder / "x.tar"))
+    assert answer.err == "strongroom: no '/nothing' in what site1 has now\n"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(strongroom: Ground) -> None:
+    pipe = strongroom.folder / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["tar", "-tf", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert strongroom("download", "site2", "-o", str(pipe)).status == 0
+        assert reader.stdout is not None and b"etc/passwd" in reader.stdout.read()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_link_is_neither_followed_nor_replaced(strongroom: Ground) -> None:
+    link = strongroom.folder / "link.tar"
+    link.symlink_to(strongroom.folder / "elsewhere")
+    assert strongroom.json("download", "site2", "-o", str(link), status=2)["error"]["code"] == "usage"
+    assert link.is_symlink() and not link.exists()
+
+
+@pytest.mark.parametrize("name", ["site2.tar.gz", "site2.tgz", "site2.TAR.XZ"])
+def test_a_name_that_promises_another_format_is_refused(strongroom: Ground, name: str) -> None:
+    assert (
+        strongroom.json("download", "site2", "-o", str(strongroom.folder / name), status=2)["error"]["code"] == "usage"
+    )
+    assert strongroom("download", "site2", "--format", "tar", "-o", str(strongroom.folder / name)).status == 0
+
+
+def test_a_folder_that_is_missing_is_told_by_the_name_that_was_given(strongroom: Ground) -> None:
+    target = strongroom.folder / "missing" / "site2.tar"
+    assert (
+        strongroom("download", "site2", "-o", str(target)).err == f"strongroom: {target}: No such file or directory\n"
+    )
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(strongroom: Ground) -> None:
+    full = strongroom.folder / "full"
+    os.mknod(full, stat.S_IFCHR | 0o666, os.makedev(1, 7))
+    answer = strongroom("download", "site2", "-o", str(full))
+    assert answer.err == f"strongroom: {full}: No space left on device; make room there\n"
+    assert stat.S_ISCHR(full.stat().st_mode)

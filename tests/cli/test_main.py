@@ -36,6 +36,7 @@ PROMISED = [
     "apps",
     "clients",
     "timers",
+    "nightly",
     "mount",
     "copy",
     "rebuild",
@@ -44,7 +45,7 @@ PROMISED = [
     "status",
     "demo",
 ]
-LATER = ["undo", "databases", "scope", "apps", "clients", "timers", "mount", "copy", "rebuild", "portal", "audit"]
+LATER = ["undo", "apps", "clients", "mount", "copy", "rebuild", "portal", "audit"]
 
 
 def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
@@ -84,12 +85,11 @@ def test_what_is_not_built_answers_in_one_line_that_names_its_argument(name: str
     assert strongroom.json(name, "something", status=2)["error"]["code"] == "not-built"
 
 
-@pytest.mark.parametrize("name", ["cpcmd", "backup_dbs"])
-def test_the_panels_own_programs_answer_in_one_line(name: str) -> None:
-    script = f"import sys; from strongroom.cli.main import {name}; sys.argv = ['', 'scope:get']; sys.exit({name}())"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"{name}: ") and "scope:get" in done.stderr
+@pytest.mark.parametrize("name", ["export", "import"])
+def test_what_a_group_has_not_yet_is_named_with_it(name: str, strongroom: Ground) -> None:
+    answer = strongroom("databases", name, "site1", "mysql:shop", "--yes")
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert f"'databases {name} site1'" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,28 @@ def test_the_panels_own_programs_answer_in_one_line(name: str) -> None:
         ["restore", "site1", "--only", "nothing"],
         ["points", "--since", "whenever"],
         ["diff", "one"],
+        ["databases"],
+        ["databases", "something"],
+        ["databases", "schedule"],
+        ["databases", "schedule", "site1", "--span", "1"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--span", "0"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--preserve", "-1"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--extension", "rar"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--email", "nobody"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--span", "1", "--remove"],
+        ["databases", "schedule", "site1", "mysql:shop_wp", "--remove"],
+        ["databases", "schedule", "site1", "shop_wp", "--span", "1"],
+        ["databases", "schedule", "site1", "mysql:none", "--span", "1"],
+        ["databases", "schedule", "site1", "postgresql:shop_wp", "--span", "1"],
+        ["databases", "schedule", "site9"],
+        ["databases", "list", "site9"],
+        ["timers"],
+        ["timers", "install", "--cron", "--systemd"],
+        ["scope"],
+        ["scope", "get"],
+        ["scope", "get", "backups.nothing"],
+        ["scope", "set", "cron.start-range"],
+        ["scope", "set", "cron.start-range", "22-3"],
     ],
 )
 def test_a_usage_error_is_one_line_and_status_2(strongroom: Ground, arguments: list[str]) -> None:
@@ -169,8 +191,32 @@ def test_an_interrupt_is_one_line_and_status_130(strongroom: Ground) -> None:
 
 def test_an_error_of_the_system_names_the_file(strongroom: Ground) -> None:
     strongroom.client.raises = PermissionError(13, "Permission denied", b"/some/where")
-    assert strongroom("backup").err == "strongroom: /some/where: Permission denied\n"
+    assert strongroom("backup").err == "strongroom: /some/where: Permission denied; run as root\n"
     assert strongroom.json("backup", status=2)["error"]["code"] == "system"
+
+
+def test_a_full_disk_is_named_with_what_to_do(strongroom: Ground) -> None:
+    strongroom.client.raises = OSError(28, "No space left on device", "/some/where")
+    assert strongroom("backup").err == "strongroom: /some/where: No space left on device; make room there\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_takes_no_more_is_named(strongroom: Ground, unbuffered: str) -> None:
+    command = [sys.executable, "-m", "strongroom", "--config", str(strongroom.config), "accounts"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        )
+    assert done.returncode == 2
+    assert done.stderr == "strongroom: standard output cannot be written: No space left on device\n"
+
+
+def test_a_program_that_is_stopped_says_so(strongroom: Ground) -> None:
+    strongroom.client.raises = SystemExit(143)  # type: ignore[assignment]
+    answer = strongroom("backup")
+    assert (answer.status, answer.err) == (143, "strongroom: stopped; what was finished stays\n")
+    assert strongroom.json("backup", status=143)["error"]["code"] == "interrupted"
 
 
 def test_a_bug_is_one_line_and_shows_its_trace_with_v(strongroom: Ground) -> None:

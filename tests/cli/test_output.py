@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.cli import output
-from strongroom.cli.paths import owners, stored
 from strongroom.cli.progress import Teller, progress_line
 from strongroom.errors import UsageError
 from strongroom.model import FileCounts
+from strongroom.paths import owners, stored
 
 
 @given(st.binary(max_size=40))

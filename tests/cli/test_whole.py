@@ -100,9 +100,10 @@ def test_of_two_backups_of_one_account_at_once_one_waits(server: Server) -> None
 
 
 INTERRUPTED = b"strongroom: interrupted; what was finished stays\n"
+STOPPED = b"strongroom: stopped; what was finished stays\n"
 
 
-@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, b""))])
+@pytest.mark.parametrize(("sent", "ends"), [(signal.SIGINT, (130, INTERRUPTED)), (signal.SIGTERM, (143, STOPPED))])
 def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     server: Server, sent: signal.Signals, ends: tuple[int, bytes]
 ) -> None:
@@ -113,7 +114,9 @@ def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     running = subprocess.Popen(
         server.command("backup", "site2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(0.6)
+    making = server.folder / "vault/tmp"
+    while running.poll() is None and not (making.exists() and list(making.glob("sessions+*"))):
+        time.sleep(0.01)
     os.kill(running.pid, sent)
     _, err = running.communicate(timeout=60)
     big.unlink()

@@ -42,10 +42,16 @@ def codes(kind: type[StrongroomError] = StrongroomError) -> set[str]:
     return {kind.code}.union(*(codes(below) for below in kind.__subclasses__()))
 
 
+def commands(group: click.Group = program) -> list[click.Command]:
+    """Every command, and those within."""
+    found = list(group.commands.values())
+    return found + [deeper for each in found if isinstance(each, click.Group) for deeper in commands(each)]
+
+
 def options() -> list[str]:
     found = {
         spelling
-        for command in program.commands.values()
+        for command in commands()
         for option in command.params
         if isinstance(option, click.Option)
         for spelling in option.opts
@@ -53,7 +59,13 @@ def options() -> list[str]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("name", list(program.commands))
+def names() -> list[str]:
+    """Each command as it is typed, ``databases list`` among them."""
+    groups = {name: each for name, each in program.commands.items() if isinstance(each, click.Group)}
+    return [*program.commands, *(f"{name} {inner}" for name, group in groups.items() for inner in group.commands)]
+
+
+@pytest.mark.parametrize("name", names())
 def test_every_command_is_documented(name: str) -> None:
     assert f"strongroom {name}" in EVERYTHING or f"`{name}`" in EVERYTHING
 

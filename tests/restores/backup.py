@@ -124,6 +124,9 @@ class Memory:
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         raise NotImplementedError
 
+    def unlock(self) -> None:
+        raise NotImplementedError
+
     def points(self) -> list[Point]:
         return [self.point()]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.clients.base import Failure
+from strongroom.clients.base import Exports, Failure
 from strongroom.config import Backup, Config, Days, Server
 from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
-from strongroom.model import Level, Remark, Status
+from strongroom.model import Account, Level, Remark, Status
 from strongroom.panel import load_layout
-from strongroom.runs.backup import Order, Runner, scheduled_level
+from strongroom.runs.backup import Exporter, Order, Runner, scheduled_level
 from strongroom.runs.catalog import Catalog
 from strongroom.runs.locks import Locks
-from tests.fakes import FakeClient, Notes
+from tests.fakes import FakeClient, FakeExports, Notes
 from tests.panel.servers import site
 
 MONDAY = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -38,9 +38,19 @@ class Ground:
         self.notes = Notes()
         self.catalog = Catalog.open(self.config.server.state, self.notes.note)
 
-    def runner(self, patience: float = 0.0, now: datetime = MONDAY) -> Runner:
+    def runner(self, patience: float = 0.0, now: datetime = MONDAY, exporter: Exporter | None = None) -> Runner:
         layout = load_layout(self.config)
-        return Runner(self.config, layout, self.client, self.catalog, clock=lambda: now, patience=patience)
+        return Runner(self.config, layout, self.client, self.catalog, exporter, clock=lambda: now, patience=patience)
+
+
+class Databases:
+    """Exports for some accounts."""
+
+    def __init__(self, *having: str) -> None:
+        self.having = having
+
+    def of(self, account: Account) -> Exports | None:
+        return FakeExports() if account.name in self.having else None
 
 
 @pytest.fixture
@@ -55,6 +65,28 @@ def test_no_account_named_means_all_and_the_server(ground: Ground) -> None:
     assert [point.account for point in result.points] == ["site1", "site2", "server"]
     assert (result.status, result.exit_status) == (Status.COMPLETE, 0)
     assert len(ground.catalog.all()) == 3
+
+
+def test_databases_belong_to_the_point_of_the_files_unless_one_alone_is_wanted(ground: Ground) -> None:
+    runner = ground.runner(exporter=Databases("site1"))
+    both, files, databases = (runner.tasks(Order(only=only)) for only in (None, "files", "databases"))
+    assert [(task.account.name, task.exports is not None, task.only) for task in both] == [
+        ("site1", True, None),
+        ("site2", False, None),
+        ("server", False, None),
+    ]
+    assert [(task.exports, task.only) for task in files] == [(None, "files")] * 3
+    assert [(task.account.name, task.account.locations, task.only) for task in databases] == [
+        ("site1", (), "databases")
+    ]
+
+
+def test_databases_alone_of_an_account_without_any_are_refused(ground: Ground) -> None:
+    with pytest.raises(SourceError, match="site2: no databases"):
+        ground.runner(exporter=Databases("site1")).tasks(Order(accounts=("site1", "site2"), only="databases"))
+    with pytest.raises(SourceError, match="no account: no databases"):
+        ground.runner().tasks(Order(only="databases"))
+    assert [task.only for task in ground.runner().tasks(Order(only="files"))] == [None] * 3
 
 
 def test_an_account_named_twice_is_backed_up_once(ground: Ground) -> None:

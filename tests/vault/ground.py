@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from strongroom.vault import header
+from strongroom.vault.feed import Feed
 from strongroom.vault.keys import Cost, Keys
 from strongroom.vault.record import Type
 from strongroom.vault.series import Outcome, Request, SeriesFailure
@@ -17,6 +18,7 @@ from strongroom.vault.source import Source
 from strongroom.vault.storage import Storage
 from strongroom.vault.vault import Vault
 from strongroom.vault.verify import verify
+from tests.vault.feeds import changed, feed_of, rows
 from tests.vault.unsafe_storage import Disk
 
 PASSPHRASE = b"correct horse"
@@ -38,12 +40,12 @@ def opened(disk: Disk, state: Path, keys: Keys) -> Vault:
     return vault
 
 
-def request(account: Path, level: str = "incremental", *, old: bool = False) -> Request:
+def request(account: Path, level: str = "incremental", *, old: bool = False, feed: Feed | None = None) -> Request:
     sources = [Source(name="data", path=bytes(account))]
     if old:
         sources.append(Source(name="old", path=OLD))
     owners = frozenset({os.getuid()})
-    return Request(series=account.name, level=level, sources=tuple(sources), owners=owners)
+    return Request(series=account.name, level=level, sources=tuple(sources), owners=owners, feed=feed)
 
 
 def on_disk(account: Path, *, old: bool = False) -> Content:
@@ -88,6 +90,8 @@ class Ground:
         self.told: dict[str, Content] = {}
         self.spools = folder / "spools"
         self.state = folder / "state"
+        # What the first account's feed makes, where it has one.
+        self.made: Content = {}
         for number, account in enumerate(self.accounts):
             for place in ("web/one", "web/two", "mail"):
                 (account / place).mkdir(parents=True)
@@ -108,13 +112,18 @@ class Ground:
 
     def backup(self, vault: Vault, level: str = "incremental", *, workers: int = 1) -> list[str]:
         """Back up all accounts; the snapshots told, each remembered with what it has to hold."""
-        requests = [request(account, level, old=number == 1) for number, account in enumerate(self.accounts)]
+        feed = feed_of(self.made) if self.made else None
+        requests = [
+            request(account, level, old=number == 1, feed=None if number else feed)
+            for number, account in enumerate(self.accounts)
+        ]
         told = []
         for outcome in run(vault, requests, workers=workers):
             assert isinstance(outcome, Outcome), outcome
             assert outcome.complete, outcome.remarks
             number = [account.name for account in self.accounts].index(outcome.request.series)
-            self.told[outcome.id] = on_disk(self.accounts[number], old=number == 1)
+            made = {} if number else {b"databases/" + path: data for path, data in self.made.items()}
+            self.told[outcome.id] = on_disk(self.accounts[number], old=number == 1) | made
             told.append(outcome.id)
         return told
 
@@ -126,6 +135,15 @@ class Ground:
             (account / f"web/two/gone{night}").write_bytes(os.urandom(30_000))
             (account / f"web/two/gone{night - 1}").unlink(missing_ok=True)
         (self.accounts[0] / "noise").write_bytes(os.urandom(200_000))
+
+    def change_made(self, night: int) -> None:
+        """Databases of a night: a large table of which a few rows were changed, and small ones that come and go."""
+        table = changed(rows(3000), 100, seed=night) if night else rows(3000)
+        self.made = {
+            b"shop/tables/posts": b"".join(table),
+            b"shop/before": b"CREATE",
+            b"shop/tables/of night %d" % night: b"".join(rows(40, seed=night)),
+        }
 
     def state_copy(self, name: str) -> Path:
         """The state folder as it is now, elsewhere."""

@@ -15,6 +15,7 @@ import msgspec
 from strongroom.clients.vault_entries import Tree
 from strongroom.model import Entry, FileType
 from strongroom.vault import vault as vaults
+from strongroom.vault.feed import Feed
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.header import CHUNKER, Chunker
 from strongroom.vault.keys import CHEAP
@@ -57,6 +58,7 @@ class Ground:
         self.state = base / "state"
         self.source.mkdir(exist_ok=True)
         self.exclude: tuple[str, ...] = ()
+        self.feed: Feed | None = None
         self.storage = storage or FolderStorage(str(self.folder))
         if not vaults.exists(self.storage):
             vaults.create(self.storage, PASSPHRASE, cost=CHEAP, chunker=chunker, dedup=dedup)
@@ -68,7 +70,7 @@ class Ground:
 
     def request(self, level: str = "incremental", series: str = SERIES) -> Request:
         source = Source(name="data", path=os.fsencode(self.source), exclude=self.exclude)
-        return Request(series=series, level=level, sources=(source,), owners=self.owners)
+        return Request(series=series, level=level, sources=(source,), owners=self.owners, feed=self.feed)
 
     def run(self, level: str = "incremental", *, workers: int = 1, series: str = SERIES) -> Outcome | SeriesFailure:
         """Back up once."""
@@ -110,7 +112,8 @@ class Ground:
 def read_point(vault: Vault, id: str) -> dict[bytes, Seen]:
     """A point by its stored paths. Raise VaultError where something of it cannot be read."""
     reader = vault.reader
-    entries = list(Tree(reader, vault.snapshot(id)).walk([b"data"]))
+    snapshot = vault.snapshot(id)
+    entries = list(Tree(reader, snapshot).walk([os.fsencode(name) for name in snapshot.sources]))
     files = [entry for entry in entries if entry.content is not None]
     contents = {entry.path: bytearray(entry.size) for entry in files}
     for number, offset, data in reader.contents([entry.content.row for entry in files]):  # type: ignore[attr-defined]

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from strongroom.vault.content import SMALL, ContentReader
+from strongroom.vault.content import ContentReader
+from strongroom.vault.cutting import SMALL, Cutter
 from strongroom.vault.frame import Chunk
 from strongroom.vault.header import CHUNKER, Chunker
 from strongroom.vault.record import ListNode, Row, Type, content_references
@@ -105,10 +106,10 @@ def test_more_than_sixty_four_chunks_go_to_list_nodes(tmp_path: Path) -> None:
 
 
 def test_very_many_chunks_go_to_lists_of_lists(tmp_path: Path) -> None:
-    reader = ContentReader(kept := Kept(), CHUNKER, 1, frozenset(), lambda size: None)
+    cutter = Cutter(kept := Kept(), CHUNKER, 1)
     many = 300_000
     ids = b"".join(number.to_bytes(20, "big") for number in range(many))
-    references, sizes, depth = reader._listed(ids, [7] * many)
+    references, sizes, depth = cutter.listed(ids, [7] * many)
     assert depth == 2
     assert sizes == ()
     assert len(references) // 20 <= 64

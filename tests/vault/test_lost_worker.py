@@ -41,7 +41,7 @@ def test_what_a_killed_worker_had_not_reported_done_fails_and_the_run_goes_on(tm
     quick_vault(storage)
     vault = Vault(storage, str(tmp_path / "state"), PASSPHRASE)
     requests = [request(account) for account in accounts]
-    run = Run(storage, vault.state, vault._unlock, requests, describe=lambda _: b"", progress=lambda _: None, workers=2)
+    run = Run(storage, vault.state, vault.unlock, requests, describe=lambda _: b"", progress=lambda _: None, workers=2)
 
     def kill() -> None:
         deadline = time.monotonic() + PATIENCE

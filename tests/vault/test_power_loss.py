@@ -83,6 +83,14 @@ def next_backup(ground: Ground, disk: Disk) -> Recorded:
     return Recorded(ground, disk, lambda: ground.backup(ground.vault(disk)))
 
 
+def backup_with_a_feed(ground: Ground, disk: Disk) -> Recorded:
+    ground.change_made(0)
+    ground.backup(ground.vault(disk))
+    ground.change(1)
+    ground.change_made(1)
+    return Recorded(ground, disk, lambda: ground.backup(ground.vault(disk)))
+
+
 def prune_with_repacking(ground: Ground, disk: Disk) -> Recorded:
     for night in range(3):
         ground.change(night)
@@ -103,7 +111,12 @@ def prune_with_repacking(ground: Ground, disk: Disk) -> Recorded:
     return made
 
 
-WORKS = {"first backup": first_backup, "next backup": next_backup, "forget and prune": prune_with_repacking}
+WORKS = {
+    "first backup": first_backup,
+    "next backup": next_backup,
+    "next backup with a feed": backup_with_a_feed,
+    "forget and prune": prune_with_repacking,
+}
 
 
 @pytest.fixture

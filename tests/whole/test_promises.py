@@ -233,6 +233,34 @@ def test_forget_and_prune_free_the_room_and_say_how_much(nights: Nights) -> None
     assert server.json("restore", "site1", "--to", server.folder / "out")["status"] == "complete"
 
 
+def test_prune_counts_the_bytes_of_a_point_that_shares_all_it_holds(kept: Nights) -> None:
+    server = kept.server
+    twin = server.backup("site2")["id"]
+    last = server.backup("site2")["id"]
+    server.json("forget", twin)
+    stored = (server.folder / "vault/snapshots" / twin).stat().st_size
+    would = server.json("prune", "--dry-run")
+    assert (would["freed_bytes"] >= stored, would["objects"] >= 1) == (True, True)
+    assert server.json("prune") == {each: would[each] for each in ("freed_bytes", "held_bytes", "objects")}
+    assert server.json("show", last)["id"] == last
+
+
+def test_a_point_that_cannot_be_read_is_given_up_by_its_id(nights: Nights) -> None:
+    server = nights.server
+    point = server.folder / "vault/snapshots" / nights.second["id"]
+    data = bytearray(point.read_bytes())
+    data[len(data) // 2] ^= 1
+    point.write_bytes(data)
+    shutil.rmtree(server.folder / "state")
+    assert [each["id"] for each in server.json("points", "site1")] == [nights.first["id"]]
+    error = server.json("prune", status=2)["error"]["message"]
+    assert error.endswith(f"strongroom forget {nights.second['id']}")
+    assert server("check").out.decode().count(f"snapshots/{nights.second['id']}") == 1
+    assert server.json("forget", nights.second["id"]) == {"forgotten": [nights.second["id"]], "kept": []}
+    assert server.json("prune")["objects"] > 0
+    assert server.json("check", "--read-data")["status"] == "clean"
+
+
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -282,6 +310,23 @@ def test_a_vault_without_room_ends_with_one_line_and_stops_no_later_run(tmp_path
         assert server.json("check")["status"] == "clean"
     finally:
         subprocess.run(["umount", vault], check=True)
+
+
+@pytest.mark.parametrize("option", ["ro", "size=16k"])
+def test_a_state_folder_that_takes_nothing_stops_no_restore(nights: Nights, option: str) -> None:
+    server = nights.server
+    state = server.folder / "state"
+    shutil.rmtree(state)
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", option, "tmpfs", state], check=True)
+    try:
+        done = server("restore", "site1", "--to", server.folder / "out")
+        assert (done.status, done.err.count("\n")) == (0, 1), done
+        assert str(state) in done.err and "Errno" not in done.err
+        assert (server.folder / "out/data/var/www/html/new").read_bytes() == b"new"
+        assert server("check", "--read-data").status == 0
+    finally:
+        subprocess.run(["umount", state], check=True)
 
 
 @pytest.mark.parametrize(

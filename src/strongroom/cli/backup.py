@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from strongroom.cli import later
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import client_option, command
 from strongroom.cli.output import escaped, size, table
-from strongroom.cli.paths import owners
+from strongroom.paths import owners
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Task
@@ -38,9 +37,7 @@ def backup(
     from strongroom.model import Level
     from strongroom.runs.backup import Order, Runner
 
-    if only == "databases":
-        raise later.refuse("'backup --only databases'")
-    order = Order(accounts=accounts, level=None if level == "auto" else Level(level))
+    order = Order(accounts=accounts, level=None if level == "auto" else Level(level), only=only)
     runner = Runner(invocation.config, invocation.layout, invocation.client(client), invocation.catalog(client))
     if dry_run:
         return _forecast(invocation, runner.tasks(order))

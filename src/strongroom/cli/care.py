@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,10 +11,12 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import client_option, command
 from strongroom.cli.output import escaped, size, table
-from strongroom.cli.paths import owners
+from strongroom.paths import owners
 
 if TYPE_CHECKING:
+    from strongroom.clients.base import Client
     from strongroom.model import Verification
+    from strongroom.runs.catalog import Catalog
     from strongroom.runs.retention import Verdict
     from strongroom.runs.status import Coverage, Report
 
@@ -59,7 +61,8 @@ def check(invocation: Invocation, read_data: float | None, repair: bool, client:
 def _damage(found: Verification, *, verbose: bool) -> Iterator[str]:
     for damage in found.damage:
         hurt = f" (hurts points {', '.join(damage.points)})" if damage.points else ""
-        yield f"{escaped(damage.object)}: {escaped(damage.message)}{hurt}"
+        named = damage.message.startswith(damage.object)
+        yield f"{'' if named else f'{escaped(damage.object)}: '}{escaped(damage.message)}{hurt}"
         shown = damage.paths if verbose else damage.paths[:_SHOWN]
         for path in shown:
             yield f"    {escaped(owners(path))}"
@@ -80,15 +83,18 @@ def forget(invocation: Invocation, points: tuple[str, ...], client: str | None, 
 
     catalog = invocation.catalog(client)
     opened = invocation.client(client)
+    unread = _unread(points, opened, catalog)
     if points:
-        named = {found.id: found for found in (invocation.named_point(point, client) for point in points)}
-        verdict = Verdict(forget=tuple(named), kept=())
+        readable = [point for point in points if point not in unread]
+        named = {found.id: found for found in (invocation.named_point(point, client) for point in readable)}
+        verdict = Verdict(forget=(*named, *sorted(unread)), kept=())
     else:
         known = {found.id: found for found in catalog.all(client=opened.name)}
         verdict = judge(known.values(), invocation.config.retention, server=invocation.server, now=invocation.now)
         named = {name: known[name] for name in verdict.forget}
     if not dry_run:
         by_client: dict[str, list[str]] = defaultdict(list)
+        by_client[opened.name] += sorted(unread)
         for found in named.values():
             by_client[found.client].append(found.id)
         for name, ids in by_client.items():
@@ -98,8 +104,14 @@ def forget(invocation: Invocation, points: tuple[str, ...], client: str | None, 
         "forgotten": list(verdict.forget),
         "kept": [{"id": each.id, "because": each.because} for each in verdict.kept],
     }
-    described = {each.id: (each.account, each.time) for each in (*named.values(), *catalog.all(client=opened.name))}
+    described = dict.fromkeys(unread, ("", "cannot be read"))
+    described |= {each.id: (each.account, each.time) for each in (*named.values(), *catalog.all(client=opened.name))}
     invocation.answer(document | ({"dry_run": True} if dry_run else {}), _verdict(verdict, described, dry_run=dry_run))
+
+
+def _unread(points: Sequence[str], client: Client, catalog: Catalog) -> set[str]:
+    """Those of the named points that the client has and nobody can read: their whole ids are all that is known."""
+    return {point for point in points if point in client.ids()}.difference(each.id for each in catalog.all())
 
 
 def _verdict(verdict: Verdict, described: dict[str, tuple[str, str]], *, dry_run: bool) -> Iterator[str]:
@@ -143,6 +155,7 @@ def status(invocation: Invocation, max_age: float | None) -> int:
     from strongroom.cli import documents
     from strongroom.runs.status import MAX_AGE_HOURS, report
 
+    invocation.client().unlock()  # points that nobody can read cover no account
     server = invocation.layout.server()
     accounts = [*invocation.layout.accounts(), *([server] if server else [])]
     found = report(accounts, invocation.catalog(), invocation.server, invocation.now, max_age or MAX_AGE_HOURS)

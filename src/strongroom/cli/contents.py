@@ -12,8 +12,8 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, size, table, write_json_list, write_lines
-from strongroom.cli.paths import owners, stored
 from strongroom.errors import UnknownError
+from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Client
@@ -202,7 +202,7 @@ def diff(invocation: Invocation, old: str, new: str, path: str | None) -> None:
     """Show what changed from one point to another."""
     from strongroom.runs.versions import compare
 
-    before, after = invocation.named_point(old), invocation.named_point(new)
+    before, after = _both(invocation, old, new)
     changes = compare(
         _walk(invocation, before, path, after),
         _walk(invocation, after, path, before),
@@ -212,6 +212,17 @@ def diff(invocation: Invocation, old: str, new: str, path: str | None) -> None:
         write_json_list({"path": owners(each.path), "change": each.change, "what": list(each.what)} for each in changes)
     else:
         write_lines(map(_change, changes))
+
+
+def _both(invocation: Invocation, old: str, new: str) -> tuple[Point, Point]:
+    """The two points; where one of them is just ``latest``, it is that of the other's account."""
+    from strongroom.runs.choosing import LATEST
+
+    if old == LATEST and new != LATEST:
+        after = invocation.named_point(new)
+        return invocation.newest_beside(after), after
+    before = invocation.named_point(old)
+    return before, invocation.newest_beside(before) if new == LATEST else invocation.named_point(new)
 
 
 def _walk(invocation: Invocation, point: Point, path: str | None, other: Point) -> Iterator[Entry]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from strongroom.cli.paths import owners
 from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Synchrony
+from strongroom.paths import owners
 from strongroom.runs import times
 
 if TYPE_CHECKING:

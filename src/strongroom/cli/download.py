@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,9 +14,9 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
 from strongroom.cli.output import escaped, size
-from strongroom.cli.paths import owners, stored
 from strongroom.cli.restore import asked_paths, chosen
 from strongroom.errors import UsageError
+from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Client
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("tar", "tar.zst", "zip")
 STANDARD_OUTPUT = "-"
+# What people expect of such names, and no format of ours has.
+_OTHERS = (".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst", ".tzst", ".7z", ".rar")
 
 
 @command()
@@ -65,7 +68,13 @@ def _document(output: str, result: DownloadResult) -> dict[str, object]:
 
 
 def _kind(output: str) -> str:
-    return next((kind for kind in ("tar.zst", "zip") if output.endswith(f".{kind}")), "tar")
+    """The format that a file's name says; raise UsageError when it says one that there is not."""
+    kind = next((kind for kind in ("tar.zst", "zip") if output.endswith(f".{kind}")), "tar")
+    if kind == "tar" and (other := os.path.splitext(output)[1].lower()) in _OTHERS:
+        raise UsageError(
+            f"there is no format for names in '{other}'; let FILE end in .tar, .tar.zst or .zip, or give --format"
+        )
+    return kind
 
 
 def _request(
@@ -93,6 +102,32 @@ def _opened(output: str) -> Iterator[BinaryIO]:
     if output == STANDARD_OUTPUT:
         yield sys.stdout.buffer
         return
+    try:
+        with _in_place(output) if _is_device(output) else _draft(output) as file:
+            yield file
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, output) from error
+
+
+def _is_device(output: str) -> bool:
+    """Whether a device or a pipe stands there, which is written to and not replaced; raise UsageError for a link."""
+    try:
+        mode = os.lstat(output).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISLNK(mode):
+        raise UsageError(f"'{output}' is a link; name the file it leads to, or '-' for standard output")
+    return not stat.S_ISREG(mode)
+
+
+@contextmanager
+def _in_place(output: str) -> Iterator[BinaryIO]:
+    with open(os.open(output, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "wb") as file:
+        yield file
+
+
+@contextmanager
+def _draft(output: str) -> Iterator[BinaryIO]:
     draft = f"{output}.{os.getpid()}.part"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

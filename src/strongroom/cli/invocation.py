@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
-from strongroom.errors import StrongroomError
+from strongroom.errors import NotBuiltError, StrongroomError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from strongroom.clients.base import Client
     from strongroom.config import Config
+    from strongroom.exports.base import DatabaseServer
     from strongroom.model import Point
     from strongroom.panel.base import Layout
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
+    from strongroom.settings.scopes import Scopes
 
 
 class Clients(Protocol):
@@ -33,16 +35,25 @@ class Clients(Protocol):
         """Make the vault and its passphrase file."""
 
 
+# Where database servers come from: ``strongroom.exports.feed.servers``, or a test's own.
+Servers = Callable[["Config"], "list[DatabaseServer]"]
+
+
 class Invocation:
     """The global options as attributes, and the rooms below by property."""
 
-    def __init__(self, clients: Clients | None = None) -> None:
+    def __init__(
+        self, clients: Clients | None = None, servers: Servers | None = None, *, name: str = "strongroom"
+    ) -> None:
+        """``name`` is the program that was called; its errors begin with it."""
+        self.name = name
         self.config_file: str | None = None
         self.json = False
         self.quiet = False
         self.verbose = 0
         self.no_progress = False
         self._given = clients
+        self._given_servers = servers
         self._opened: dict[str, Client] = {}
         self._open = ExitStack()
         self._fresh: set[str] = set()
@@ -58,7 +69,7 @@ class Invocation:
     def teller(self) -> Teller:
         """Who tells how work goes on."""
         live = sys.stderr.isatty() and not (self.quiet or self.no_progress or self.json)
-        return Teller(live=live, quiet=self.quiet)
+        return Teller(live=live, quiet=self.quiet, name=self.name)
 
     @cached_property
     def clients(self) -> Clients:
@@ -82,6 +93,28 @@ class Invocation:
         from strongroom.panel import load_layout
 
         return load_layout(self.config)
+
+    @cached_property
+    def servers(self) -> list[DatabaseServer]:
+        """The database servers that the configuration names."""
+        if self._given_servers is not None:
+            return self._given_servers(self.config)
+        from importlib import import_module
+
+        try:
+            feed: Any = import_module("strongroom.exports.feed")
+        except ModuleNotFoundError:
+            raise NotBuiltError("connections to database servers are not in this version yet") from None
+        servers: list[DatabaseServer] = feed.servers(self.config)
+        return servers
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        """The scopes of this server, through the panel's own program where there is one."""
+        from strongroom.settings.panel_programs import find_cpcmd
+        from strongroom.settings.scopes import Scopes
+
+        return Scopes(self.config.server, find_cpcmd(self.config.server))
 
     @cached_property
     def server(self) -> str:
@@ -149,6 +182,13 @@ class Invocation:
         from strongroom.runs.choosing import named_point
 
         return named_point(reference, self.catalog(client), client)
+
+    def newest_beside(self, point: Point) -> Point:
+        """The newest point of the account that a point is of."""
+        from strongroom.runs.catalog import Identity
+
+        found = self.catalog().newest(Identity(server=point.server, account=point.account))
+        return found or point
 
     def answer(self, document: Any, lines: Iterable[str] = (), *, summary: bool = False) -> None:
         """Print a command's answer; a ``summary`` only says what was done, and -q leaves it out."""

@@ -11,11 +11,8 @@ from strongroom.errors import NotBuiltError
 
 _PROMISED = {
     "undo": "Put back what a restore replaced",
-    "databases": "Logical exports, by hand and by schedule",
-    "scope": "The panel's settings that concern backups",
     "apps": "Web apps: snapshots and Update Assurance",
     "clients": "The clients, and what each can do",
-    "timers": "The nightly job",
     "mount": "Every account and point as a read-only file system",
     "copy": "Carry a point to another client",
     "rebuild": "A whole server from the vault's URL and passphrase",
@@ -26,7 +23,7 @@ _PROMISED = {
 
 def commands() -> list[click.Command]:
     """One command for each promise."""
-    return [_command(name, summary) for name, summary in _PROMISED.items()]
+    return [command(name, summary) for name, summary in _PROMISED.items()]
 
 
 def subject(name: str, arguments: Sequence[str]) -> str:
@@ -40,9 +37,11 @@ def refuse(what: str) -> NotBuiltError:
     return NotBuiltError(f"{what} is not in this version yet; see: strongroom --help")
 
 
-def _command(name: str, summary: str) -> click.Command:
+def command(name: str, summary: str, within: str = "") -> click.Command:
+    """A promised command, or one ``within`` a group of commands."""
+
     def answer(arguments: tuple[str, ...]) -> None:
-        raise refuse(subject(name, arguments))
+        raise refuse(subject(f"{within} {name}".lstrip(), arguments))
 
     return Command(
         name,

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import click
 
-from strongroom.cli import accounts, backup, care, contents, demo, download, init, later, output, points, restore
-from strongroom.cli.invocation import Clients, Invocation
+from strongroom.cli import (
+    accounts,
+    backup,
+    care,
+    contents,
+    databases,
+    demo,
+    download,
+    init,
+    later,
+    output,
+    points,
+    restore,
+    scope,
+    timers,
+)
+from strongroom.cli.invocation import Clients, Invocation, Servers
 from strongroom.cli.options import Program
-from strongroom.errors import NotBuiltError, StrongroomError, UsageError
+from strongroom.errors import StrongroomError, UsageError
 
 INTERRUPTED = 130
+# What to do about an error of the system, where that can be said.
+_CURES = {
+    errno.ENOSPC: "; make room there",
+    errno.EDQUOT: "; make room there",
+    errno.EROFS: "; mount it writable",
+    errno.EACCES: "; run as root",
+}
 
 
 @click.group(cls=Program, invoke_without_command=True)
@@ -44,26 +67,58 @@ for _command in (
     care.forget,
     care.prune,
     care.status,
+    databases.databases,
+    scope.scope,
+    timers.timers,
+    timers.nightly,
     demo.demo,
     *later.commands(),
 ):
     program.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None, clients: Clients | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, clients: Clients | None = None, servers: Servers | None = None) -> int:
     """Run one command and return its exit status; nothing but that escapes.
 
-    ``clients`` is where clients come from, for tests; None: the configuration's own.
+    ``clients`` and ``servers`` are where clients and database servers come from, for tests; None: the configuration's own.
     """
+    return _program(program, arguments, Invocation(clients, servers))
+
+
+def backup_dbs(arguments: Sequence[str] | None = None, servers: Servers | None = None) -> int:
+    """The panel's program for the owners' dumps: ``strongroom databases dump`` under the name that is known."""
+    return _program(databases.dump, arguments, Invocation(servers=servers, name="backup_dbs"))
+
+
+def cpcmd() -> int:
+    """The panel's command line for scopes."""
+    from strongroom.cli import cpcmd as commands
+
+    invocation = Invocation(name="cpcmd")
+    return _guarded(invocation, lambda: commands.run(invocation, sys.argv[1:]))
+
+
+def _program(command: click.Command, arguments: Sequence[str] | None, invocation: Invocation) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    invocation = Invocation(clients)
     # Known before the parser is, so that its errors come in the form that was asked for.
     options = given[: given.index("--")] if "--" in given else given
     invocation.json = "--json" in options
+    return _guarded(invocation, lambda: _invoke(command, given, invocation))
+
+
+def _invoke(command: click.Command, arguments: list[str], invocation: Invocation) -> int:
+    # Not command.main: it turns a broken pipe into a status of its own.
+    with command.make_context(invocation.name, arguments, obj=invocation) as context:
+        status = command.invoke(context)
+    return status if isinstance(status, int) else 0
+
+
+def _guarded(invocation: Invocation, work: Callable[[], int]) -> int:
+    """Do the work of one program: its exit status, or one line and a status for whatever goes wrong."""
     _make_output_safe()
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        status = _run(given, invocation)
+        status = _run(invocation, work)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -71,7 +126,7 @@ def main(arguments: Sequence[str] | None = None, clients: Clients | None = None)
         return 0
     except OSError as error:
         _give_up_output()
-        sys.stderr.write(f"strongroom: standard output cannot be written: {error.strerror}\n")
+        sys.stderr.write(f"{invocation.name}: standard output cannot be written: {error.strerror}\n")
         return 2
 
 
@@ -85,15 +140,12 @@ def _give_up_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(arguments: list[str], invocation: Invocation) -> int:
+def _run(invocation: Invocation, work: Callable[[], int]) -> int:
     try:
         try:
-            # Not program.main: it turns a broken pipe into a status of its own.
-            with program.make_context("strongroom", arguments, obj=invocation) as context:
-                status = program.invoke(context)
+            return work()
         finally:
             invocation.close()
-        return status if isinstance(status, int) else 0
     except StrongroomError as error:
         return _fail(invocation, error.code, str(error), error.exit_status)
     except click.exceptions.Exit as ending:
@@ -102,7 +154,9 @@ def _run(arguments: list[str], invocation: Invocation) -> int:
         return _fail(invocation, UsageError.code, _usage(error), UsageError.exit_status)
     except (KeyboardInterrupt, click.Abort):
         return _fail(invocation, "interrupted", "interrupted; what was finished stays", INTERRUPTED)
-    except BrokenPipeError:
+    except SystemExit as ending:
+        return _fail(invocation, "interrupted", "stopped; what was finished stays", int(ending.code or 0))
+    except (BrokenPipeError, output.OutputError):
         raise
     except OSError as error:
         return _fail(invocation, "system", _system(error), 2)
@@ -120,7 +174,7 @@ def _fail(invocation: Invocation, code: str, message: str, status: int) -> int:
     if invocation.json:
         output.write_json({"error": {"code": code, "message": line}})
     else:
-        sys.stderr.write(f"strongroom: {output.harmless(line)}\n")
+        sys.stderr.write(f"{invocation.name}: {output.harmless(line)}\n")
     return status
 
 
@@ -133,7 +187,7 @@ def _usage(error: click.ClickException) -> str:
 def _system(error: OSError) -> str:
     name = error.filename
     what = f"{name.decode('utf-8', 'surrogateescape') if isinstance(name, bytes) else name}: " if name else ""
-    return f"{what}{error.strerror or error}"
+    return f"{what}{error.strerror or error}{_CURES.get(error.errno or 0, '')}"
 
 
 def _make_output_safe() -> None:
@@ -150,19 +204,3 @@ def _make_output_safe() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-
-
-def cpcmd() -> int:
-    """The panel's command line for scopes, which is not built yet."""
-    return _not_built("cpcmd")
-
-
-def backup_dbs() -> int:
-    """The nightly exports of databases, which are not built yet."""
-    return _not_built("backup_dbs")
-
-
-def _not_built(name: str) -> int:
-    error = NotBuiltError(f"{later.subject(name, sys.argv[1:])} is not in this version yet")
-    sys.stderr.write(f"{name}: {output.harmless(str(error))}\n")
-    return error.exit_status

@@ -85,6 +85,15 @@ class Program(click.Group):
         return list(self.commands)
 
 
+class Group(Program):
+    """A command that has commands of its own."""
+
+    command_class = Command
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **({"no_args_is_help": False} | settings))
+
+
 command = functools.partial(click.command, cls=Command)
 
 

@@ -13,20 +13,33 @@ from typing import Any
 
 # A longer document waits in a temporary file: a list is written whole or, where reading fails half-way, not at all.
 _IN_MEMORY = 8 << 20
+_PIECE = 1 << 16
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+
+
+class OutputError(OSError):
+    """Standard output takes no more."""
+
+
+def _put(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
 
 
 def write_json(document: Any) -> None:
     """Print one JSON document."""
     import json
 
-    sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
+    _put(json.dumps(document, ensure_ascii=True) + "\n")
 
 
 def write_json_list(items: Iterable[Any]) -> None:
     """Print one JSON list of any length, once all of its items are known."""
     import json
-    import shutil
     from tempfile import SpooledTemporaryFile
 
     with SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="ascii") as spool:
@@ -36,13 +49,14 @@ def write_json_list(items: Iterable[Any]) -> None:
             separator = ",\n"
         spool.write("[]\n" if separator == "[" else "]\n")
         spool.seek(0)
-        shutil.copyfileobj(spool, sys.stdout)
+        while piece := spool.read(_PIECE):
+            _put(piece)
 
 
 def write_lines(lines: Iterable[str]) -> None:
     """Print lines."""
     for line in lines:
-        sys.stdout.write(line + "\n")
+        _put(line + "\n")
 
 
 def escaped(text: str | bytes) -> str:

@@ -10,7 +10,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import duration, escaped, size, table, write_json_list
-from strongroom.cli.paths import owners
+from strongroom.paths import owners
 
 if TYPE_CHECKING:
     from strongroom.model import Point, ReadPlan
@@ -30,6 +30,7 @@ def points(
     from strongroom.runs import times
 
     start = times.parse(since, invocation.now, times.Edge.BEGINNING) if since else None
+    invocation.client(client).unlock()
     found = _found(invocation, account, client)
     if start is not None:
         found = [point for point in found if times.read(point.time) >= start]

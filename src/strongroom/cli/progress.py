@@ -21,7 +21,8 @@ _CLEAR = "\r\x1b[K"
 class Teller:
     """The monitor of the command line. ``live`` draws the line; ``quiet`` leaves out the notes as well."""
 
-    def __init__(self, *, live: bool, quiet: bool, to: TextIO | None = None) -> None:
+    def __init__(self, *, live: bool, quiet: bool, to: TextIO | None = None, name: str = "strongroom") -> None:
+        self._name = name
         self._live = live
         self._quiet = quiet
         self._to = to or sys.stderr
@@ -50,13 +51,13 @@ class Teller:
         """Say one thing now, on a line of its own."""
         self.clear()
         if not self._quiet:
-            self._to.write(f"strongroom: {harmless(message)}\n")
+            self._to.write(f"{self._name}: {harmless(message)}\n")
             self._to.flush()
 
     def error(self, message: str) -> None:
         """Say what went wrong, whatever was asked to be left out."""
         self.clear()
-        self._to.write(f"strongroom: {harmless(message)}\n")
+        self._to.write(f"{self._name}: {harmless(message)}\n")
 
     def clear(self) -> None:
         """Take the line off the screen."""

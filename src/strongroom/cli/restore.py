@@ -15,8 +15,8 @@ from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
 from strongroom.cli.output import duration, escaped, size
 from strongroom.cli.output import table as columns
-from strongroom.cli.paths import owners, stored
 from strongroom.errors import RestoreError, UnknownError, UsageError
+from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
     from strongroom.model import Point, ReadPlan
@@ -156,8 +156,10 @@ def _confirm(invocation: Invocation, point: Point, result: RestoreResult) -> Non
     what = f"point {point.id} of {point.account} ({point.time}, {point.status}) in place: {counts}"
     if invocation.json or not sys.stdin.isatty():
         raise RestoreError(f"not restored: {what}; say --yes to do it, or --to DIR to bring it back beside")
-    click.echo(f"Restores {escaped(what)}.", err=True)
-    if not click.confirm("Go ahead?", err=True):
+    # Not click.confirm: an interrupt while readline reads its settings would be forgotten, and the question stay.
+    sys.stderr.write(f"Restores {escaped(what)}.\nGo ahead? [y/N]: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise RestoreError("not restored: you said no; nothing was changed")
 
 

@@ -6,12 +6,13 @@ A *client* is one such software, set up by one table of the configuration. The r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from strongroom.model import (
     Account,
     Entry,
+    Exported,
     FileCounts,
     Frozen,
     Level,
@@ -22,11 +23,49 @@ from strongroom.model import (
 )
 
 
+class ExportFile(Protocol):
+    """One file of an export, made while it is read.
+
+    ``path`` is relative to the point's tree of databases. ``pieces`` is read once, to its end; then ``failure`` says why the
+    file must not be relied on (empty: it is whole).
+    """
+
+    path: bytes
+    pieces: Iterator[bytes]
+    failure: str
+
+
+class Exports(Protocol):
+    """An account's databases as files that are made while they are copied.
+
+    A client draws them once, before it copies the account's folders, in the process that copies. ``opened`` (seconds since
+    1970, None: no database) and ``roots`` are read after `files` ended: the moment that the files stand for, and where to
+    read folders instead (frozen ones), by tree.
+    """
+
+    opened: float | None
+    roots: Mapping[str, bytes]
+
+    def files(self) -> Iterator[ExportFile]:
+        """The files, each read to its end before the next is asked for."""
+
+    def result(self) -> Exported:
+        """After the last file: what came of it."""
+
+    def release(self) -> None:
+        """The folders were copied: let go of what held them still. Harmless where nothing is held."""
+
+
 class Task(Frozen):
-    """One account to back up at one level (a client makes a point a full one when it has nothing to compare with)."""
+    """One account to back up at one level (a client makes a point a full one when it has nothing to compare with).
+
+    ``exports`` are its databases (None: it has none, or they are not asked for); ``only`` says what alone was asked for.
+    """
 
     account: Account
     level: Level
+    exports: Exports | None = None
+    only: str | None = None
 
 
 class RunHead(Frozen):
@@ -89,6 +128,9 @@ class Client(Protocol):
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """Back up accounts, several at once where the client can, and yield each one's outcome once it is durable."""
+
+    def unlock(self) -> None:
+        """Prove that what this client keeps can be read: raise ClientError for a wrong passphrase."""
 
     def points(self) -> list[Point]:
         """All points that can be restored, in no particular order."""

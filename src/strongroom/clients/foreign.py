@@ -14,9 +14,10 @@ from strongroom.clients import verdicts
 from strongroom.clients.base import KEEPS, Capabilities, Failure, Monitor, RunHead, Task
 from strongroom.clients.bringing import OWN, Brought
 from strongroom.clients.holdings import Holdings, Ledger, State
-from strongroom.clients.making import Base, Making, iso
+from strongroom.clients.making import Base, Making
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
 from strongroom.clients.tool import Held, Tool
+from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
 from strongroom.errors import ClientError, SourceError, UnknownError, UsageError
@@ -81,7 +82,7 @@ class ForeignClient:
             self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
             self._holdings.use()
             for task in tasks:
-                if not task.account.locations:
+                if not task.account.locations and task.exports is None:
                     message = "none of its folders is there; nothing was backed up"
                     yield Failure(account=task.account.name, message=message)
                     continue

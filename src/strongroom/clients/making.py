@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -18,13 +18,15 @@ import msgspec
 from strongroom.clients.base import Monitor, RunHead, Task
 from strongroom.clients.box import Bind, View
 from strongroom.clients.bringing import OWN
+from strongroom.clients.exported import Younger, spooled, synchrony
 from strongroom.clients.holdings import Holdings, put
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
 from strongroom.clients.tool import TAIL, Held, Order, Saved, Tool
+from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
 from strongroom.clients.workroom import Workroom
 from strongroom.errors import ClientError
-from strongroom.model import FileCounts, FileType, Level, Point, Remark, Status, Synchrony, text
+from strongroom.model import DATABASES, Exported, FileCounts, FileType, Level, Point, Remark, Status, Synchrony, text
 
 # Changed later than this before the survey began: a store through a mapped page may still come without a new ctime.
 _FRESH = 60 * 1_000_000_000
@@ -51,7 +53,6 @@ class Making:
     ) -> None:
         self._tool, self._holdings, self._room = tool, holdings, room
         self._series, self._task, self._run, self._monitor = series, task, run, monitor
-        self._survey = Survey(task.account, run.excludes)
         self._selected = {place.tree for place in task.account.locations if place.select is not None}
         self._view = room.below(b"view")
         self._id = os.urandom(8).hex()
@@ -59,6 +60,8 @@ class Making:
         self._seen = self._changed = self._removed = self._entries = self._bytes = self._read = 0
         self._told = 0.0
         self._masks: dict[bytes, bool] = {}
+        self._opened: float | None = None
+        self._younger = Younger()
 
     def make(self, client: str, base: Base, spool: bytes, doubt: str) -> Point:
         """Make the point, in the tool's storage and in the ledger; ``doubt`` is why it cannot be relied on, or empty.
@@ -66,6 +69,18 @@ class Making:
         Raise SourceError, ClientError.
         """
         started = time.time_ns()
+        try:
+            return self._make(client, base, spool, doubt, started)
+        finally:
+            if self._task.exports is not None:
+                self._task.exports.release()
+
+    def _make(self, client: str, base: Base, spool: bytes, doubt: str, started: int) -> Point:
+        told, locations = spooled(self._task, os.path.join(spool, b"databases"))
+        self._locations = locations
+        self._survey = Survey(locations, self._task.account.users, self._run.excludes)
+        self._opened = told.opened
+        walked = time.time_ns()
         first, second = os.path.join(spool, b"first"), os.path.join(spool, b"second")
         for folder in (first, os.path.join(first, b"apart"), second, os.path.join(second, b"late")):
             os.mkdir(folder, 0o700)
@@ -78,7 +93,7 @@ class Making:
         if doubt:
             self._survey.defects[b""] = doubt
             self._survey.remarks.append(Remark(path=b"", message=doubt))
-        point = self._point(client, base, started, time.time_ns(), saved)
+        point = self._point(client, base, started, saved, told, synchrony(told, walked, time.time_ns(), self._younger))
         held = Held(point=point, series=self._series, data=saved.handle)
         return self._commit(held, second, sidecar, corrections)
 
@@ -159,7 +174,7 @@ class Making:
         account = self._task.account
         binds = [
             Bind(source=place.path, place=b"%s/%s" % (self._series.encode(), place.tree.encode()))
-            for place in account.locations
+            for place in self._locations
             if place.select is None
         ]
         masks = tuple((self._series.encode() + b"/" + path, folder) for path, folder in self._outer_masks())
@@ -208,6 +223,7 @@ class Making:
                         yield Row(path=path, kind=GONE)
                     continue
                 self._entries += 1
+                self._note_younger(row)
                 self._bytes += row.size if row.kind == FileType.FILE else 0
                 self._tell()
                 if row is not before:
@@ -218,6 +234,13 @@ class Making:
         if b"" in troubled:
             self._survey.defects[b""] = message = f"{self._tool.driver}: {troubled[b'']}"
             self._survey.remarks.append(Remark(path=b"", message=message))
+
+    def _note_younger(self, row: Row) -> None:
+        """Count what changed after the databases' first transaction was opened."""
+        if self._opened is None or row.kind == FileType.DIR or row.path.startswith(DATABASES.encode() + b"/"):
+            return
+        if row.ctime[0] + row.ctime[1] / 1e9 >= self._opened:
+            self._younger.add(row.path)
 
     def _seen_again(self, before: Row | None, sight: Sight, troubled: dict[bytes, str]) -> Row | None:
         same = before is not None and not before.defect and self._survey.stat_row(sight).identity == before.identity
@@ -250,15 +273,17 @@ class Making:
         self._holdings.finish(self._id, self._id + TAIL)
         return held.point
 
-    def _point(self, client: str, base: Base, started: int, finished: int, saved: Saved) -> Point:
+    def _point(
+        self, client: str, base: Base, started: int, saved: Saved, told: Exported, in_step: Synchrony
+    ) -> Point:
         account, survey = self._task.account, self._survey
         lost = [
             Remark(path=tree.encode(), message=f"there is no folder {text(path)}: nothing of it was backed up")
-            for tree, path in account.absent
+            for tree, path in (account.absent if self._task.only != DATABASES else ())
         ]
-        whole = not survey.defects and not lost
+        whole = not survey.defects and not lost and told.complete
         level = self._task.level if base.parent is not None else Level.FULL
-        begun, ended = iso(started), iso(finished)
+        begun, ended = iso(started), iso(time.time_ns())
         return Point(
             id=self._id,
             account=account.name,
@@ -277,8 +302,10 @@ class Making:
             entries=self._entries,
             bytes=self._bytes,
             stored_bytes=saved.bytes,
-            synchrony=Synchrony(method="sequence", files_started=begun, files_finished=ended),
-            warnings=(*lost, *survey.remarks),
+            databases=told.databases,
+            synchrony=in_step,
+            warnings=(*lost, *told.remarks, *survey.remarks),
+            only=self._task.only,
         )
 
     def _counts(self) -> FileCounts:
@@ -301,12 +328,6 @@ def _touches(path: bytes, troubled: dict[bytes, str]) -> bool:
             return True
         path = path.rpartition(b"/")[0]
     return False
-
-
-def iso(nanoseconds: int) -> str:
-    """A moment of this run in UTC, to the microsecond."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
 
 
 def _moment(told: str) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from strongroom import __version__
 from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
+from strongroom.clients.vault_feed import ExportFeed, exported, iso, remarks, synchrony
+from strongroom.clients.vault_state import state_folder
 from strongroom.config import Config
 from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
 from strongroom.model import (
+    DATABASES,
     Account,
     Damage,
     Entry,
@@ -27,7 +29,6 @@ from strongroom.model import (
     ReadStep,
     Remark,
     Status,
-    Synchrony,
     Verification,
     text,
 )
@@ -70,17 +71,20 @@ class VaultClient:
 
     name = NAME
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, state: object = None) -> None:
+        """``state`` is kept for as long as the vault is in use."""
         self._vault = vault
+        self._state = state
         self._trees: dict[str, Tree] = {}
 
     @classmethod
     def open(cls, config: Config) -> VaultClient:
         """The configured vault. Raise ClientError when it is absent, or its passphrase file cannot be read."""
         storage = storage_of(config)
+        folder, once = state_folder(config)
         with told():
             try:
-                return cls(Vault(storage, os.fsdecode(config.server.state) + "/vault", passphrase_of(config)))
+                return cls(Vault(storage, folder, passphrase_of(config)), once)
             except vault_errors.AbsentError as error:
                 where = config.vault.url
                 raise ClientError(f"no vault at {where}: mount its disk, or make one with: strongroom init") from error
@@ -116,20 +120,20 @@ class VaultClient:
             )
         ready = []
         for task in tasks:
-            if task.account.locations:
+            if task.account.locations or task.exports:
                 ready.append(task)
             else:
                 yield Failure(account=task.account.name, message="none of its folders is there; nothing was backed up")
         if not ready:
             return
-        accounts = {_series(run, task.account): task.account for task in ready}
+        by_series = {_series(run, task.account): task for task in ready}
 
         def progress(done: Progress) -> None:
-            names = ", ".join(accounts[series].name for series in done.series)
+            names = ", ".join(by_series[series].account.name for series in done.series)
             monitor.progress(accounts=names, done=_counts(done.counts), expected_entries=done.expected)
 
         def describe(outcome: Outcome) -> bytes:
-            return msgspec.msgpack.encode(_point(outcome, accounts[outcome.request.series], run))
+            return msgspec.msgpack.encode(_point(outcome, by_series[outcome.request.series], run))
 
         with told():
             outcomes = self._vault.backup(
@@ -139,13 +143,18 @@ class VaultClient:
                 progress=progress,
             )
             for outcome in outcomes:
-                account = accounts[outcome.request.series]
+                task = by_series[outcome.request.series]
                 if isinstance(outcome, Outcome):
-                    yield _point(outcome, account, run)
+                    yield _point(outcome, task, run)
                 else:
-                    yield Failure(account=account.name, message=outcome.message)
+                    yield Failure(account=task.account.name, message=outcome.message)
 
     # --- points ---------------------------------------------------------------------------------------------------
+
+    def unlock(self) -> None:
+        """See the port."""
+        with told():
+            self._vault.unlock()
 
     def points(self) -> list[Point]:
         """See the port."""
@@ -294,9 +303,10 @@ def _series(run: RunHead, account: Account) -> str:
 
 def _request(task: Task, run: RunHead) -> Request:
     sources = tuple(_source(location, run.excludes) for location in task.account.locations)
+    feed = ExportFeed(task.exports) if task.exports else None
     # What belongs to root is nobody else's in the server's own pseudo-account, which no tenant can write to.
     owners = task.account.users or frozenset({0})
-    return Request(series=_series(run, task.account), level=task.level.value, sources=sources, owners=owners)
+    return Request(series=_series(run, task.account), level=task.level.value, sources=sources, owners=owners, feed=feed)
 
 
 def _source(location: Location, excludes: tuple[str, ...]) -> Source:
@@ -314,21 +324,17 @@ def _counts(counts: Counts) -> FileCounts:
     )
 
 
-def _iso(nanoseconds: int) -> str:
-    """A moment of this run in UTC, to the microsecond."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
-
-
-def _point(outcome: Outcome, account: Account, run: RunHead) -> Point:
-    started, finished = _iso(outcome.started), _iso(outcome.finished)
+def _point(outcome: Outcome, task: Task, run: RunHead) -> Point:
+    account, told = task.account, exported(outcome)
+    started, finished = iso(outcome.started), iso(outcome.finished)
+    lost = list(_lost(account)) if task.only != DATABASES else []
     return Point(
         id=outcome.id,
         account=account.name,
         time=started,
         level=Level(outcome.level),
         client=NAME,
-        status=Status.COMPLETE if outcome.complete and not account.absent else Status.INCOMPLETE,
+        status=Status.COMPLETE if outcome.complete and told.complete and not lost else Status.INCOMPLETE,
         run=run.id,
         seq=outcome.seq,
         domains=account.domains,
@@ -340,8 +346,10 @@ def _point(outcome: Outcome, account: Account, run: RunHead) -> Point:
         entries=outcome.counts.entries,
         bytes=outcome.counts.size,
         stored_bytes=outcome.stored,
-        synchrony=Synchrony(method="sequence", files_started=started, files_finished=finished),
-        warnings=(*_lost(account), *(Remark(path=each.path, message=each.message) for each in outcome.remarks)),
+        databases=told.databases,
+        synchrony=synchrony(outcome, told),
+        warnings=(*lost, *remarks(outcome, told)),
+        only=task.only,
     )
 
 

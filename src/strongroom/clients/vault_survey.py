@@ -11,7 +11,7 @@ import errno
 import os
 import stat as modes
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from strongroom.clients.content_hash import ContentHash
 from strongroom.clients.sidecar import Row
 from strongroom.errors import SourceError
-from strongroom.model import Account, FileType, Remark, text
+from strongroom.model import FileType, Location, Remark, text
 from strongroom.vault.content import extents, foreign, inode_flags, open_file
 from strongroom.vault.scan import identity, open_folder
 from strongroom.vault.source import Filter, Source, Take
@@ -69,14 +69,14 @@ class Sight(NamedTuple):
 
 
 class Survey:
-    """Looks at the folders of one account, as often as it is asked to.
+    """Looks at the folders of one account, as often as it is asked to; ``users`` are the account's own numeric ids.
 
     ``remarks`` is what is to be said of the last look (defects apart, by path), ``masked`` the stored paths that are not to
     be copied, with whether each is a folder.
     """
 
-    def __init__(self, account: Account, excludes: tuple[str, ...]) -> None:
-        self._locations = sorted(account.locations, key=lambda location: location.tree)
+    def __init__(self, locations: Sequence[Location], users: frozenset[int], excludes: tuple[str, ...]) -> None:
+        self._locations = sorted(locations, key=lambda location: location.tree)
         self._filters = {
             location.tree: Filter(
                 Source(
@@ -89,7 +89,7 @@ class Survey:
             for location in self._locations
         }
         # What belongs to root is nobody else's in the server's own pseudo-account, which no tenant can write to.
-        self._owners = account.users or frozenset({0})
+        self._owners = users or frozenset({0})
         self._names: dict[tuple[int, int], int] = defaultdict(int)
         self._trusted: frozenset[tuple[int, int]] = frozenset()
         self._depth = raise_descriptor_limit()

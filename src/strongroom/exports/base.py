@@ -13,7 +13,7 @@ hashes, and nothing of anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -35,24 +35,25 @@ class ExportFile:
         self.failure = ""
 
 
-class Exported(Frozen):
-    """What came of an account's exports. Times are seconds since 1970.
+class Owned(Frozen):
+    """The databases of an account, sorted, and those that another account has as well: the message names both."""
 
-    ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
-    when exporting began; None where the account has no database.
-    """
-
-    databases: tuple[DatabaseCopy, ...] = ()
-    opened: float | None = None
-    started: float | None = None
-    remarks: tuple[Remark, ...] = ()
+    names: tuple[str, ...] = ()
+    contested: dict[str, str] = {}
 
 
 class Export(Protocol):
-    """One database with its transaction open."""
+    """One database with its transaction open.
+
+    ``opened`` is seconds since 1970, never later than the transaction was opened; ``position`` is known once all files
+    were read.
+    """
 
     opened: float
-    position: str
+
+    @property
+    def position(self) -> str:
+        """Where the server's log stood when the transaction was opened; empty where it keeps none."""
 
     def files(self) -> Iterator[ExportFile]:
         """The files, each read to its end before the next is asked for; the manifest is last."""
@@ -66,8 +67,8 @@ class DatabaseServer(Protocol):
 
     engine: str
 
-    def owned(self, account: Account) -> list[str]:
-        """The databases that are this account's, sorted."""
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+        """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer."""
 
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""

@@ -10,7 +10,7 @@ import re
 
 from strongroom.config import Config
 from strongroom.errors import SourceError, UnknownError
-from strongroom.model import Account, Exclusion, Location, Selection, text
+from strongroom.model import Account, DatabaseClaim, Exclusion, Location, Selection, text
 from strongroom.panel import info
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
@@ -20,6 +20,9 @@ VIRTUAL = b"/home/virtual"
 
 # What a listing looks at in one folder of an account before it stops: what is shown may not cost without bound.
 _MOST_NAMES = 2000
+
+# The panel's services of databases, and what the engines are called here.
+_ENGINES = {b"mysql": "mysql", b"pgsql": "postgresql"}
 
 _SITE = re.compile(r"site[0-9]+")
 _ENCODED = re.compile(r"@([0-9a-f]{4})")
@@ -149,6 +152,7 @@ class Apiscp:
                 suspended=_suspended(site),
                 users=_users(site),
                 databases=_databases(site) if details else (),
+                claims=_claims(site),
                 mailboxes=_mailboxes(site, domains) if details else (),
                 apps=_apps(site) if details else (),
                 locations=locations,
@@ -206,6 +210,17 @@ def _homes(site: Folder) -> list[tuple[bytes, int]]:
     with home:
         seen = [(name, home.stat(name)) for name in home.names(most=_MOST_NAMES)]
     return [(name, status.st_uid) for name, status in seen if status]
+
+
+def _claims(site: Folder) -> tuple[DatabaseClaim, ...]:
+    """Which databases are the account's. A service that is switched off keeps its data as long as it has a prefix."""
+    claims = []
+    for service, engine in _ENGINES.items():
+        settings = _service(site, service)
+        prefix, user = info.word(settings, "dbaseprefix"), info.word(settings, "dbaseadmin")
+        if prefix or (user and info.flag(settings, "enabled", default=True)):
+            claims.append(DatabaseClaim(engine=engine, prefix=prefix, user=user))
+    return tuple(claims)
 
 
 def _databases(site: Folder) -> tuple[str, ...]:

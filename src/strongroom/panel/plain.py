@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase, translate
 
 from strongroom.config import Config
 from strongroom.errors import ConfigError, SourceError
-from strongroom.model import Account, Location, Selection, text
+from strongroom.model import Account, DatabaseClaim, Location, Selection, text
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
 from strongroom.panel.sources import exclusions, glob_literal, is_ours, own_exclusions
@@ -108,8 +108,18 @@ class Plain:
             name=name,
             users=users,
             databases=settings.databases if settings else (),
+            claims=_claims(settings.databases) if settings else (),
             locations=(location,),
         )
+
+
+def _claims(databases: tuple[str, ...]) -> tuple[DatabaseClaim, ...]:
+    """What the configuration says of an account's databases, each ``ENGINE:NAME``."""
+    named: dict[str, list[str]] = {}
+    for database in databases:
+        engine, _, name = database.partition(":")
+        named.setdefault(engine, []).append(name)
+    return tuple(DatabaseClaim(engine=engine, names=tuple(names)) for engine, names in named.items())
 
 
 def _matches(root: bytes, glob: bytes) -> Iterator[tuple[bytes, frozenset[int]]]:

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from strongroom.clients.base import Client
 from strongroom.errors import UnknownError, UsageError
-from strongroom.model import Account, Entry, FileType, Frozen, Point, Remark, Status, text
+from strongroom.model import Account, Entry, FileType, Frozen, Point, Remark, Status
+from strongroom.paths import owners
 from strongroom.restores.attributes import without_origin
 from strongroom.restores.contents import BATCH_FILES, deliver
 from strongroom.restores.flags import SETTABLE
@@ -89,7 +90,7 @@ def download(request: DownloadRequest, client: Client | None, out: Output) -> Do
 def _of_point(request: DownloadRequest, point: Point, client: Client, out: _Counted, remarks: Remarks) -> int:
     for path in request.paths:
         if client.lookup(point, path) is None:
-            raise UnknownError(f"{text(path)!r} is not in point {point.id}; see `strongroom ls`")
+            raise UnknownError(f"no '{owners(path)}' in point {point.id}; look with: strongroom ls {point.id[:12]}")
     names = _Names(request, lambda path: client.lookup(point, path) is not None)
     with _Packer(request.format, out, names, remarks) as packer:
         queue = _Queue(client, point, packer)
@@ -108,7 +109,7 @@ def _of_live(request: DownloadRequest, account: Account, out: _Counted, remarks:
     try:
         for path in request.paths:
             if not live.has(path):
-                raise UnknownError(f"{text(path)!r} is not in {account.name}")
+                raise UnknownError(f"no '{owners(path)}' in what {account.name} has now")
         with _Packer(request.format, out, _Names(request, live.has), remarks) as packer:
             for entry, pieces in live.walk(request.paths):
                 packer.awaits(entry)

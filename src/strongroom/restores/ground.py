@@ -10,6 +10,7 @@ import msgspec
 from strongroom.clients.base import Client
 from strongroom.errors import RestoreError, UnknownError
 from strongroom.model import Entry, FileType, Frozen, text
+from strongroom.paths import owners
 from strongroom.restores.request import RestoreRequest
 from strongroom.restores.staging import clear_leftovers
 
@@ -75,19 +76,20 @@ def parents_of(request: RestoreRequest, client: Client) -> list[Entry]:
                 continue
             entry = client.lookup(request.point, above)
             if entry is None or entry.type is not FileType.DIR:
-                raise UnknownError(f"{text(above)!r} is not a folder of point {request.point.id}")
+                raise UnknownError(f"'{owners(above)}' is not a folder of point {request.point.id}")
             found[above] = entry
     return list(found.values())
 
 
 def with_known_paths(request: RestoreRequest, client: Client) -> RestoreRequest:
     """The request without the trees that the point does not have; raise UnknownError for any other missing path."""
+    point = request.point
     known = []
     for path in request.paths:
-        if client.lookup(request.point, path) is not None:
+        if client.lookup(point, path) is not None:
             known.append(path)
         elif b"/" in path or len(request.paths) == 1:
-            raise UnknownError(f"{text(path)!r} is not in point {request.point.id}; see `strongroom ls`")
+            raise UnknownError(f"no '{owners(path)}' in point {point.id}; look with: strongroom ls {point.id[:12]}")
     if not known:
-        raise UnknownError(f"point {request.point.id} holds nothing of what was asked for; see `strongroom show`")
+        raise UnknownError(f"point {point.id} holds nothing of what was asked for; see: strongroom show")
     return msgspec.structs.replace(request, paths=tuple(known))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from strongroom.errors import UnknownError
 from strongroom.model import Account, Entry, FileType, Time, text
+from strongroom.paths import owners
 from strongroom.restores import flags
 from strongroom.restores.attributes import read_xattrs, xattr_path
 from strongroom.restores.beneath import FOLDER, LOOK, Folder, Folders, HostileNameError, check_name, mount_of
@@ -58,7 +59,7 @@ class LiveData:
             try:
                 folder, name, status = self._status(path)
             except OSError as error:
-                raise UnknownError(f"{text(path)!r} is not there: {error.strerror}") from error
+                raise UnknownError(f"'{owners(path)}' is not there: {error.strerror}") from error
             yield from self._below(folder, name, status)
 
     def close(self) -> None:

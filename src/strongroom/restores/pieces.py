@@ -75,12 +75,17 @@ class Spool:
 
     def pieces(self) -> Pieces:
         """The pieces in order."""
-        for offset, end in self.extents():
-            if offset in self._memory:
-                yield offset, self._memory[offset]
-            elif self._file is not None:
-                at, _ = self._places[offset]
-                yield offset, os.pread(self._file.fileno(), end - offset, at)
+        for offset, _ in self.extents():
+            yield offset, self.at(offset) or b""
+
+    def at(self, offset: int) -> bytes | None:
+        """The piece that begins at an offset, if it is here."""
+        if offset in self._memory:
+            return self._memory[offset]
+        if self._file is None or offset not in self._places:
+            return None
+        at, size = self._places[offset]
+        return os.pread(self._file.fileno(), size, at)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -8,7 +8,8 @@ import stat
 
 from strongroom.clients.base import Client
 from strongroom.errors import RestoreError
-from strongroom.model import Entry, FileType, Status, text
+from strongroom.model import Entry, FileType, Status
+from strongroom.paths import owners
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
 from strongroom.restores.beneath import lstat, split
@@ -321,7 +322,7 @@ class Writer:
     def _failed(self, entry: Entry, why: str | OSError) -> None:
         if isinstance(why, OSError):
             if why.errno in _FATAL:
-                message = f"stopped at {text(entry.path)!r}: {why.strerror}; make room and restore again"
+                message = f"stopped at '{owners(entry.path)}': {why.strerror}; make room and restore again"
                 raise StoppedError(message) from why
             why = f"cannot be restored: {why.strerror or why}"
         if entry.type is FileType.DIR:

@@ -9,11 +9,14 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
-from strongroom.clients.base import Client, Failure, Monitor, RunHead, Task
+import msgspec
+
+from strongroom.clients.base import Client, Exports, Failure, Monitor, RunHead, Task
 from strongroom.config import Backup, Config
 from strongroom.errors import BusyError, ClientError, SourceError, StrongroomError
-from strongroom.model import Account, Frozen, Level, Point, Status
+from strongroom.model import DATABASES, FILES, Account, Frozen, Level, Point, Status
 from strongroom.panel.base import Layout
 from strongroom.panel.sources import refuse_database_folders
 from strongroom.runs import times
@@ -28,10 +31,21 @@ PATIENCE_SECONDS = 60.0
 
 
 class Order(Frozen):
-    """What to back up: account names or domains (none: everything), and a level (None: what the schedule says)."""
+    """What to back up: account names or domains (none: everything), and a level (None: what the schedule says).
+
+    ``only`` is files or databases, or None for both.
+    """
 
     accounts: tuple[str, ...] = ()
     level: Level | None = None
+    only: str | None = None
+
+
+class Exporter(Protocol):
+    """Where accounts' exports come from; without database servers there is none."""
+
+    def of(self, account: Account) -> Exports | None:
+        """An account's databases, or None where it has none."""
 
 
 class RunResult(Frozen):
@@ -59,6 +73,7 @@ class Runner:
         layout: Layout,
         client: Client,
         catalog: Catalog,
+        exporter: Exporter | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
         patience: float = PATIENCE_SECONDS,
@@ -67,6 +82,7 @@ class Runner:
         self._layout = layout
         self._client = client
         self._catalog = catalog
+        self._exporter = exporter
         self._clock = clock
         self._patience = patience
         self._server = server_id(config.server)
@@ -77,10 +93,24 @@ class Runner:
         Raise UnknownError for a name that is nobody's, SourceError when there is nothing to back up.
         """
         today = self._clock()
-        return [
-            Task(account=account, level=order.level or self._level(account, today))
-            for account in self._chosen(order.accounts)
-        ]
+        tasks = [self._task(account, order, today) for account in self._chosen(order.accounts)]
+        if order.only != DATABASES:
+            return tasks
+        having = [task for task in tasks if task.exports is not None]
+        named = [task.account.name for task in tasks if task.exports is None] if order.accounts else []
+        if named or not having:
+            who = ", ".join(named) or "no account"
+            raise SourceError(f"{who}: no databases; name the servers in [databases], or leave out --only databases")
+        return having
+
+    def _task(self, account: Account, order: Order, today: datetime) -> Task:
+        level = order.level or self._level(account, today)
+        if order.only == DATABASES:
+            account = msgspec.structs.replace(account, locations=(), absent=())
+        exports = self._exporter.of(account) if self._exporter and order.only != FILES else None
+        # Where there are no database servers, files are all that there is.
+        only = None if order.only == FILES and self._exporter is None else order.only
+        return Task(account=account, level=level, exports=exports, only=only)
 
     def _chosen(self, names: Sequence[str]) -> list[Account]:
         if names:

@@ -73,7 +73,8 @@ class Catalog:
                 note(f"{text(path)}: damaged ({error}); set aside as {text(aside)}, and built again from the client")
                 return cls(_connect(path), path)
         except (OSError, sqlite3.OperationalError) as error:
-            note(f"{text(path)}: cannot be written ({error}); the catalog is kept in memory for now")
+            why = error.strerror if isinstance(error, OSError) else error
+            note(f"{text(path)}: cannot be written ({why}); the catalog is kept in memory for now")
             return cls(_prepared(sqlite3.connect(":memory:", isolation_level=None)), path)
 
     def refresh(self, client: Client) -> None:

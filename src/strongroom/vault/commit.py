@@ -85,7 +85,7 @@ class Committer:
     def _map_of(self, run: SeriesRun) -> tuple[list[SegmentHead], _Known]:
         """A series' map, stored, and what to remember of its folders."""
         base = run.base
-        if base is not None and base.trusted and base.digests and not run.folders and not run.removed:
+        if base is not None and base.trusted and base.digests and not run.folders and not run.removed and run.same_trees:
             segments = self._segments(base.snapshot)
             if segments is not None and all(self._index.known(head.id) for head in segments):
                 return segments, os.path.basename(base.file)
@@ -113,7 +113,7 @@ class Committer:
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
             complete=outcome.complete, scan_started=run.started, scope=run.scope, segments=segments,
-            sources=[source.name for source in run.request.sources], filter=fingerprint(run.request.sources),
+            sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip
         self._storage.put(snapshot.name_of(made.id), snapshot.encode(made, self._keys))
@@ -126,8 +126,9 @@ class Committer:
             summaries = self._state.summaries()
             summaries.update({item.snapshot.id: snapshot.summary(item.snapshot) for item in committed})
             self._state.remember_summaries(summaries.values())
-            for made, _, known in committed:
-                self._state.remember_base(made.series, made.id, made.level, known)
+            for made, outcome, known in committed:
+                if outcome.request.sources:  # what a feed alone knew would stand in the way of what the folders were
+                    self._state.remember_base(made.series, made.id, made.level, known)
 
     def discard(self) -> None:
         """Remove packs that no index run names: nothing refers to them, and on a full disk they would stop the next run."""

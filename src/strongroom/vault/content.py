@@ -14,28 +14,14 @@ import os
 import stat as modes
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
 
 import msgspec
 
-from strongroom.vault.frame import Chunk
+from strongroom.vault.cutting import SMALL, Cutter, Keep
 from strongroom.vault.header import Chunker
-from strongroom.vault.keys import ID_SIZE
-from strongroom.vault.record import (
-    INLINE_XATTR,
-    LIST_SIZE,
-    MOST_INLINE,
-    NOTHING,
-    Defect,
-    Extra,
-    ListNode,
-    Row,
-    Type,
-    node_id,
-)
+from strongroom.vault.record import INLINE_XATTR, NOTHING, Defect, Extra, Row, Type
 from strongroom.vault.scan import identity
 
-SMALL = 1 << 20
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TYPES = {
     modes.S_IFREG: Type.FILE,
@@ -57,18 +43,6 @@ _NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 _BILLION = 1_000_000_000
 
 
-class Keep(Protocol):
-    """Takes chunks and nodes to be stored, and gives their ids."""
-
-    node_key: bytes
-
-    def data(self, data: bytes) -> bytes:
-        """Store file content; returns its id."""
-
-    def node(self, node: Chunk) -> None:
-        """Store a tree node."""
-
-
 class ContentReader:
     """Reads entries of one series' folders."""
 
@@ -76,11 +50,7 @@ class ContentReader:
         self, keep: Keep, chunker: Chunker, seed: int, owners: frozenset[int], count: Callable[[int], None]
     ) -> None:
         self._keep, self._owners, self._count = keep, owners, count
-        from pyfastcdc import FastCDC  # late: a night without changes cuts nothing
-
-        self._chunker = FastCDC(
-            chunker.average, min_size=chunker.least, max_size=chunker.most, normalized_chunking=2, seed=seed
-        )
+        self._cutter = Cutter(keep, chunker, seed)
         self._device = 0
         self._flags_supported = True
         self._trusted_links: Mapping[int, int] = {}
@@ -197,7 +167,7 @@ class ContentReader:
             pieces.append((offset, sum(lengths[first:])))
         read = sum(lengths)
         self._count(read)
-        references, sizes, depth = self._listed(b"".join(ids), lengths)
+        references, sizes, depth = self._cutter.listed(b"".join(ids), lengths)
         if not (xattrs or flags or sizes or depth or sparse is not None):
             return references, NOTHING, read
         extra = Extra(
@@ -206,30 +176,11 @@ class ContentReader:
         return references + large, extra, read if sparse is None else size
 
     def _chunks(self, fd: int, offset: int, length: int) -> Iterator[bytes]:
-        """A stretch of a file: whole when small, else in content-defined chunks (FastCDC, Xia et al. 2016 and 2020)."""
+        """A stretch of a file: whole when small, else in content-defined chunks."""
         if length > SMALL:
-            for chunk in self._chunker.cut_stream(_Extent(fd, offset, length)):
-                yield bytes(chunk.data)
+            yield from self._cutter.cut(_Extent(fd, offset, length))
         elif length and (data := _read_all(fd, offset, length)):
             yield data
-
-    def _listed(self, references: bytes, lengths: list[int]) -> tuple[bytes, tuple[int, ...], int]:
-        """Move long lists of chunks into list nodes, at most three levels."""
-        depth = 0
-        sizes = lengths
-        while len(sizes) > MOST_INLINE:
-            ids: list[bytes] = []
-            sums: list[int] = []
-            for at in range(0, len(sizes), LIST_SIZE):
-                part = references[ID_SIZE * at : ID_SIZE * (at + LIST_SIZE)]
-                body = msgspec.msgpack.encode(ListNode(sizes[at : at + LIST_SIZE]))
-                node = Chunk(node_id(self._keep.node_key, part, body), body, part)
-                self._keep.node(node)
-                ids.append(node.id)
-                sums.append(sum(sizes[at : at + LIST_SIZE]))
-            references, sizes = b"".join(ids), sums
-            depth += 1
-        return references, (() if depth or len(sizes) < 2 else tuple(sizes)), depth
 
     # --- attributes -----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ import msgspec
 
 from strongroom.vault.pipe import Pipe
 
+# Files named that are younger than a feed; of more, their number.
+MOST_YOUNGER = 1000
+
 
 class Base(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot to compare with: its id, the moment its scan began, and the file of what it knew ('' where lost).
@@ -24,6 +27,8 @@ class Work(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Walk these folders (stored paths) of a source.
 
     ``recheck``: only they, not what is below, trusting these inodes as long as they have these ctimes (nanoseconds).
+    ``root`` is where to walk in place of the source's path (empty: there), and files changed at or after ``opened_ns`` are
+    to be told.
     """
 
     task: int
@@ -32,6 +37,8 @@ class Work(msgspec.Struct, frozen=True, array_like=True, tag=1):
     paths: list[bytes]
     base: Base | None
     recheck: dict[int, int] | None = None
+    root: bytes = b""
+    opened_ns: int | None = None
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -59,6 +66,20 @@ class Unlocked(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 class Finish(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """No more work: finish the open pack and end."""
+
+
+class Draw(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Draw the feed of a series."""
+
+    task: int
+    series: int
+    base: Base | None
+
+
+class Release(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Release the feed of a series: nothing of it is needed any more."""
+
+    series: int
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=10):
@@ -159,7 +180,7 @@ class Linked(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Walked(msgspec.Struct, frozen=True, array_like=True, tag=15):
-    """A part of a task's result."""
+    """A part of a task's result. ``younger`` are some of the ``younger_count`` files that changed after the feed's moment."""
 
     task: int
     folders: list[Folder]
@@ -168,6 +189,8 @@ class Walked(msgspec.Struct, frozen=True, array_like=True, tag=15):
     remarks: list[Remark]
     linked: list[Linked]
     counts: Counts
+    younger: list[bytes] = []
+    younger_count: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=16):
@@ -183,8 +206,24 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=17):
     message: str
 
 
-ToWorker = Work | Known | Unlocked | Finish
-FromWorker = Ready | Donate | Ask | Framed | Packed | Walked | Done | Failed
+class Drawn(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """A feed was drawn to its end, which is not to say that its content is appended; see `feed.Feed` for the rest."""
+
+    task: int
+    told: bytes
+    opened_ns: int | None
+    roots: dict[str, bytes]
+
+
+class Released(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    """A feed was released; ``message`` says what went wrong (empty: nothing)."""
+
+    series: int
+    message: str
+
+
+ToWorker = Work | Known | Unlocked | Finish | Draw | Release
+FromWorker = Ready | Donate | Ask | Framed | Packed | Walked | Done | Failed | Drawn | Released
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

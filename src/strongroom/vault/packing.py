@@ -64,7 +64,7 @@ def compressible(data: bytes) -> bool:
 
 
 class Packer:
-    """Takes the chunks of one worker (the port `content.Keep`)."""
+    """Takes the chunks of one worker (the port `cutting.Keep`)."""
 
     def __init__(
         self, storage: Storage, keys: Keys, send: Callable[[FromWorker], None], answer: Callable[[], Known]

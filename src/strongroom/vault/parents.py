@@ -15,20 +15,24 @@ from strongroom.vault.errors import AbsentError, DamagedError
 from strongroom.vault.keys import Keys
 from strongroom.vault.messages import Base
 from strongroom.vault.snapshot import Summary
+from strongroom.vault.source import fingerprint as fingerprint_of
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
 
+# Of a snapshot that has no folders, but a feed alone.
+NO_FOLDERS = fingerprint_of(())
 FULL, DIFFERENTIAL, INCREMENTAL = "full", "differential", "incremental"
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """What one series of a run is compared with; ``base`` is None where there is nothing."""
+    """What one series of a run is compared with; ``base`` is None where there is nothing, ``sources`` names its trees."""
 
     seq: int
     level: str
     snapshot: str | None
     base: Base | None
     entries: int
+    sources: tuple[str, ...] = ()
 
 
 def remembered(storage: Storage, state: State) -> dict[str, Summary] | None:
@@ -60,9 +64,14 @@ def listed_ids(storage: Storage) -> set[str]:
 
 
 def choose(state: State, summaries: Iterable[Summary], series: str, level: str, fingerprint: bytes) -> Parent:
-    """What a series is compared with at a level; the level is full where there is nothing to compare with."""
+    """What a series is compared with at a level; the level is full where there is nothing to compare with.
+
+    What has folders is compared with what had folders: a snapshot of a feed alone says nothing about them.
+    """
     own = sorted((item for item in summaries if item.series == series), key=lambda item: item.seq)
     seq = own[-1].seq + 1 if own else 1
+    if fingerprint != NO_FOLDERS:
+        own = [item for item in own if item.filter != NO_FOLDERS] or own
     fulls = [item for item in own if item.level == FULL]
     if not own or (level == DIFFERENTIAL and not fulls):
         return Parent(seq, FULL, own[-1].id if own else None, None, 0)
@@ -76,4 +85,4 @@ def choose(state: State, summaries: Iterable[Summary], series: str, level: str, 
         trusted=level != FULL,
         digests=bool(file) and chosen.filter == fingerprint,
     )
-    return Parent(seq, level, chosen.id, base, chosen.entries)
+    return Parent(seq, level, chosen.id, base, chosen.entries, tuple(chosen.sources))

@@ -18,6 +18,7 @@ from strongroom.vault import pack, parents
 from strongroom.vault.commit import Committer
 from strongroom.vault.crew import Crew, OpenPack, Worker
 from strongroom.vault.errors import StorageError
+from strongroom.vault.feeding import Feeding
 from strongroom.vault.footing import Footing, remembered, stand
 from strongroom.vault.frame import Kind
 from strongroom.vault.index import FrameEntry
@@ -27,12 +28,15 @@ from strongroom.vault.messages import (
     Counts,
     Donate,
     Done,
+    Draw,
+    Drawn,
     Failed,
     Framed,
     FromWorker,
     Known,
     Packed,
     Ready,
+    Released,
     ToWorker,
     Walked,
     Work,
@@ -51,8 +55,10 @@ _COMMIT_EVERY = 30.0
 
 
 class _Task(NamedTuple):
+    """Folders of a source to walk, or with no source the series' feed to draw."""
+
     series: int
-    source: int
+    source: int | None
     paths: list[bytes]
     recheck: dict[int, int] | None = None
 
@@ -83,7 +89,6 @@ class Run:
         self._describe, self._progress = describe, progress
         header = headers.load(storage)
         headers.refuse(storage, "write", "write to")
-        self._session = Session(storage)
         self._series = [
             SeriesRun(number, request, "" if header.dedup == "vault" else request.series)
             for number, request in enumerate(requests)
@@ -91,6 +96,7 @@ class Run:
         self._tasks_made: list[_Task] = []
         self._tasks: dict[int, _Task] = {}
         self._queue: list[int] = []
+        self._feeds = Feeding()
         self._ready: list[SeriesRun] = []
         self._waiting: list[tuple[SeriesRun, set[bytes]]] = []
         self._totals = Counts()
@@ -99,9 +105,12 @@ class Run:
         self._footing: Footing | None = None
         self._committer: Committer | None = None
         self._crew = Crew(storage, state, header.chunker)
+        self._session = Session(storage)
         try:
             self._session.sweep_leftovers()
-            specs = [Series(run.request.sources, run.request.owners, run.alone) for run in self._series]
+            specs = [
+                Series(run.request.sources, run.request.owners, run.alone, run.request.feed) for run in self._series
+            ]
             self._crew.start(workers, specs, self._session.abandon)
         except BaseException:
             self.close()
@@ -110,6 +119,7 @@ class Run:
     def close(self) -> None:
         """End workers that still run, remove what was not committed, and end the session."""
         self._crew.kill()
+        self._feeds.close()
         if self._committer is not None:
             self._committer.discard()
             self._committer = None
@@ -160,7 +170,7 @@ class Run:
         yield from self._commit()
 
     def _busy(self) -> bool:
-        return bool(self._tasks or self._waiting or self._ready)
+        return bool(self._tasks or self._feeds or self._waiting or self._ready)
 
     def _feed(self) -> None:
         """Give waiting tasks to idle workers; where there are none, ask busy ones to share, or end."""
@@ -180,7 +190,13 @@ class Run:
         worker.tasks.add(number)
         worker.idle = False
         worker.shared[HUNGRY] = 0
-        self._tell(worker, Work(number, task.series, task.source, task.paths, run.base, task.recheck))
+        if task.source is None:
+            self._feeds.given(run, worker)
+            self._tell(worker, Draw(number, task.series, run.base))
+            return
+        run.walked = run.walked or time.time_ns()
+        work = Work(number, task.series, task.source, task.paths, run.base, task.recheck)
+        self._tell(worker, run.after_feed(work))
 
     def _tell(self, worker: Worker, message: ToWorker) -> None:
         if not worker.tell(message):
@@ -194,8 +210,14 @@ class Run:
             run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
         # The largest first: what is left at the end is then small, and shared among the workers.
         for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):
-            for number, source in enumerate(run.request.sources):
-                self._add_task(_Task(run.number, number, [source.name.encode()]))
+            if run.request.feed is not None:
+                self._add_task(_Task(run.number, None, []))
+            else:
+                self._add_folders(run)
+
+    def _add_folders(self, run: SeriesRun) -> None:
+        for number, source in enumerate(run.request.sources):
+            self._add_task(_Task(run.number, number, [source.name.encode()]))
 
     def _add_task(self, task: _Task) -> None:
         number = len(self._tasks_made)
@@ -254,6 +276,12 @@ class Run:
             case Done():
                 worker.tasks.discard(message.task)
                 self._done(message.task)
+            case Drawn():
+                self._drawn(message)
+            case Released():
+                run = self._series[message.series]
+                self._feeds.released(run, message.message)
+                self._finish(run)
             case Packed():
                 self._packed(message.pack, message.path, message.size)
                 worker.open = None
@@ -283,6 +311,19 @@ class Run:
         if run.tasks or self._recheck(run):
             return
         run.finished = time.time_ns()
+        if self._feeds.release(run):
+            self._finish(run)
+
+    def _drawn(self, message: Drawn) -> None:
+        """A feed is at its end: its series' folders come next, before those of all others."""
+        run = self._series[self._tasks_made[message.task].series]
+        run.drawn = message
+        others, self._queue = self._queue, []
+        self._add_folders(run)
+        self._queue += others
+
+    def _finish(self, run: SeriesRun) -> None:
+        """All of a series was read, and its feed is released: it waits for the packs that are open now."""
         self._waiting.append((run, self._footing.index.growing_packs() if self._footing else set()))
 
     def _recheck(self, run: SeriesRun) -> bool:
@@ -307,6 +348,8 @@ class Run:
         if worker not in self._crew.workers:
             return
         self._crew.bury(worker)
+        for run in self._feeds.lose(worker):
+            self._finish(run)
         if worker.open is not None:
             footing, _ = self._firm()
             spool = self._storage.spool(worker.open.path)

@@ -20,6 +20,8 @@ from blake3 import blake3
 
 from strongroom.vault.state import DIGEST_SIZE
 
+# The kernel stamps files by a clock that it sets at each tick, and so up to 10 ms behind (nanoseconds, and as much again).
+CLOCK_LAG = 20_000_000
 DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 identity: Callable[[os.stat_result], tuple[int, ...]] = attrgetter(
     "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode", "st_uid", "st_gid", "st_nlink"

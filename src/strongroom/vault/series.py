@@ -6,30 +6,43 @@ from collections.abc import Container, Iterator
 
 import msgspec
 
-from strongroom.vault.messages import Base, Counts, Linked, Remark, Walked
+from strongroom.vault.feed import Feed
+from strongroom.vault.messages import MOST_YOUNGER, Base, Counts, Drawn, Linked, Remark, Walked, Work
 from strongroom.vault.parents import Parent
+from strongroom.vault.scan import CLOCK_LAG
 from strongroom.vault.source import Source
 from strongroom.vault.state import unpack
 
 # Remarks kept with a snapshot; of more, their number.
 MOST_REMARKS = 2000
-# The kernel stamps files by a clock that it sets at each tick, and so up to 10 ms behind (nanoseconds, and as much again).
-_CLOCK_LAG = 20_000_000
 # Bytes of all folders' paths together: a million ordinary folders have 80 MB, but one that is nested thousands deep has more.
 MOST_PATH_BYTES = 512 << 20
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to back up as one series. ``owners``: the account's own users, whose files with several links are its own."""
+    """What to back up as one series. ``owners``: the account's own users, whose files with several links are its own.
+
+    ``feed`` is drawn before the sources are walked; its name is none of theirs.
+    """
 
     series: str
     level: str
     sources: tuple[Source, ...]
     owners: frozenset[int]
+    feed: Feed | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all trees: the sources', then the feed's."""
+        return [source.name for source in self.sources] + ([self.feed.name] if self.feed else [])
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A series' snapshot as it is about to be committed. Times are nanoseconds since 1970; ``stored`` is bytes written."""
+    """A series' snapshot as it is about to be committed. Times are nanoseconds since 1970; ``stored`` is bytes written.
+
+    With a feed, ``walked`` is when its sources began to be walked (else ``started``), ``told`` the feed's result, ``opened``
+    its moment, and ``younger`` are files that changed later, at most a thousand of ``younger_count``.
+    """
 
     request: Request
     id: str
@@ -42,6 +55,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     stored: int
     remarks: tuple[Remark, ...]
+    walked: int
+    told: bytes = b""
+    opened: int | None = None
+    younger: tuple[bytes, ...] = ()
+    younger_count: int = 0
 
 
 class SeriesFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +77,11 @@ class SeriesRun:
         self.scope = 0
         self.parent: Parent | None = None
         self.started = 0
+        self.walked = 0
         self.finished = 0
+        self.drawn: Drawn | None = None
+        self.younger: list[bytes] = []
+        self.younger_count = 0
         self.tasks = 0
         self.rechecked = False
         self.failure = ""
@@ -78,6 +100,11 @@ class SeriesRun:
         """What is compared with."""
         return self.parent.base if self.parent else None
 
+    @property
+    def same_trees(self) -> bool:
+        """Whether the snapshot that is compared with has the trees that are asked for, and no others."""
+        return self.parent is not None and set(self.parent.sources) == set(self.request.names)
+
     def take(self, walked: Walked, *, recheck: bool) -> None:
         """Add a part of a task's result."""
         self.removed.update(walked.removed)
@@ -94,6 +121,8 @@ class SeriesRun:
         if recheck:
             self.counts.bytes_read += walked.counts.bytes_read
             return
+        self.younger += walked.younger[: MOST_YOUNGER - len(self.younger)]
+        self.younger_count += walked.younger_count
         self._linked += walked.linked
         self.counts.add(walked.counts)
 
@@ -105,6 +134,18 @@ class SeriesRun:
             self._remarks[remark.path, remark.message] = remark
         else:
             self._more_remarks += 1
+
+    def after_feed(self, work: Work) -> Work:
+        """A task as it is to be done once the feed was drawn: perhaps elsewhere, and telling what changed since."""
+        if self.drawn is None:
+            return work
+        root = self.drawn.roots.get(self.request.sources[work.source].name, b"")
+        return msgspec.structs.replace(work, root=root, opened_ns=self.drawn.opened_ns)
+
+    def release_failed(self, message: str) -> None:
+        """Note that the feed could not be released, which harms nothing that was stored."""
+        if message and self.request.feed is not None:
+            self._remark(Remark(self.request.feed.name.encode(), f"could not be released: {message}", False))
 
     def own_links(self) -> dict[bytes, dict[int, int]]:
         """Other users' files all of whose names turned up here, by folder: nothing outside is reached through them.
@@ -120,7 +161,7 @@ class SeriesRun:
         for inode, names in seen.items():
             states = {(name.links, name.ctime) for name in names}
             links, ctime = states.pop()
-            still = not states and ctime < self.started - _CLOCK_LAG
+            still = not states and ctime < self.started - CLOCK_LAG
             if still and len({name.place for name in names}) == links:
                 for name in names:
                     folders.setdefault(name.folder, {})[inode] = ctime
@@ -137,14 +178,18 @@ class SeriesRun:
 
     def map_of(self, base: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """What is known of every folder now: last time's, without what was removed, with what was recorded."""
-        if self.base is None or not self.base.digests or not self.base.trusted:
+        if self.parent is None or self.base is None or not self.base.digests or not self.base.trusted:
             self.counts.removed += sum(
                 unpack(known).entries for path, known in base.items() if _below_any(path, self.removed)
             )
             return self.folders
         kept = dict(base)
+        gone = {name.encode() for name in self.parent.sources} - {name.encode() for name in self.request.names}
+        if gone:
+            # Trees that were not asked for are no removed files.
+            kept = {path: known for path, known in kept.items() if path.partition(b"/")[0] not in gone}
         if self.removed:
-            for path in [path for path in base if _below_any(path, self.removed)]:
+            for path in [path for path in kept if _below_any(path, self.removed)]:
                 self.counts.removed += unpack(kept.pop(path)).entries
         kept.update(self.folders)
         return kept
@@ -158,7 +203,9 @@ class SeriesRun:
         return Outcome(
             request=self.request, id=id, seq=self.parent.seq, parent=self.parent.snapshot, level=self.parent.level,
             complete=not self._defects, started=self.started, finished=self.finished, counts=self.counts,
-            stored=self.stored, remarks=remarks,
+            stored=self.stored, remarks=remarks, walked=self.walked or self.started,
+            told=self.drawn.told if self.drawn else b"", opened=self.drawn.opened_ns if self.drawn else None,
+            younger=tuple(self.younger), younger_count=self.younger_count,
         )  # fmt: skip
 
 

@@ -74,6 +74,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     scan_started: int
     filter: bytes
     entries: int
+    sources: list[str] = []
 
 
 def name_of(snapshot_id: str) -> str:
@@ -107,6 +108,7 @@ def summary(snapshot: Snapshot) -> Summary:
     return Summary(
         id=snapshot.id, series=snapshot.series, seq=snapshot.seq, level=snapshot.level, complete=snapshot.complete,
         scan_started=snapshot.scan_started, filter=snapshot.filter, entries=snapshot.entries,
+        sources=snapshot.sources,
     )  # fmt: skip
 
 

@@ -166,9 +166,14 @@ class State:
     @staticmethod
     def _write(path: str, data: bytes) -> None:
         new = f"{path}.{os.getpid()}.new"
-        with open(new, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-            file.write(data)
-        os.rename(new, path)
+        try:
+            with open(new, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+                file.write(data)
+            os.rename(new, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise OSError(error.errno, error.strerror, path) from error
 
     def _write_checked(self, path: str, data: bytes) -> None:
         self._write(path, blake3(data).digest(_CHECKSUM) + data)

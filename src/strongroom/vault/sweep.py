@@ -17,6 +17,7 @@ from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, moment_of, put_run
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.mark import Reached, ids_in, mark
+from strongroom.vault.reader import Reader
 from strongroom.vault.session import Tombstone
 from strongroom.vault.vault import Vault
 
@@ -36,12 +37,15 @@ class Swept(NamedTuple):
 
 
 class _Dead(NamedTuple):
-    """What no snapshot needs: whole packs, packs to be written anew, packs that no index run names, forgotten snapshots."""
+    """What no snapshot needs: whole packs, packs to be written anew, packs that no index run names, forgotten snapshots.
+
+    The snapshots are given with their sizes.
+    """
 
     whole: list[PackHead]
     sparse: list[tuple[PackHead, int]]
     orphans: list[tuple[bytes, int]]
-    snapshots: list[str]
+    snapshots: dict[str, int]
 
     @property
     def packs(self) -> list[bytes]:
@@ -50,11 +54,12 @@ class _Dead(NamedTuple):
     @property
     def size(self) -> int:
         wasted = sum(dead for _, dead in self.sparse)
-        return sum(head.size for head in self.whole) + wasted + sum(size for _, size in self.orphans)
+        packs = sum(head.size for head in self.whole) + wasted + sum(size for _, size in self.orphans)
+        return packs + sum(self.snapshots.values())
 
     @property
     def full_size(self) -> int:
-        """The bytes of all these packs, with what lives in them."""
+        """The bytes of all these objects, with what lives in them."""
         return self.size + sum(head.size - dead for head, dead in self.sparse)
 
     def among(self, packs: set[bytes]) -> _Dead:
@@ -164,11 +169,11 @@ def _find_dead(vault: Vault, forgotten: frozenset[str]) -> _Dead:
     storage, reader = vault.storage, vault.reader
     if vault.index.damaged:
         raise DamagedError(_RUN_DAMAGED)
-    listed_snapshots = parents.listed_ids(storage)
+    sizes = {item.name.removeprefix(snapshot.PREFIX): item.size for item in storage.list(snapshot.PREFIX)}
     lost = frozenset(session.lost(storage, vault.keys, vault.index).chunks)
     reached = Reached(vault.state.folder)
     try:
-        roots = [head.id for id in listed_snapshots - forgotten for head in reader.snapshot(id).segments]
+        roots = [head.id for id in sizes.keys() - forgotten for head in _insist_read(reader, id).segments]
         for id, message in mark(reader, roots, reached):
             _insist_lost([id], lost, message)
         listed = {item.name: item.size for item in storage.list(pack.PREFIX)}
@@ -186,9 +191,19 @@ def _find_dead(vault: Vault, forgotten: frozenset[str]) -> _Dead:
                 sparse.append((head, int(head.size * (1 - share))))
         indexed = {pack.name_of(head.id) for head in vault.index.packs}
         orphans = [(pack.id_of(name), size) for name, size in listed.items() if name not in indexed]
-        return _Dead(whole, sparse, orphans, sorted(forgotten & listed_snapshots))
+        return _Dead(whole, sparse, orphans, {id: sizes[id] for id in sorted(sizes.keys() & forgotten)})
     finally:
         reached.close()
+
+
+def _insist_read(reader: Reader, id: str) -> snapshot.Snapshot:
+    """A snapshot; raise DamagedError, with the ways out, for one that cannot be read: nobody knows what it needs."""
+    try:
+        return reader.snapshot(id)
+    except DamagedError as error:
+        raise DamagedError(
+            f"{error}; prune deletes nothing until it is put back from a copy of the vault, or given up: strongroom forget {id}"
+        ) from error
 
 
 def _insist_lost(ids: Iterable[bytes], lost: Collection[bytes], message: str) -> None:

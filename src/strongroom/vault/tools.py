@@ -11,12 +11,25 @@ from collections.abc import Callable
 from functools import cached_property
 
 from strongroom.vault.content import ContentReader
+from strongroom.vault.cutting import Cutter
 from strongroom.vault.errors import VaultError
+from strongroom.vault.feed import Feed, told
 from strongroom.vault.header import Chunker
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
 from strongroom.vault.mark import ids_in
-from strongroom.vault.messages import Done, FromWorker, Known, Node, ToWorker, Unlocked, receive_work, send
+from strongroom.vault.messages import (
+    Done,
+    FromWorker,
+    Known,
+    Node,
+    Release,
+    Released,
+    ToWorker,
+    Unlocked,
+    receive_work,
+    send,
+)
 from strongroom.vault.packing import Packer
 from strongroom.vault.pipe import Pipe
 from strongroom.vault.reader import Reader
@@ -38,6 +51,8 @@ class Tools:
         self._unlocked: Unlocked | None = None
         self._series, self._alone = 0, ""
         self._packer: Packer | None = None
+        # The feeds that this worker has drawn and not released, by series.
+        self.held: dict[int, Feed] = {}
         self.digest_key = state.digest_key()
 
     # --- talking --------------------------------------------------------------------------------------------------
@@ -48,10 +63,26 @@ class Tools:
             send(self._pipe, message)
 
     def receive(self) -> ToWorker:
-        """The next message that is not the keys'. Raise EOFError."""
-        while isinstance(message := receive_work(self._pipe), Unlocked):
-            self._unlocked = message
+        """The next message that is not done with at once. Raise EOFError."""
+        while isinstance(message := receive_work(self._pipe), Unlocked | Release):
+            if isinstance(message, Unlocked):
+                self._unlocked = message
+            else:
+                self.send(Released(message.series, self._release(message.series)))
         return message
+
+    def _release(self, series: int) -> str:
+        """Release a feed; returns what went wrong."""
+        try:
+            self.held.pop(series).release()
+        except Exception as error:
+            return told(error)
+        return ""
+
+    def release(self) -> None:
+        """Release every feed: the coordinating process is gone, or done with us."""
+        for series in list(self.held):
+            self._release(series)
 
     def _known(self) -> Known:
         message = self.receive()
@@ -126,6 +157,10 @@ class Tools:
         return ContentReader(
             self.packer, self._chunker, self.keys.chunker_seed(self.keys.scope(self._alone)), owners, count
         )
+
+    def cutter(self) -> Cutter:
+        """Cuts what is stored now."""
+        return Cutter(self.packer, self._chunker, self.keys.chunker_seed(self.keys.scope(self._alone)))
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ class Vault:
             self.state.remember_slot(slot)
         return self._opened
 
-    def _unlock(self) -> Keys:
+    def unlock(self) -> Keys:
+        """The vault's keys, asked for as an act. Raise PassphraseError."""
         return self.keys
 
     @cached_property
@@ -85,7 +86,7 @@ class Vault:
     ) -> Iterator[Outcome | SeriesFailure]:
         """Back up several series at once; see `Run.outcomes`."""
         run = Run(
-            self.storage, self.state, self._unlock, requests, describe=describe, progress=progress, workers=workers
+            self.storage, self.state, self.unlock, requests, describe=describe, progress=progress, workers=workers
         )
         yield from run.outcomes()
 

@@ -18,10 +18,11 @@ import msgspec
 from strongroom.vault import content, record
 from strongroom.vault.content import ContentReader
 from strongroom.vault.errors import AbsentError, DamagedError, SourceError, VaultError
-from strongroom.vault.messages import Base, Counts, Donate, Folder, Linked, Remark, Walked, Work
+from strongroom.vault.feed import Feed
+from strongroom.vault.messages import MOST_YOUNGER, Base, Counts, Donate, Folder, Linked, Remark, Walked, Work
 from strongroom.vault.reader import Reader
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
-from strongroom.vault.scan import Scan, newest, open_folder, scan
+from strongroom.vault.scan import CLOCK_LAG, Scan, newest, open_folder, scan
 from strongroom.vault.source import Filter, Source, Take
 from strongroom.vault.state import NO_DIGEST, Known, undigested, unpack
 from strongroom.vault.tools import HUNGRY, ROTATE, Tools
@@ -39,13 +40,14 @@ _BILLION = 1_000_000_000
 
 
 class Series(msgspec.Struct, frozen=True):
-    """What a worker must know of an account: its sources, whose files with several links are its own, and whether it shares
-    chunks with all (no name) or only with what is stored under the same name.
+    """What a worker must know of an account: its sources, whose files with several links are its own, whether it shares
+    chunks with all (no name) or only with what is stored under the same name, and its feed.
     """
 
     sources: tuple[Source, ...]
     owners: frozenset[int]
     alone: str
+    feed: Feed | None = None
 
 
 class _Level(NamedTuple):
@@ -74,7 +76,7 @@ class Walker:
         self._series, self._tools, self._depth = series, tools, depth
         self._shared = tools.shared
         self._filters = [Filter(source) for source in series.sources]
-        self._base = _load_base(tools, work.base) if work.base else {}
+        self._base = load_base(tools, work.base) if work.base else {}
         self._below: dict[bytes, list[bytes]] | None = None
         self._reading: ContentReader | None = None
         self._links: dict[int, tuple[int, int, Row]] = {}
@@ -89,12 +91,16 @@ class Walker:
         self._use_digest = self._trusted and base is not None and base.digests and work.recheck is None
         self._horizon = base.scan_started - FRESH if base else 0
         self._trusted_links = work.recheck or {}
+        opened = work.opened_ns if work.recheck is None else None
+        self._younger_than = None if opened is None else opened - CLOCK_LAG
         self._counts = Counts()
         self._folders: list[Folder] = []
         self._bytes = 0
         self._removed: list[bytes] = []
         self._remarks: list[Remark] = []
         self._linked: list[Linked] = []
+        self._younger: list[bytes] = []
+        self._younger_count = 0
 
     def _read_bytes(self, size: int) -> None:
         self._counts.bytes_read += size
@@ -123,9 +129,9 @@ class Walker:
 
     def _open_root(self) -> int:
         try:
-            return open_folder(self._source.path)
+            return open_folder(self._work.root or self._source.path)
         except OSError as error:
-            where = self._source.path.decode("utf-8", "backslashreplace")
+            where = (self._work.root or self._source.path).decode("utf-8", "backslashreplace")
             raise SourceError(f"cannot open {where}: {error.strerror}; nothing of it was backed up") from error
 
     def _from(self, root: int, path: bytes) -> None:
@@ -252,6 +258,8 @@ class Walker:
                 self._counts.unchanged += 1
             else:
                 self._counts.changed += 1
+        if self._younger_than is not None:
+            self._tell_younger(path, rows, self._younger_than)
         files = len(rows)
         size = sum([row.size for row in rows if row.type == Type.FILE])
         rows.extend([Row(os.fsencode(name), Type.DIR) for name in folders])
@@ -265,6 +273,12 @@ class Walker:
         self._counts.size += size
         self._emit(path, look, Record(_own(look.own, extra), rows, remarks, references), files, size)
 
+    def _tell_younger(self, path: bytes, rows: list[Row], than: int) -> None:
+        """Note what was changed since the feed's moment. Folders that are used again by digest are older by a minute."""
+        younger = [row.name for row in rows if row.ctime_s * _BILLION + row.ctime_ns >= than]
+        self._younger_count += len(younger)
+        self._younger += [path + b"/" + name for name in younger[: MOST_YOUNGER - len(self._younger)]]
+
     def _last_record(self, known: Known | None) -> Record | None:
         if known is None:
             return None
@@ -273,9 +287,7 @@ class Walker:
         except VaultError:
             return None  # damaged: everything is read again, which heals it
 
-    def _row(
-        self, reading: ContentReader, fd: int, name: str, stat: os.stat_result, last: Row | None
-    ) -> Row | None:
+    def _row(self, reading: ContentReader, fd: int, name: str, stat: os.stat_result, last: Row | None) -> Row | None:
         if last is not None and self._trusted and self._as_before(last, stat):
             return last
         several = stat.st_nlink > 1 and stat.st_mode & 0o170000 == 0o100000
@@ -354,8 +366,12 @@ class Walker:
 
     def _report(self) -> None:
         nodes = self._tools.take_nodes()
-        walked = Walked(self._work.task, self._folders, nodes, self._removed, self._remarks, self._linked, self._counts)
+        walked = Walked(
+            self._work.task, self._folders, nodes, self._removed, self._remarks, self._linked, self._counts, self._younger,
+            self._younger_count,
+        )  # fmt: skip
         self._folders, self._removed, self._remarks, self._linked = [], [], [], []
+        self._younger, self._younger_count = [], 0
         self._counts, self._bytes = Counts(), 0
         self._tools.send(walked)
 
@@ -392,7 +408,7 @@ def _own(stat: os.stat_result, extra: Extra) -> Own:
     )  # fmt: skip
 
 
-def _load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
+def load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
     """What a snapshot knew of each folder: as this machine remembers, else from the snapshot, without digests."""
     known = tools.state.load_base(base.file) if base.file else None
     return last_known(tools.reader, base.snapshot) if known is None else known

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from strongroom.vault.errors import SourceError, VaultError
-from strongroom.vault.messages import Base, Failed, Finish, Ready, Work
+from strongroom.vault.messages import Base, Draw, Failed, Finish, Ready, Work
 from strongroom.vault.tools import Tools
 from strongroom.vault.walk import Series, Walker, raise_descriptor_limit
 
@@ -27,8 +27,12 @@ def work(tools: Tools, series: Sequence[Series]) -> None:
             if isinstance(message, Finish):
                 tools.finish()
                 return
-            assert isinstance(message, Work)  # noqa: S101 - a ready worker gets work or the end
+            assert isinstance(message, Work | Draw)  # noqa: S101 - a ready worker gets work or the end
             try:
+                if isinstance(message, Draw):
+                    _draw(series[message.series], message, tools)
+                    tools.done(message.task)
+                    continue
                 if walker is None or at != (message.series, message.base):
                     walker, at = Walker(series[message.series], message, tools, depth), (message.series, message.base)
                 walker.run(message)
@@ -37,6 +41,12 @@ def work(tools: Tools, series: Sequence[Series]) -> None:
                 tools.send(Failed(message.task, str(error)))
             except VaultError as error:
                 tools.send(Failed(None, str(error)))
+
+
+def _draw(series: Series, draw: Draw, tools: Tools) -> None:
+    from strongroom.vault.drawing import Drawing  # late: most runs have no feed
+
+    Drawing(series, draw, tools).run()
 
 
 def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon: Callable[[], None]) -> int:
@@ -56,4 +66,5 @@ def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon:
         with suppress(OSError):
             tools.send(Failed(None, f"a worker failed, which is a fault in strongroom: {error!r}"))
     finally:
+        tools.release()
         os._exit(0)  # nothing of the parent's clean-up may run here

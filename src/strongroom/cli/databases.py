@@ -1,0 +1,223 @@
+"""``databases``: logical exports, by hand and by schedule. ``backup_dbs`` is ``databases dump`` by the panel's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from strongroom.cli import later
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.options import Group, command
+from strongroom.cli.output import escaped, table
+from strongroom.errors import UnknownError, UsageError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from strongroom.model import Account
+    from strongroom.settings.dumps import Dump
+    from strongroom.settings.schedules import Schedule, Schedules, Target
+
+_EXTENSIONS = ("gz", "bz", "zip", "none")
+
+
+@click.group(cls=Group)
+def databases() -> None:
+    """Logical exports, by hand and by schedule."""
+
+
+@databases.command("list")
+@click.argument("account", required=False)
+@click.pass_obj
+def list_databases(invocation: Invocation, account: str | None) -> None:
+    """List the databases of an account, or of all, with their schedules."""
+    from strongroom.settings.schedules import Target
+
+    everyone = invocation.layout.accounts()
+    accounts = [invocation.layout.account(account)] if account else everyone
+    schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
+    targets = [
+        Target(account=each.name, engine=server.engine, database=name)
+        for each in accounts
+        for server in invocation.servers
+        for name in server.owned(each, everyone).names
+    ]
+    documents = [
+        {"account": target.account, "engine": target.engine, "name": target.database}
+        | {"schedule": _document(schedules[target]) if target in schedules else None}
+        for target in targets
+    ]
+    rows = [(escaped(target.account), escaped(target.name), *_row(schedules.get(target))) for target in targets]
+    invocation.answer(documents, table(("ACCOUNT", "DATABASE", "EVERY", "KEEPS", "AS", "NEXT", "NOTICE TO"), rows))
+
+
+@databases.command()
+@click.argument("account")
+@click.argument("database", required=False, metavar="[ENGINE:NAME]")
+@click.option("--span", type=int, metavar="DAYS", help="Dump it every so many days (5).")
+@click.option("--preserve", type=int, metavar="N", help="Keep the newest N of its dumps; 0 keeps all (0).")
+@click.option("--extension", type=click.Choice(_EXTENSIONS), help="How dumps are compressed (gz).")
+@click.option("--email", metavar="ADDRESS", help="Who is told of each dump; '' is nobody.")
+@click.option("--remove", is_flag=True, help="Take the schedule away; its dumps stay.")
+@click.pass_obj
+def schedule(
+    invocation: Invocation,
+    account: str,
+    database: str | None,
+    span: int | None,
+    preserve: int | None,
+    extension: str | None,
+    email: str | None,
+    remove: bool,
+) -> None:
+    """List an account's schedules, set one, or take one away.
+
+    A new schedule is due at once; changing one leaves its day.
+    """
+    from strongroom.settings.schedules import check, target
+
+    wishes = {"span": span, "preserve": preserve, "extension": extension, "email": email}
+    wanted = {name: value for name, value in wishes.items() if value is not None}
+    if (remove or wanted) and database is None:
+        raise UsageError(f"which database? strongroom databases schedule {account} ENGINE:NAME …")
+    if remove and wanted:
+        raise UsageError("--remove takes a schedule away; leave out what it should be")
+    check(span=span, preserve=preserve, email=email)
+    kept = _schedules(invocation)
+    if database is None:
+        _list(invocation, kept.of(_known(invocation, account, kept)))
+    elif remove:
+        one = target(_known(invocation, account, kept), database)
+        kept.remove(one)
+        invocation.answer({"name": one.name, "removed": True}, [f"{one.name}: no schedule any more"], summary=True)
+    elif not wanted:
+        one = target(_known(invocation, account, kept), database)
+        _list(invocation, [each for each in kept.of(one.account) if each.target == one])
+    else:
+        owner = invocation.layout.account(account)
+        one = target(owner.name, database)
+        _check_owned(invocation, owner, one)
+        now = kept.set(one, _today(invocation), span=span, preserve=preserve, extension=extension, email=email)
+        _note_panel(invocation)
+        invocation.answer(_document(now), _lines([now]), summary=True)
+
+
+@command("dump")
+@click.option("--force", is_flag=True, help="Every database of every account, whether or not it is due.")
+@click.pass_obj
+def dump(invocation: Invocation, force: bool) -> int:
+    """Dump what is due to the owners' folders; quiet when all went well."""
+    from strongroom.settings import durable
+    from strongroom.settings.dumps import Dumper, exit_status
+    from strongroom.settings.notices import find_mail
+
+    with durable.alone(invocation.config.server.state, b"dumps", "another run is dumping databases; try again later"):
+        dumper = Dumper(
+            invocation.layout.accounts(),
+            invocation.servers,
+            _schedules(invocation),
+            find_mail(),
+            invocation.teller.note,
+        )
+        dumps = []
+        for each in dumper.everything() if force else dumper.due():
+            dumps.append(each)
+            if each.message:
+                invocation.teller.error(f"{each.target.account} {each.target.name}: {each.message}")
+    lines = [f"{each.target.account} {each.target.name}: {each.path}" for each in dumps if each.path]
+    invocation.answer(_dumped(dumps), map(escaped, lines if invocation.verbose else ()))
+    return exit_status(dumps)
+
+
+databases.add_command(dump)
+databases.add_command(later.command("export", "One database to a file of the owner's", "databases"))
+databases.add_command(later.command("import", "A file of the owner's into a database", "databases"))
+
+
+def _schedules(invocation: Invocation) -> Schedules:
+    from strongroom.settings.schedules import Schedules
+
+    return Schedules(invocation.config.server.state)
+
+
+def _today(invocation: Invocation) -> date:
+    return invocation.now.date()
+
+
+def _known(invocation: Invocation, account: str, kept: Schedules) -> str:
+    """The name of an account; one that is gone from the server may still have schedules."""
+    try:
+        return invocation.layout.account(account).name
+    except UnknownError:
+        if kept.of(account):
+            return account
+        raise
+
+
+def _check_owned(invocation: Invocation, account: Account, target: Target) -> None:
+    server = next((server for server in invocation.servers if server.engine == target.engine), None)
+    if server is None:
+        raise UnknownError(f"no [databases.{target.engine}] in the configuration; add it")
+    owned = server.owned(account, invocation.layout.accounts()).names
+    if target.database not in owned:
+        has = f"it has {', '.join(owned)}" if owned else "it has none there"
+        raise UnknownError(f"{target.name} is no database of {account.name}: {has}")
+
+
+def _note_panel(invocation: Invocation) -> None:
+    from strongroom.model import text
+    from strongroom.settings.panel_programs import panel_exports
+
+    panel = panel_exports(invocation.config.server)
+    if panel:
+        invocation.teller.note(
+            f"{text(panel)} writes the owners' dumps here, by the panel's own schedules, not by this"
+        )
+
+
+def _list(invocation: Invocation, schedules: Iterable[Schedule]) -> None:
+    found = list(schedules)
+    invocation.answer([_document(each) for each in found], _lines(found))
+
+
+def _document(each: Schedule) -> dict[str, Any]:
+    return {
+        "name": each.target.name,
+        "account": each.target.account,
+        "engine": each.target.engine,
+        "database": each.target.database,
+        "span": each.span,
+        "preserve": each.preserve,
+        "extension": each.extension,
+        "email": each.email,
+        "next": each.next.isoformat(),
+    }
+
+
+def _lines(schedules: Iterable[Schedule]) -> list[str]:
+    rows = [(escaped(each.target.name), *_row(each)) for each in schedules]
+    return table(("DATABASE", "EVERY", "KEEPS", "AS", "NEXT", "NOTICE TO"), rows)
+
+
+def _row(each: Schedule | None) -> tuple[str, str, str, str, str]:
+    if each is None:
+        return ("", "", "", "", "")
+    days = "day" if each.span == 1 else f"{each.span} days"
+    return days, str(each.preserve or "all"), each.extension, each.next.isoformat(), each.email
+
+
+def _dumped(dumps: list[Dump]) -> list[dict[str, Any]]:
+    return [
+        {
+            "account": each.target.account,
+            "engine": each.target.engine,
+            "name": each.target.database,
+            "status": each.status.value,
+            "path": each.path or None,
+            "bytes": each.bytes,
+            "message": each.message,
+        }
+        for each in dumps
+    ]

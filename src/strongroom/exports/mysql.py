@@ -1,0 +1,141 @@
+"""MariaDB and MySQL; see `strongroom.exports.base.DatabaseServer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from strongroom.config import Mysql
+from strongroom.errors import ExportError
+from strongroom.exports import gate, mysql_facts, ownership
+from strongroom.exports.base import MYSQL, ExportFile, Owned
+from strongroom.exports.export import Making
+from strongroom.exports.manifest import Manifest
+from strongroom.exports.mysql_connection import Connection, quoted
+from strongroom.exports.mysql_dump import Dump, Item, opened, program
+from strongroom.exports.mysql_split import END, Rows, Split
+from strongroom.exports.names import file_name
+from strongroom.exports.stream import Stream
+from strongroom.model import Account, DatabaseCopy, Remark
+
+_CUT = "the dump was cut short: its end mark is missing"
+_SANDBOX = b"/*M!999999\\-"
+
+
+class MysqlServer:
+    """One MariaDB or MySQL server. ``command`` is the program that dumps, where it is not the usual one."""
+
+    engine = MYSQL
+
+    def __init__(self, settings: Mysql, command: str | None = None) -> None:
+        self._settings, self._command = settings, command
+
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+        """The databases with the account's prefix, and those granted to its administrator."""
+        with Connection(self._settings) as connection:
+            return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection))
+
+    @contextmanager
+    def export(self, database: str, previous: bytes | None = None) -> Iterator[MysqlExport]:
+        """Open a database's transaction."""
+        command = self._command or program()
+        with opened(self._settings, database, command, row_by_row=True) as dump:
+            yield MysqlExport(self._settings, database, dump, previous)
+
+    def dump(self, database: str) -> Iterator[bytes]:
+        """The whole database as one SQL text."""
+        with opened(self._settings, database, self._command or program(), row_by_row=False) as dump:
+            broken = [item.name for item in dump.items if item.broken]
+            stream = Stream(dump.blocks)
+            first = stream.line()
+            # Clients other than MariaDB's newer ones do not know this line, and take it for an error.
+            yield b"" if first.startswith(_SANDBOX) else first
+            tail = b""
+            for piece in stream.rest():
+                tail = (tail + piece)[-200:]
+                yield piece
+            dump.tool.finish()
+            if END not in tail:
+                raise ExportError(f"{self.engine}:{database}: {_CUT}")
+            if broken:
+                raise ExportError(f"{self.engine}:{database}: views that the server cannot use: {', '.join(broken)}")
+
+
+class MysqlExport:
+    """One database with its transaction open; see `strongroom.exports.base.Export`."""
+
+    def __init__(self, settings: Mysql, database: str, dump: Dump, previous: bytes | None) -> None:
+        self._settings, self._database, self._dump = settings, database, dump
+        self._making = Making(MYSQL, database, dump.opened, previous)
+        self.opened = dump.opened
+
+    @property
+    def position(self) -> str:
+        """The binary log's file and position, and the GTID; known once all was read, empty without a binary log."""
+        return self._making.position
+
+    def files(self) -> Iterator[ExportFile]:
+        """Rows, then what stands before and after them, then the manifest."""
+        try:
+            yield from self._files()
+        except ExportError as error:
+            self._making.fail(self._reason(error))
+
+    def result(self) -> tuple[DatabaseCopy, tuple[Remark, ...]]:
+        """The truth gate's verdict."""
+        return self._making.result()
+
+    def _files(self) -> Iterator[ExportFile]:
+        split, making = Split(self._dump.blocks), self._making
+        read = []
+        for table in split.tables():
+            path = f"tables/{file_name(table.name)}.sql"
+            yield from making.offer(path, self._whole(table, split))
+            making.table(table.name, quoted(table.name), path, split.rows)
+            read.append(table.name)
+        self._dump.tool.finish()
+        if not split.ended:
+            raise ExportError(_CUT)
+        making.position = split.position
+        yield from making.offer("before.sql", [split.before])
+        yield from making.offer("after.sql", [split.after])
+        for reason in _differences(self._dump.items, read, split):
+            making.fail(reason)
+        yield from making.manifest(self._facts(making.facts()))
+
+    def _whole(self, table: Rows, split: Split) -> Iterator[bytes]:
+        yield from table.pieces
+        if split.cut:
+            raise ExportError(f"{_CUT}, in table {table.name}")
+
+    def _reason(self, error: ExportError) -> str:
+        """What the program said of its end tells more than that its text has none."""
+        try:
+            self._dump.tool.finish()
+        except ExportError as said:
+            return str(said)
+        return str(error)
+
+    def _facts(self, known: Manifest) -> Manifest:
+        with Connection(self._settings, database=self._database) as connection:
+            return msgspec.structs.replace(
+                known,
+                server=connection.value("SELECT VERSION()"),
+                attributes=mysql_facts.attributes(connection, self._database),
+                views=tuple(item.name for item in self._dump.items if item.kind == "view" and not item.broken),
+                foreign_keys=mysql_facts.foreign_keys(connection, self._database),
+                definers=mysql_facts.definers(connection, self._database),
+                unloadable=mysql_facts.unloadable(connection, self._dump.items),
+            )
+
+
+def _differences(items: tuple[Item, ...], read: list[str], split: Split) -> Iterator[str]:
+    """Why a dump that ended well does not hold what the server had when its transaction was opened."""
+    yield from (f"view {item.name}: {item.broken}" for item in items if item.broken)
+    tables = {item.name for item in items if item.kind != "view"}
+    yield from gate.missing(tables, split.created)
+    rows = {item.name for item in items if item.kind == "table" and item.rows}
+    yield from gate.missing(rows & split.created, read, "rows of tables")
+    yield from gate.missing((item.name for item in items if item.kind == "view" and not item.broken), split.views, "views")

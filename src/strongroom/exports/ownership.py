@@ -1,0 +1,65 @@
+"""Which databases are whose: by the longest prefix that fits, by who owns them, or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from strongroom.exports.base import Owned
+from strongroom.model import Account, DatabaseClaim
+
+
+def owned(engine: str, account: Account, everyone: Sequence[Account], databases: Mapping[str, Iterable[str]]) -> Owned:
+    """The databases of an account. ``databases`` are those of the server, each with the users who own it.
+
+    One that two accounts have by these rules is nobody's until an administrator has said whose it is.
+    """
+    others = [other for other in everyone if other.name != account.name]
+    names, contested = [], {}
+    for database, users in sorted(databases.items()):
+        owners = _owners(engine, database, set(users), [account, *others])
+        if account.name not in owners:
+            continue
+        if len(owners) == 1:
+            names.append(database)
+        else:
+            contested[database] = f"belongs to {' and '.join(sorted(owners))}; make it one account's"
+    return Owned(names=tuple(names), contested=contested)
+
+
+def known(engine: str, account: Account) -> tuple[str, ...]:
+    """The databases that are an account's by name, which one knows without a server."""
+    prefix = f"{engine}:"
+    shown = (name.removeprefix(prefix) for name in account.databases if name.startswith(prefix))
+    named = (name for claim in _claims(engine, account) for name in claim.names)
+    return tuple(sorted({*shown, *named}))
+
+
+def own_user(engine: str, account: Account, everyone: Sequence[Account], user: str) -> bool:
+    """Whether a user or role of the server is this account's: its administrator, or one whose name has its prefix."""
+    longest = _longest(engine, user, [account, *everyone])
+    return any(claim.user == user for claim in _claims(engine, account)) or account.name in longest
+
+
+def _owners(engine: str, database: str, users: set[str], accounts: Sequence[Account]) -> set[str]:
+    found = _longest(engine, database, accounts)
+    for account in accounts:
+        for claim in _claims(engine, account):
+            if database in claim.names or (claim.user and claim.user in users):
+                found.add(account.name)
+    return found
+
+
+def _longest(engine: str, name: str, accounts: Sequence[Account]) -> set[str]:
+    """The accounts whose prefix fits a name and is the longest that does."""
+    fitting = {
+        (len(claim.prefix), account.name)
+        for account in accounts
+        for claim in _claims(engine, account)
+        if claim.prefix and name.startswith(claim.prefix)
+    }
+    most = max((length for length, _ in fitting), default=0)
+    return {account for length, account in fitting if length == most}
+
+
+def _claims(engine: str, account: Account) -> list[DatabaseClaim]:
+    return [claim for claim in account.claims if claim.engine == engine]

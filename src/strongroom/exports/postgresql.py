@@ -1,0 +1,180 @@
+"""PostgreSQL; see `strongroom.exports.base.DatabaseServer`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from strongroom.config import Postgresql
+from strongroom.errors import ExportError
+from strongroom.exports import gate, ownership, postgresql_facts
+from strongroom.exports.base import POSTGRESQL, ExportFile, Owned
+from strongroom.exports.export import Making
+from strongroom.exports.manifest import Manifest
+from strongroom.exports.names import joined
+from strongroom.exports.postgresql_connection import Connection, program, system_user, tool_arguments
+from strongroom.exports.postgresql_facts import Relation
+from strongroom.exports.postgresql_split import Data, Definitions, Part, Tail, text
+from strongroom.exports.tool import Tool
+from strongroom.model import Account, DatabaseCopy, Remark
+
+_CUT = "the dump was cut short: its end mark is missing"
+_OPTIONS = (
+    "--encoding=UTF8",
+    "--no-tablespaces",
+    "--no-publications",
+    "--no-subscriptions",
+    "--lock-wait-timeout=60000",
+)
+
+
+class PostgresqlServer:
+    """One PostgreSQL server. ``command`` is the program that dumps, where it is not the usual one."""
+
+    engine = POSTGRESQL
+
+    def __init__(self, settings: Postgresql, command: str | None = None) -> None:
+        self._settings, self._command = settings, command
+
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+        """The databases with the account's prefix, and those that its administrator owns."""
+        with Connection(self._settings) as connection:
+            return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection))
+
+    @contextmanager
+    def export(self, database: str, previous: bytes | None = None) -> Iterator[PostgresqlExport]:
+        """Open a database's transaction, and export its snapshot for the programs that dump."""
+        with Connection(self._settings, database) as connection:
+            yield PostgresqlExport(self._settings, self._command, database, connection, previous)
+
+    def dump(self, database: str) -> Iterator[bytes]:
+        """The whole database as one SQL text, without owners and privileges, as its owner could have made it."""
+        with Connection(self._settings, database) as connection:
+            command = self._command or _program(connection)
+        options = ["--encoding=UTF8", "--no-owner", "--no-privileges", "--no-tablespaces"]
+        with tool_arguments(self._settings, database) as (arguments, descriptors):
+            command_line = [command, *options, *arguments]
+            with Tool(command_line, descriptors=descriptors, user=system_user(self._settings)) as tool:
+                tail = Tail(tool.blocks())
+                yield from tail
+                tool.finish()
+                if not tail.ended:
+                    raise ExportError(f"{self.engine}:{database}: {_CUT}")
+
+
+class PostgresqlExport:
+    """One database with its transaction open; see `strongroom.exports.base.Export`."""
+
+    def __init__(
+        self, settings: Postgresql, command: str | None, database: str, connection: Connection, previous: bytes | None
+    ) -> None:
+        self._settings, self._database, self._connection = settings, database, connection
+        self._command = command or _program(connection)
+        self.opened = time.time()
+        connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        ((self._snapshot, position),) = connection.rows(
+            "SELECT pg_export_snapshot(), "
+            "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
+        )
+        self._making = Making(POSTGRESQL, database, self.opened, previous)
+        self._making.position = position or ""
+        self._privileges: list[bytes] = []
+
+    @property
+    def position(self) -> str:
+        """The LSN."""
+        return self._making.position
+
+    def files(self) -> Iterator[ExportFile]:
+        """What stands before the rows, the rows, what stands after them, the manifest."""
+        try:
+            yield from self._files()
+        except ExportError as error:
+            self._making.fail(str(error))
+
+    def result(self) -> tuple[DatabaseCopy, tuple[Remark, ...]]:
+        """The truth gate's verdict."""
+        return self._making.result()
+
+    def _files(self) -> Iterator[ExportFile]:
+        making = self._making
+        relations = postgresql_facts.relations(self._connection)
+        before = self._definitions("pre-data")
+        yield from making.offer("before.sql", [text(before.statements)])
+        with self._tool("data") as tool:
+            data = Data(tool.blocks())
+            try:
+                yield from self._rows(data, relations)
+            except ExportError:
+                tool.finish()
+                raise
+            tool.finish()
+        if not data.ended:
+            raise ExportError(_CUT)
+        after = self._definitions("post-data")
+        yield from making.offer("after.sql", [text(data.rest + after.statements)])
+        yield from making.offer("privileges.sql", [text(self._privileges)])
+        if before.large_objects != postgresql_facts.large_objects(self._connection):
+            making.fail(f"{before.large_objects} large objects were exported, and the server has another number")
+        yield from making.manifest(self._facts(making.facts(), relations))
+
+    def _rows(self, data: Data, relations: tuple[Relation, ...]) -> Iterator[ExportFile]:
+        known = {relation.identity: relation for relation in relations if relation.kind == "r"}
+        read: set[str] = set()
+        larges = 0
+        for part in data.parts():
+            relation = known.get(part.identity)
+            if part.identity and relation:
+                path = f"tables/{joined(*relation.parts)}.sql"
+                yield from self._making.offer(path, _whole(part, data))
+                self._making.table(relation.name, relation.identity, path, data.rows)
+            elif part.identity:
+                yield from self._making.offer(f"tables/{joined(part.identity)}.sql", _whole(part, data))
+            else:
+                larges += 1
+                name = "large-objects.sql" if larges == 1 else f"large-objects-{larges}.sql"
+                yield from self._making.offer(name, _whole(part, data))
+            read.add(part.identity)
+        for reason in gate.missing(known, read - {""}):
+            self._making.fail(reason)
+
+    def _definitions(self, section: str) -> Definitions:
+        with self._tool(section) as tool:
+            found = Definitions(tool.blocks())
+            tool.finish()
+        if not found.ended:
+            raise ExportError(_CUT)
+        self._privileges += found.privileges
+        return found
+
+    @contextmanager
+    def _tool(self, section: str) -> Iterator[Tool]:
+        options = [*_OPTIONS, f"--section={section}", f"--snapshot={self._snapshot}"]
+        with tool_arguments(self._settings, self._database) as (arguments, descriptors):
+            command = [self._command, *options, *arguments]
+            with Tool(command, descriptors=descriptors, user=system_user(self._settings)) as tool:
+                yield tool
+
+    def _facts(self, known: Manifest, relations: tuple[Relation, ...]) -> Manifest:
+        connection = self._connection
+        return msgspec.structs.replace(
+            known,
+            server=connection.value("SHOW server_version"),
+            attributes=postgresql_facts.attributes(connection, self._database),
+            views=tuple(relation.name for relation in relations if relation.kind in "vm"),
+            foreign_keys=postgresql_facts.foreign_keys(connection),
+            extensions=postgresql_facts.extensions(connection),
+        )
+
+
+def _program(connection: Connection) -> str:
+    return program("pg_dump", int(connection.value("SHOW server_version_num")) // 10000)
+
+
+def _whole(part: Part, data: Data) -> Iterator[bytes]:
+    yield from part.pieces
+    if data.cut:
+        raise ExportError(_CUT + (f", in table {part.identity}" if part.identity else ", in the large objects"))

@@ -1,0 +1,1 @@
+"""What an administrator turns: scopes, schedules of dumps, the nightly job."""

@@ -1,0 +1,39 @@
+"""A database server in memory, with as much of `strongroom.exports.base.DatabaseServer` as dumps need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from strongroom.errors import ExportError
+from strongroom.exports.base import Owned
+from strongroom.model import Account
+
+
+class FakeServer:
+    """``databases`` says whose each is, and its text. ``cut`` databases break off after their first piece."""
+
+    def __init__(self, engine: str, databases: dict[str, dict[str, bytes]]) -> None:
+        self.engine = engine
+        self.databases = databases
+        self.cut: set[str] = set()
+        self.fails: str | None = None
+        self.hook: Callable[[str], None] = lambda database: None
+        self.dumped: list[str] = []
+        self.closed: list[str] = []
+
+    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+        if self.fails:
+            raise ExportError(self.fails)
+        return Owned(names=tuple(sorted(self.databases.get(account.name, {}))))
+
+    def dump(self, database: str) -> Iterator[bytes]:
+        content = next(held[database] for held in self.databases.values() if database in held)
+        self.dumped.append(database)
+        try:
+            yield content[: len(content) // 2]
+            self.hook(database)
+            if database in self.cut:
+                raise ExportError(f"{database}: the dump was cut")
+            yield content[len(content) // 2 :]
+        finally:
+            self.closed.append(database)
