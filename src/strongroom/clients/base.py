@@ -93,8 +93,8 @@ class Capabilities(Frozen):
     """What a client can do. ``version`` is None where its software is not installed.
 
     ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
-    the metadata stored beside its data. ``chained``: a point that is not full is restored from others too, so that a new
-    full one is worth its room. ``partial``: single files are brought back without the rest being read.
+    the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
+    ``partial``: single files are brought back without the rest being read.
     """
 
     driver: str
@@ -102,7 +102,7 @@ class Capabilities(Frozen):
     levels: tuple[Level, ...]
     keeps: tuple[str, ...] = KEEPS
     sidecar: tuple[str, ...] = ()
-    chained: bool = False
+    scheduled: bool = True
     partial: bool = True
     encrypted: bool = True
     remote: bool = False

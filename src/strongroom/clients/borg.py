@@ -190,7 +190,9 @@ class BorgTool:
         ]
         if ended.status:
             said = [message.message for message in _messages(ended.err) if message.levelname in ("ERROR", "WARNING")]
-            damage.append(Damage(object=self._settings.url, message=f"borg check: {said[0] if said else ended.last_line}"))
+            damage.append(
+                Damage(object=self._settings.url, message=f"borg check: {said[0] if said else ended.last_line}")
+            )
         read = storage_size.of(self._settings.url) if read_data else 0
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
 

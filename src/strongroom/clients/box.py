@@ -23,7 +23,17 @@ from strongroom.model import Frozen, text
 
 # Constants of sched.h, sys/mount.h and sys/prctl.h.
 _NEW_MOUNTS = 0x20000
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _NOSYMFOLLOW, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 256, 4096, 16384, 1 << 18
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _NOSYMFOLLOW, _BIND, _REC, _PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    256,
+    4096,
+    16384,
+    1 << 18,
+)
 _ST_NOSYMFOLLOW = 0x2000
 _DEATH_SIGNAL = 1
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -92,7 +102,12 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/root", **(environ or {})},
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "LC_ALL": "C.UTF-8",
+                    "HOME": "/root",
+                    **(environ or {}),
+                },
                 cwd=os.fsdecode(folder) if folder and view is None else None,
                 pass_fds=tuple(descriptors),
                 start_new_session=True,
@@ -183,7 +198,9 @@ def _masked(view: View) -> Iterator[tuple[bytes, bytes]]:
         yield (empty if is_folder else file), view.folder + b"/" + place
 
 
-def _mount(source: bytes | None, place: bytes, flags: int, *, kind: bytes | None = None, data: bytes | None = None) -> None:
+def _mount(
+    source: bytes | None, place: bytes, flags: int, *, kind: bytes | None = None, data: bytes | None = None
+) -> None:
     if _libc.mount(source, place, kind, ctypes.c_ulong(flags), data):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), place)

@@ -123,7 +123,9 @@ class CommandTool:
         """See the port: that each set is listed, where the command can list."""
         names = self._names()
         if names is None:
-            raise ClientError("this client has no list command, so there is nothing to check it by; add list to its table")
+            raise ClientError(
+                "this client has no list command, so there is nothing to check it by; add list to its table"
+            )
         missing = [each for each in held if each.data not in names or (each.tail and each.tail not in names)]
         damage = tuple(
             Damage(object=each.data, message="the set is not listed any more", points=(each.point.id,))

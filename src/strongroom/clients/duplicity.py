@@ -83,7 +83,9 @@ class DuplicityTool:
 
     def _failed(self, word: str, ended: box.Ended) -> ClientError:
         if ended.status == _GPG_FAILED:
-            return ClientError(f"the passphrase does not open the duplicity sets at {self._settings.url}, or gpg failed")
+            return ClientError(
+                f"the passphrase does not open the duplicity sets at {self._settings.url}, or gpg failed"
+            )
         lines = ended.err.decode("utf-8", "backslashreplace").splitlines()
         line = next((told for told in lines if "No space left" in told), ended.last_line)
         return ClientError(f"duplicity {word} ended with status {ended.status}: {line}")
@@ -152,7 +154,9 @@ class DuplicityTool:
     ) -> tuple[Pruned, list[str]]:
         """See the port. duplicity takes whole chains away, the oldest first: what is younger than a needed one waits."""
         before = storage_size.of(self._settings.url)
-        removed = [held for held in gone if all(held.data < other.data for other in kept if other.series == held.series)]
+        removed = [
+            held for held in gone if all(held.data < other.data for other in kept if other.series == held.series)
+        ]
         for series in sorted({held.series for held in removed}):
             needed = min((held.data for held in kept if held.series == series), default="")
             last = max(held.data for held in removed if held.series == series)

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 from blake3 import blake3
 
@@ -20,7 +21,7 @@ from strongroom.clients.tool import Held, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError, SourceError, UnknownError, UsageError
+from strongroom.errors import ClientError, SourceError, UnknownError
 from strongroom.model import (
     Entry,
     FileType,
@@ -62,21 +63,24 @@ class ForeignClient:
         tool = self._tool
         return Capabilities(
             driver=tool.driver,
-            version=tool.version(),
+            version=self._version,
             levels=tool.levels,
             sidecar=tuple(word for word in KEEPS if word not in tool.keeps),
-            chained=not tool.alone and len(tool.levels) > 1,
+            scheduled=not tool.alone,
             partial=tool.partial,
             encrypted=tool.encrypted,
             remote=tool.remote,
         )
 
+    def unlock(self) -> None:
+        """See the port."""
+        self.need()
+        self._tool.prepare(make=False)
+
     # --- backing up -----------------------------------------------------------------------------------------------
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """See the port: one account after another."""
-        for task in tasks:
-            self._check_level(task.level)
         self.need()
         with self._room.alone("back up"):
             self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
@@ -91,14 +95,13 @@ class ForeignClient:
                 except SourceError as error:
                     yield Failure(account=task.account.name, message=str(error))
 
-    def _check_level(self, level: Level) -> None:
-        if level not in self._tool.levels:
-            known = ", ".join(self._tool.levels)
-            raise UsageError(f"client {self.name} ({self._tool.driver}) has no {level} level; it has: {known}")
+    @cached_property
+    def _version(self) -> str | None:
+        return self._tool.version()
 
     def need(self) -> None:
         """Raise ClientError where the software is not there."""
-        if self._tool.version() is None:
+        if self._version is None:
             raise ClientError(f"client {self.name}: {self._tool.driver} is not installed here; install it")
 
     def _make(self, task: Task, run: RunHead, monitor: Monitor) -> Point:
@@ -121,13 +124,13 @@ class ForeignClient:
 
     def verdict(self) -> Verdict | None:
         """What the probe of this driver, version and configuration said; None where there was none yet."""
-        return verdicts.read(self._room.folder, self._tool.driver, self._tool.version() or "", self._configuration)
+        return verdicts.read(self._room.folder, self._tool.driver, self._version or "", self._configuration)
 
     def judge(self, lost: Sequence[str]) -> Verdict:
         """Remember what a probe found lost (nothing: it passed)."""
         verdict = Verdict(
             driver=self._tool.driver,
-            version=self._tool.version() or "",
+            version=self._version or "",
             configuration=self._configuration,
             time=iso(time.time_ns()),
             lost=tuple(lost),
@@ -166,7 +169,9 @@ class ForeignClient:
                 self._fetch_sidecar(held)
                 found = self._holdings.sidecar(id)
             if found is None:
-                raise ClientError(f"the sidecar of point {id} cannot be kept in {text(self._room.folder)}; make room there")
+                raise ClientError(
+                    f"the sidecar of point {id} cannot be kept in {text(self._room.folder)}; make room there"
+                )
             self._sidecars[id] = found
         return self._sidecars[id]
 
@@ -330,7 +335,9 @@ class ForeignClient:
         """See the port."""
         self.need()
         with self._room.alone("check"):
-            return self._tool.verify([held for _, held in self._holdings.all().values()], read_data=read_data, repair=repair)
+            return self._tool.verify(
+                [held for _, held in self._holdings.all().values()], read_data=read_data, repair=repair
+            )
 
 
 def _said(files: int) -> str:
@@ -345,7 +352,9 @@ def _only_below(folder: bytes) -> bytes:
     """The one folder in a folder."""
     names = sorted(os.listdir(folder))
     if len(names) != 1:
-        raise ClientError(f"{text(folder)}: a second part holds one account, not {len(names)}; check the client's storage")
+        raise ClientError(
+            f"{text(folder)}: a second part holds one account, not {len(names)}; check the client's storage"
+        )
     return os.path.join(folder, names[0])
 
 

@@ -145,7 +145,9 @@ class Holdings:
 
     def of(self, series: str) -> list[Held]:
         """An account's points, forgotten or not, oldest first."""
-        return sorted((held for _, held in self.all().values() if held.series == series), key=lambda held: held.point.seq)
+        return sorted(
+            (held for _, held in self.all().values() if held.series == series), key=lambda held: held.point.seq
+        )
 
     def chain(self, held: Held) -> list[Held]:
         """A point with those that its set is built on, the full one first. Raise ClientError where a link is missing."""
@@ -228,7 +230,9 @@ def read_held(folder: bytes) -> Held:
         with open(os.path.join(folder, b"held"), "rb") as file:
             return msgspec.msgpack.decode(file.read(), type=Held)
     except (OSError, msgspec.MsgspecError) as error:
-        raise ClientError(f"{text(folder)}: no point's record is in it ({error}); check the client's storage") from error
+        raise ClientError(
+            f"{text(folder)}: no point's record is in it ({error}); check the client's storage"
+        ) from error
 
 
 def put(path: bytes, data: bytes) -> None:

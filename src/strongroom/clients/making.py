@@ -273,9 +273,7 @@ class Making:
         self._holdings.finish(self._id, self._id + TAIL)
         return held.point
 
-    def _point(
-        self, client: str, base: Base, started: int, saved: Saved, told: Exported, in_step: Synchrony
-    ) -> Point:
+    def _point(self, client: str, base: Base, started: int, saved: Saved, told: Exported, in_step: Synchrony) -> Point:
         account, survey = self._task.account, self._survey
         lost = [
             Remark(path=tree.encode(), message=f"there is no folder {text(path)}: nothing of it was backed up")

@@ -87,7 +87,9 @@ class ResticTool:
         if _WRONG_KEY in ended.err:
             return ClientError(f"the passphrase does not open the restic repository {self._settings.url}")
         if any(told in ended.err for told in _NOTHING_THERE):
-            return AbsentError(f"there is no restic repository at {self._settings.url}: mount its disk, or back up first")
+            return AbsentError(
+                f"there is no restic repository at {self._settings.url}: mount its disk, or back up first"
+            )
         line = next((told for told in _lines(ended.err) if "no space left" in told.lower()), ended.last_line)
         return ClientError(f"restic {os.fsdecode(word)} ended with status {ended.status}: {line}")
 

@@ -332,5 +332,3 @@ def remembered(row: Row, before: Row | None, horizon: int) -> Row | None:
         return None
     changed = row.ctime[0] * _BILLION + row.ctime[1]
     return msgspec.structs.replace(before, place=0) if changed < horizon else None
-
-
