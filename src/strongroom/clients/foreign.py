@@ -73,9 +73,10 @@ class ForeignClient:
         )
 
     def unlock(self) -> None:
-        """See the port."""
+        """See the port. Storage that was never used is none that cannot be read."""
         self.need()
-        self._tool.prepare(make=False)
+        if self._holdings.made or self._holdings.all():
+            self._tool.prepare(make=False)
 
     # --- backing up -----------------------------------------------------------------------------------------------
 
