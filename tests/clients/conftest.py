@@ -7,6 +7,8 @@ import pytest
 
 from tests.clients.kit import DUPLICITY
 
+pytest.register_assert_rewrite("tests.clients.conformance")
+
 
 @pytest.fixture(autouse=True)
 def _own_duplicity(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

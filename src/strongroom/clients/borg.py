@@ -122,7 +122,7 @@ class BorgTool:
                 kind = AbsentError if message.msgid == _NOTHING_THERE else ClientError
                 return kind(_MESSAGES[message.msgid].format(url=self._settings.url))
         lines = [line for message in said for line in message.message.splitlines() if line.strip()]
-        told = next((line for line in lines if "No space left" in line), lines[0] if lines else ended.last_line)
+        told = next((line for line in lines if "No space left" in line), lines[0] if lines else ended.complaint)
         return ClientError(f"borg {os.fsdecode(word)} ended with status {ended.status}: {told.strip()}")
 
     def prepare(self, *, make: bool) -> None:
@@ -191,7 +191,7 @@ class BorgTool:
         if ended.status:
             said = [message.message for message in _messages(ended.err) if message.levelname in ("ERROR", "WARNING")]
             damage.append(
-                Damage(object=self._settings.url, message=f"borg check: {said[0] if said else ended.last_line}")
+                Damage(object=self._settings.url, message=f"borg check: {said[0] if said else ended.complaint}")
             )
         read = storage_size.of(self._settings.url) if read_data else 0
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))

@@ -71,10 +71,11 @@ class Ended(Frozen):
     err: bytes
 
     @property
-    def last_line(self) -> str:
-        """The last thing that it said, for a message of one line."""
+    def complaint(self) -> str:
+        """What it said of its end, as one line: that there was no room, else the last two things that it said."""
         lines = [line.strip() for line in (self.err or self.out).decode("utf-8", "backslashreplace").splitlines()]
-        return next((line for line in reversed(lines) if line), f"status {self.status}")
+        full = next((line for line in lines if "no space left" in line.lower()), "")
+        return full or "; ".join([line for line in lines if line][-2:]) or f"status {self.status}"
 
 
 def run(

@@ -72,8 +72,8 @@ class CommandTool:
             arguments += sources if argument == "{sources}" else [_filled(argument, words)]
         ended = box.run(arguments, view=order.view, folder=series)
         if ended.status > _WARNED:
-            raise ClientError(f"{self._settings.backup[0]} ended with status {ended.status}: {ended.last_line}")
-        troubles = (Trouble(path=b"", message=ended.last_line),) if ended.status == _WARNED else ()
+            raise ClientError(f"{self._settings.backup[0]} ended with status {ended.status}: {ended.complaint}")
+        troubles = (Trouble(path=b"", message=ended.complaint),) if ended.status == _WARNED else ()
         return Saved(handle=order.name, troubles=troubles)
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
@@ -82,7 +82,7 @@ class CommandTool:
         ended = box.run([_filled(argument, words) for argument in self._settings.restore])
         view = target + self._view
         if not os.path.isdir(view):
-            told = f"ended with status {ended.status} ({ended.last_line})"
+            told = f"ended with status {ended.status} ({ended.complaint})"
             raise ClientError(f"{self._settings.restore[0]} {told} and brought nothing of set {handle} back")
         return view
 
@@ -96,7 +96,7 @@ class CommandTool:
             return None
         ended = box.run(self._settings.list)
         if ended.status:
-            raise ClientError(f"{self._settings.list[0]} ended with status {ended.status}: {ended.last_line}")
+            raise ClientError(f"{self._settings.list[0]} ended with status {ended.status}: {ended.complaint}")
         return [line.strip() for line in ended.out.decode("utf-8", "replace").splitlines() if line.strip()]
 
     def prune(
@@ -117,7 +117,7 @@ class CommandTool:
         command = self._settings.forget or ()
         ended = box.run([_filled(argument, {"point": name}) for argument in command])
         if ended.status and needed:
-            raise ClientError(f"{command[0]} ended with status {ended.status} for set {name}: {ended.last_line}")
+            raise ClientError(f"{command[0]} ended with status {ended.status} for set {name}: {ended.complaint}")
 
     def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
         """See the port: that each set is listed, where the command can list."""

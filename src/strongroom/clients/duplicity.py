@@ -86,9 +86,7 @@ class DuplicityTool:
             return ClientError(
                 f"the passphrase does not open the duplicity sets at {self._settings.url}, or gpg failed"
             )
-        lines = ended.err.decode("utf-8", "backslashreplace").splitlines()
-        line = next((told for told in lines if "No space left" in told), ended.last_line)
-        return ClientError(f"duplicity {word} ended with status {ended.status}: {line}")
+        return ClientError(f"duplicity {word} ended with status {ended.status}: {ended.complaint}")
 
     def _url(self, series: str) -> str:
         return f"{self._settings.url.rstrip('/')}/{series}"

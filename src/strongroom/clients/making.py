@@ -266,8 +266,7 @@ class Making:
             saved = self._tool.save(order)
             if saved.troubles:
                 raise ClientError(f"{self._tool.driver} could not copy a file of ours: {saved.troubles[0].message}")
-            point = msgspec.structs.replace(held.point, stored_bytes=held.point.stored_bytes + saved.bytes)
-            held = msgspec.structs.replace(held, tail=saved.handle, point=point)
+            held = msgspec.structs.replace(held, tail=saved.handle)
         self._holdings.keep_sidecar(self._id, sidecar, written if corrections else None)
         self._holdings.add(held)
         self._holdings.finish(self._id, self._id + TAIL)

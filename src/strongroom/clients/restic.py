@@ -90,8 +90,7 @@ class ResticTool:
             return AbsentError(
                 f"there is no restic repository at {self._settings.url}: mount its disk, or back up first"
             )
-        line = next((told for told in _lines(ended.err) if "no space left" in told.lower()), ended.last_line)
-        return ClientError(f"restic {os.fsdecode(word)} ended with status {ended.status}: {line}")
+        return ClientError(f"restic {os.fsdecode(word)} ended with status {ended.status}: {ended.complaint}")
 
     def prepare(self, *, make: bool) -> None:
         """See the port."""
@@ -169,13 +168,9 @@ class ResticTool:
             if name and name not in there
         ]
         if ended.status:
-            damage.append(Damage(object=self._settings.url, message=f"restic check: {ended.last_line}"))
+            damage.append(Damage(object=self._settings.url, message=f"restic check: {ended.complaint}"))
         read = int(storage_size.of(self._settings.url) * read_data)
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
-
-
-def _lines(output: bytes) -> list[str]:
-    return output.decode("utf-8", "backslashreplace").splitlines()
 
 
 def _messages(output: bytes) -> Iterator[_Message]:
@@ -194,4 +189,4 @@ def _troubles(ended: box.Ended) -> Iterator[Trouble]:
             named = True
             yield Trouble(path=os.fsencode(message.item), message=bytes(message.error).decode("utf-8", "replace"))
     if ended.status == _SOME_UNREAD and not named:
-        yield Trouble(path=b"", message=f"some files could not be read: {ended.last_line}")
+        yield Trouble(path=b"", message=f"some files could not be read: {ended.complaint}")

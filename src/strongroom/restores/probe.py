@@ -38,6 +38,7 @@ def need(client: Client, config: Config, monitor: Monitor, *, default: bool) -> 
     """
     if not isinstance(client, ForeignClient):
         return
+    client.need()
     verdict = client.verdict()
     if verdict is None:
         monitor.note(f"client {client.name}: first use, or something about it changed; probing it on a small tree")
