@@ -25,6 +25,7 @@ else:
 
 _MAGIC = b"SRSIDE01"
 _FRAME_ROWS = 512
+_OPTIONS = {zstd.CompressionParameter.compression_level: 3, zstd.CompressionParameter.checksum_flag: 1}
 # More than any frame of so many rows; what is larger is no sidecar of ours, and gets no memory.
 _LARGEST_FRAME = 256 << 20
 GONE = "gone"
@@ -132,7 +133,7 @@ def write(path: bytes, rows: Iterable[Row]) -> int:
         file.write(_MAGIC)
 
         def flush() -> None:
-            frame = zstd.compress(msgspec.msgpack.encode(waiting), 3)
+            frame = zstd.compress(msgspec.msgpack.encode(waiting), options=_OPTIONS)
             index.append((sort_key(waiting[0].path), file.tell(), len(frame)))
             file.write(frame)
             waiting.clear()
@@ -145,7 +146,7 @@ def write(path: bytes, rows: Iterable[Row]) -> int:
         if waiting:
             flush()
         at = file.tell()
-        file.write(zstd.compress(msgspec.msgpack.encode(index), 3))
+        file.write(zstd.compress(msgspec.msgpack.encode(index), options=_OPTIONS))
         file.write(at.to_bytes(8, "big") + _MAGIC)
         file.flush()
         os.fsync(file.fileno())
