@@ -131,6 +131,13 @@ def test_trouble_with_nobody_knows_what_makes_a_point_incomplete(bench: Bench) -
     assert [remark.message for remark in point.warnings] == ["shelf: something could not be read"]
 
 
+def test_trouble_with_a_name_that_nobody_saw_is_not_lost(bench: Bench) -> None:
+    bench.tool.troubles = lambda top: (Trouble(path=top + b"/data/mangled?name", message="EIO"),)
+    point = bench.backup()
+    assert point.status is Status.INCOMPLETE
+    assert [(remark.path, remark.message) for remark in point.warnings] == [(b"data/mangled?name", "shelf: EIO")]
+
+
 def test_what_comes_back_is_checked(bench: Bench) -> None:
     (bench.data / "file").write_bytes(b"content\n")
     (bench.data / "lost").write_bytes(b"content\n")

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.clients.content_hash import ContentHash
@@ -78,6 +78,7 @@ def test_corrections_replace_add_and_take_away() -> None:
     assert found == {b"data": 4, b"data/changed": 99, b"data/new": 0, b"data/same": 9}
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 3 << 20), st.binary(min_size=1, max_size=2000)), max_size=6), st.integers(1, 700)
 )

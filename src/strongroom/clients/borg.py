@@ -147,7 +147,7 @@ class BorgTool:
         )
         stored = msgspec.json.decode(ended.out, type=_Created).archive.stats.deduplicated_size
         top = order.view.folder + b"/"
-        return Saved(handle=order.name, bytes=stored, troubles=tuple(_troubles(ended, top, order.series)))
+        return Saved(handle=order.name, bytes=stored, troubles=tuple(troubles(ended, top, order.series)))
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
         """See the port."""
@@ -205,7 +205,7 @@ def _messages(output: bytes) -> Iterator[_Message]:
             continue
 
 
-def _troubles(ended: box.Ended, top: bytes, series: str) -> Iterator[Trouble]:
+def troubles(ended: box.Ended, top: bytes, series: str) -> Iterator[Trouble]:
     """What borg warned of. A warning about a file begins with its path, as it was given."""
     for message in _messages(ended.err):
         if message.levelname not in ("WARNING", "ERROR"):

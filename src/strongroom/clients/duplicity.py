@@ -22,8 +22,9 @@ from strongroom.model import Damage, Level, Pruned, Verification
 
 _TAILS = "strongroom-tails"
 _SET = re.compile(rb"^ (full|inc) (\d{8}T\d{6}Z) ", re.MULTILINE)
-# Codes of duplicity's log (`duplicity/log.py`): a file could not be read (10: stat, 11: read …), and what it refers to.
-_UNREAD = re.compile(rb"^WARNING (?:10|11|12|13|14|15|16) (.*)$", re.MULTILINE)
+# Warnings of duplicity's log (`WarningCode` in its log.py) about something that it could not list, stat, read or process, or
+# left out for that reason: code, quoted path, and the text in the line below.
+_UNREAD = re.compile(rb"^WARNING (?:8|9|10|12|13) '(.*)'$(?:\n\. (.*)$)?", re.MULTILINE)
 _GPG_FAILED = 31
 _OLDEST = 3
 
@@ -122,7 +123,7 @@ class DuplicityTool:
         return Saved(
             handle=self._times(series)[-1],
             bytes=max(storage_size.of(self._url(series)) - before, 0),
-            troubles=tuple(_troubles(told, order.view.folder)),
+            troubles=tuple(troubles(told, order.view.folder)),
         )
 
     def _times(self, series: str) -> list[str]:
@@ -203,8 +204,9 @@ def _until(needed: str, last: str) -> list[str]:
     return [_iso(f"{last[:13]}{min(int(last[13:15]) + 1, 59):02d}Z")]
 
 
-def _troubles(told: bytes, view: bytes) -> Iterator[Trouble]:
+def troubles(told: bytes, view: bytes) -> Iterator[Trouble]:
+    """What a log names as not read. Paths are quoted there with Python's escapes, and relative to the view or absolute."""
     for found in _UNREAD.finditer(told):
-        named = re.search(rb"'([^']*)'", found.group(1))
-        path = named.group(1) if named else b""
-        yield Trouble(path=path if path.startswith(view) else b"", message=found.group(1).decode("utf-8", "replace"))
+        path = os.fsencode(found.group(1).decode("unicode_escape"))
+        place = path if path.startswith(b"/") else view + b"/" + path
+        yield Trouble(path=place, message=(found.group(2) or b"could not be read").decode("utf-8", "backslashreplace"))

@@ -215,8 +215,10 @@ class Making:
 
     def _second_look(self, first: Sidecar, troubled: dict[bytes, str]) -> Iterator[Row]:
         """The corrections that the sidecar needs; counts what the point holds."""
+        unmatched = set(troubled)
         try:
             for path, before, sight in joined(first.rows(), self._survey.look()):
+                unmatched.discard(path)
                 row = self._seen_again(before, sight, troubled) if sight is not None else None
                 if row is None:
                     if before is not None:
@@ -231,9 +233,10 @@ class Making:
         finally:
             first.close()
         self._read += self._survey.bytes_read
-        if b"" in troubled:
-            self._survey.defects[b""] = message = f"{self._tool.driver}: {troubled[b'']}"
-            self._survey.remarks.append(Remark(path=b"", message=message))
+        # Trouble with something that we never saw under that name: what it hurt, nobody knows.
+        for path in sorted(unmatched):
+            self._survey.defects[path] = message = f"{self._tool.driver}: {troubled[path]}"
+            self._survey.remarks.append(Remark(path=path, message=message))
 
     def _note_younger(self, row: Row) -> None:
         """Count what changed after the databases' first transaction was opened."""

@@ -113,7 +113,7 @@ class ResticTool:
         words.append(order.view.folder + b"/" + order.series.encode())
         ended = self._run(*words, view=order.view, allowed=(0, _SOME_UNREAD))
         added = sum(message.data_added for message in _messages(ended.out))
-        return Saved(handle=order.name, bytes=added, troubles=tuple(_troubles(ended)))
+        return Saved(handle=order.name, bytes=added, troubles=tuple(troubles(ended)))
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
         """See the port."""
@@ -181,7 +181,7 @@ def _messages(output: bytes) -> Iterator[_Message]:
             continue
 
 
-def _troubles(ended: box.Ended) -> Iterator[Trouble]:
+def troubles(ended: box.Ended) -> Iterator[Trouble]:
     """What restic says it could not read; where it only says that there was something, that."""
     named = False
     for message in _messages(ended.err + b"\n" + ended.out):

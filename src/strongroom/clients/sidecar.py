@@ -25,7 +25,7 @@ else:
 
 _MAGIC = b"SRSIDE01"
 _FRAME_ROWS = 512
-_OPTIONS = {zstd.CompressionParameter.compression_level: 3, zstd.CompressionParameter.checksum_flag: 1}
+_OPTIONS: dict[int, int] = {zstd.CompressionParameter.compression_level: 3, zstd.CompressionParameter.checksum_flag: 1}
 # More than any frame of so many rows; what is larger is no sidecar of ours, and gets no memory.
 _LARGEST_FRAME = 256 << 20
 GONE = "gone"
