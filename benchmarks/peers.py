@@ -79,7 +79,10 @@ class Peer:
 
 
 class Strongroom(Peer):
-    """This project, through its command line; the program beside the running Python, or ``$STRONGROOM``."""
+    """This project, through its command line; the program beside the running Python, or ``$STRONGROOM``.
+
+    Its passphrase is the one that ``init`` makes, as its own guide has it.
+    """
 
     name = "strongroom"
 
@@ -98,9 +101,6 @@ class Strongroom(Peer):
     def reset(self) -> None:
         super().reset()
         Path(f"{self.folder}/config.toml").write_text(configuration(self.tree, self.store, self.beside))
-        secret = Path(f"{self.folder}/passphrase")
-        secret.touch(0o600)
-        secret.write_text(PASSPHRASE)
         os.rmdir(self.store)
         measure([self._command("init")])
 

@@ -163,14 +163,15 @@ class Exported(Frozen):
     """What came of an account's exports. Times are seconds since 1970, None where there was nothing.
 
     ``opened`` is when the first transaction was open (files that changed later are younger than the databases), ``started``
-    when exporting began, ``frozen`` when the folders were frozen. ``complete``: nothing that was to be exported is missing.
+    when exporting began, ``frozen`` when the folders were frozen. ``incomplete`` says that something is missing that has to
+    be there, of which a remark tells: no point with it is complete. Remarks' paths are relative to the databases' tree.
     """
 
     databases: tuple[DatabaseCopy, ...] = ()
     opened: float | None = None
     started: float | None = None
     frozen: float | None = None
-    complete: bool = True
+    incomplete: bool = False
     remarks: tuple[Remark, ...] = ()
 
 

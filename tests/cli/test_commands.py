@@ -25,6 +25,17 @@ SYNCHRONY_KEYS = {
 HOSTILE = b"data/www/\x1b[2J\xff\n.php"
 
 
+def test_a_point_that_vanished_from_the_client_is_told_of_once(strongroom: Ground) -> None:
+    ids = [strongroom.client.add("site1").id for _ in range(2)]
+    assert strongroom("points").err == ""
+    del strongroom.client.held[ids[1]]
+    said = strongroom("check")
+    assert (said.status, said.err.count("\n")) == (0, 1) and ids[1] in said.err
+    assert strongroom("points").err == ""
+    strongroom("forget", ids[0])
+    assert strongroom("points").err == ""
+
+
 @pytest.mark.parametrize("command", ["points", "status"])
 def test_points_that_the_passphrase_does_not_open_are_not_listed(strongroom: Ground, command: str) -> None:
     strongroom.client.add("site1")
@@ -103,19 +114,37 @@ def test_backup_takes_a_level_and_a_dry_run_changes_nothing(strongroom: Ground) 
     assert [task.level.value for task in strongroom.client.tasks] == ["full"]
 
 
-def test_databases_are_refused_as_long_as_they_are_not_built(strongroom: Ground) -> None:
-    for arguments in (("restore", "site1", "--only", "databases"),):
-        assert strongroom.json(*arguments, status=2)["error"]["code"] == "not-built"
+def test_only_files_is_all_there_is_without_database_servers(strongroom: Ground) -> None:
     assert strongroom.json("backup", "site1", "--only", "files")["status"] == "complete"
+    assert strongroom.json("backup", "site1", "--only", "databases", status=2)["error"]["code"] == "source"
+
+
+def test_what_restore_cannot_do_yet_names_its_argument(strongroom: Ground) -> None:
+    error = strongroom.json("restore", "site1", "--mailbox", "me@example.com", status=2)["error"]
+    assert error["code"] == "not-built"
+    assert "--mailbox me@example.com" in error["message"]
 
 
 @pytest.mark.parametrize(
-    "option", [("--database", "mysql:shop"), ("--table", "t"), ("--into", "n"), ("--mailbox", "me@example.com")]
+    ("options", "said"),
+    [
+        (("--database", "shop"), "ENGINE:NAME"),
+        (("--database", "oracle:shop"), "ENGINE:NAME"),
+        (("--table", "t"), "--database"),
+        (("--into", "n"), "--database"),
+        (("--database", "mysql:a", "--database", "mysql:b", "--into", "n"), "exactly one"),
+        (("--database", "mysql:a", "--table", "t"), "--into"),
+        (("--database", "mysql:a", "--only", "files"), "contradict"),
+        (("--database", "mysql:a", "--into", "n", "--to", "/nowhere/x"), "--to"),
+        (("databases:/mysql/a",), "databases"),
+    ],
 )
-def test_what_restore_cannot_do_yet_names_its_argument(strongroom: Ground, option: tuple[str, str]) -> None:
-    error = strongroom.json("restore", "site1", *option, status=2)["error"]
-    assert error["code"] == "not-built"
-    assert " ".join(option) in error["message"]
+def test_words_about_databases_that_contradict_themselves(
+    strongroom: Ground, options: tuple[str, ...], said: str
+) -> None:
+    strongroom.client.add("site1")
+    error = strongroom.json("restore", "site1", *options, status=2)["error"]
+    assert error["code"] in ("usage", "unknown") and said in error["message"]
 
 
 def test_unknown_names_are_status_2(strongroom: Ground) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.cli.main import backup_dbs
 from strongroom.settings import durable
 from tests.cli.ground import Ground
 
@@ -47,6 +48,27 @@ def test_databases_are_listed_with_their_schedules(strongroom: Ground) -> None:
     assert [each["schedule"] and each["schedule"]["span"] for each in listed] == [None, 1]
     assert strongroom.json("databases", "list", "site2") == []
     assert "site1    mysql:shop_wp    day    all    gz" in strongroom("databases", "list").out
+
+
+def test_what_lies_in_the_owners_folders_is_listed(strongroom: Ground, dumps: Path) -> None:
+    strongroom.backup_dbs("--force")
+    (dumps / "shop_wp-20200101.zip").write_bytes(b"uploaded")
+    blog, shop = strongroom.json("databases", "list", "site1", "--dumps")
+    assert [file["path"].rpartition(".")[2] for file in shop["dumps"]] == ["gz", "zip"]
+    assert shop["dumps"][1] == {
+        "path": "/home/admin/mysql_backups/shop_wp-20200101.zip",
+        "stamp": "20200101000000",
+        "bytes": 8,
+        "snapshot": False,
+    }
+    assert len(blog["dumps"]) == 1
+    lines = strongroom("databases", "list", "--dumps").out.splitlines()
+    assert lines[-1].split() == ["site1", "mysql:shop_wp", "/home/admin/mysql_backups/shop_wp-20200101.zip", "8", "B"]
+    (dumps.parent / "away").mkdir()
+    dumps.rename(dumps.parent / "away/dumps")
+    dumps.symlink_to("away/dumps")
+    answer = strongroom("databases", "list", "--dumps")
+    assert (answer.status, answer.out) == (1, "") and "links are not followed" in answer.err
 
 
 def test_the_schedule_of_an_account_that_is_gone_can_be_taken_away(strongroom: Ground) -> None:
@@ -94,6 +116,11 @@ def test_two_at_once_do_not_mix(strongroom: Ground) -> None:
         answer = strongroom.backup_dbs("--force")
     assert (answer.status, answer.err.count("\n")) == (2, 1)
     assert "another run" in answer.err
+
+
+def test_everything_of_no_server_is_not_done(strongroom: Ground) -> None:
+    status = backup_dbs(["--config", str(strongroom.config), "--force"], lambda config: [])
+    assert status == 2
 
 
 def test_where_the_panel_dumps_by_itself_a_schedule_says_so(strongroom: Ground) -> None:

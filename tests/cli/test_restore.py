@@ -42,6 +42,15 @@ def test_in_place_without_a_terminal_is_refused_with_its_counts(strongroom: Grou
     assert not live.exists()
 
 
+def test_the_mounted_overlay_is_told_of_once_and_only_where_data_changed(strongroom: Ground, point: str) -> None:
+    beside = strongroom("restore", "site1", "--to", str(strongroom.folder / "beside"))
+    assert beside.err == strongroom("restore", "site1", "--only", "info", "--yes").err == ""
+    changed = strongroom("restore", "site1", "--yes")
+    assert (changed.status, changed.err.count("\n")) == (0, 1)
+    assert "/etc/systemd/user/fsmount.init reload_site site1" in changed.err
+    assert strongroom("restore", "site1", "--yes").err == ""
+
+
 def test_a_dry_run_counts_and_changes_nothing(strongroom: Ground, point: str) -> None:
     document = strongroom.json("restore", "site1", "/www", "--dry-run")
     assert document["dry_run"] is True

@@ -143,3 +143,20 @@ def test_a_wrong_passphrase_and_an_absent_vault_are_one_line(server: Server) -> 
         assert not vault.exists()
     finally:
         (server.folder / "away").rename(vault)
+
+
+def test_settings_come_back_from_the_servers_point_when_the_state_folder_is_lost(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/root/var/lib/strongroom"))
+    server.json("init")
+    name = "backups.automatic-database-exports"
+    server.json("scope", "set", name, "false")
+    (point,) = server.json("backup", "server")["points"]
+    assert point["status"] == "complete"
+    shutil.rmtree(tmp_path / "root/var/lib/strongroom")
+    assert server.json("scope", "get", name)["value"] is True
+    held = [entry["path"] for entry in server.json("ls", point["id"], "/var/lib/strongroom", "-R")]
+    assert held == ["/var/lib/strongroom/settings", "/var/lib/strongroom/settings/scopes.json"]
+    server.json("restore", "server", "/var/lib/strongroom/settings", "--yes")
+    assert server.json("scope", "get", name)["value"] is False

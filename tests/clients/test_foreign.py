@@ -79,7 +79,7 @@ class FakeExports:
     def result(self) -> Exported:
         status = Status.INCOMPLETE if self.failure else Status.COMPLETE
         copy = DatabaseCopy(engine="mysql", name="shop", status=status)
-        return Exported(databases=(copy,), opened=self.opened, started=1.0, complete=not self.failure)
+        return Exported(databases=(copy,), opened=self.opened, started=1.0, incomplete=bool(self.failure))
 
     def release(self) -> None:
         self.released += 1

@@ -6,19 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.folder import server_folder
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    server = MariaDB(tmp_path_factory.mktemp("mariadb"))
-    yield server
-    server.stop()
+def mariadb() -> Iterator[MariaDB]:
+    with server_folder() as folder:
+        server = MariaDB(folder)
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
-    server = PostgreSQL(tmp_path_factory.mktemp("postgresql"))
-    yield server
-    server.stop()
+def postgresql() -> Iterator[PostgreSQL]:
+    with server_folder() as folder:
+        server = PostgreSQL(folder)
+        yield server
+        server.stop()

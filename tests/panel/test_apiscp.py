@@ -11,7 +11,7 @@ import pytest
 
 from strongroom.config import Config, Server
 from strongroom.errors import SourceError, UnknownError
-from strongroom.model import Account, Location
+from strongroom.model import Account, DatabaseClaim, Location
 from strongroom.panel.apiscp import Apiscp
 from tests.panel.servers import configured, site, write
 
@@ -84,6 +84,16 @@ def test_an_account_that_lost_its_home_or_its_info_still_shows(root: Path) -> No
     one, two = layout(root).accounts(details=True)
     assert (one.domains, list(trees(one)), one.users) == (("one.com",), ["info"], frozenset())
     assert (two.domains, list(trees(two)), two.users) == ((), ["data"], frozenset({10000}))
+
+
+def test_an_account_that_lost_both_still_shows_as_long_as_its_folder_holds_something(root: Path) -> None:
+    folder = site(root, 1, "one.com")
+    for below in ("shadow", "info"):
+        shutil.rmtree(folder / below)
+    assert layout(root).accounts() == []
+    (folder / "fst").mkdir()
+    account = only(root)
+    assert (account.name, account.locations, [tree for tree, _ in account.absent]) == ("site1", (), ["data", "info"])
 
 
 def test_a_shadow_that_is_a_link_is_no_location(root: Path, tmp_path: Path) -> None:
@@ -274,8 +284,42 @@ def test_the_configuration_is_part_of_its_server_and_no_secret_is(root: Path) ->
     assert b"/etc/strongroom/passphrase" in [item.pattern for item in real.exclude]
 
 
+def test_settings_are_part_of_their_server_once_there_are_any(root: Path) -> None:
+    layout = Apiscp(configured(root, state=os.fsencode(root / "var/state")))
+    before = layout.server().locations[0]
+    (root / "var/state/settings").mkdir(parents=True)
+    after = layout.server().locations[0]
+    assert set(after.select or ()) - set(before.select or ()) == {b"/var/state/settings"}
+    assert not [item for item in after.exclude if b"state" in item.pattern]
+
+
 def test_a_vault_inside_an_account_does_not_hold_itself(root: Path) -> None:
     folder = site(root, 1, "one.com")
     config = configured(root, state=os.fsencode(folder / "shadow" / "my state"))
     (account,) = Apiscp(config).accounts()
     assert b"/my\\ state" in [item.pattern for item in trees(account)["data"].exclude]
+
+
+def test_databases_are_claimed_by_prefix_and_administrator(root: Path) -> None:
+    folder = site(root, 1, "example.com")
+    write(folder / "info/current/mysql", "[DEFAULT]\nenabled = 1\ndbaseprefix = 'shop_'\ndbaseadmin = shopadmin\n")
+    write(folder / "info/current/pgsql", "[DEFAULT]\nenabled = 1\ndbaseprefix = shop_\ndbaseadmin = None\n")
+    assert only(root).claims == (
+        DatabaseClaim(engine="mysql", prefix="shop_", user="shopadmin"),
+        DatabaseClaim(engine="postgresql", prefix="shop_"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "claims"),
+    [
+        # Switched off, its data are kept as long as it has a prefix.
+        ("enabled = 0\ndbaseprefix = shop_\n", (DatabaseClaim(engine="mysql", prefix="shop_"),)),
+        ("enabled = 0\ndbaseprefix = None\ndbaseadmin = shopadmin\n", ()),
+        ("enabled = 1\ndbaseadmin = shopadmin\n", (DatabaseClaim(engine="mysql", user="shopadmin"),)),
+        ("enabled = 1\n", ()),
+    ],
+)
+def test_a_service_that_is_off_keeps_what_it_has(root: Path, settings: str, claims: tuple[DatabaseClaim, ...]) -> None:
+    write(site(root, 1, "example.com") / "info/current/mysql", f"[DEFAULT]\n{settings}")
+    assert only(root).claims == claims

@@ -9,6 +9,7 @@ import pytest
 
 from strongroom.config import AccountSettings, Config, Server, Vault
 from strongroom.errors import ConfigError, SourceError, UnknownError
+from strongroom.model import DatabaseClaim
 from strongroom.panel.plain import Plain
 from tests.panel.servers import configured, write
 
@@ -147,3 +148,14 @@ def test_the_server_account_holds_the_configuration_where_that_is_in_its_tree(tm
     config = Config(path=b"/etc/strongroom/config.toml", server=Server(layout="plain", accounts=(b"/srv/*",)))
     server = Plain(config).account("server")
     assert server.locations[0].select == (b"/etc/strongroom/config.toml",)
+
+
+def test_databases_are_claimed_by_the_names_in_the_configuration(tmp_path: Path) -> None:
+    write(tmp_path / "srv/shop/index.html")
+    settings = AccountSettings(databases=("mysql:shop", "postgresql:shop", "mysql:wiki:2"))
+    server = Server(layout="plain", root=os.fsencode(tmp_path), accounts=(b"/srv/*",))
+    (account,) = Plain(Config(path=b"/x.toml", server=server, accounts={"shop": settings})).accounts()
+    assert account.claims == (
+        DatabaseClaim(engine="mysql", names=("shop", "wiki:2")),
+        DatabaseClaim(engine="postgresql", names=("shop",)),
+    )

@@ -367,3 +367,19 @@ def test_a_tree_that_is_the_top_of_the_file_system_has_staging_in_itself(tmp_pat
         subprocess.run(["umount", root / "proc"], check=True)
     assert (root / "var/log/mailer_table").read_bytes() == b"rows"
     assert sorted(os.listdir(root)) == ["proc", "var"]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_file_system_without_exchange_is_refused_before_anything_is_touched(
+    client: Memory, server: Server, back: Back, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr("strongroom.restores.staging.exchange", unsupported)  # no file system here lacks it
+    server.write(b"www/a", b"other")
+    before = picture(server.shadow), sorted(os.listdir(tmp_path)), sorted(os.listdir(os.path.dirname(server.shadow)))
+    with pytest.raises(RestoreError, match="renameat2"):
+        back(client, **({"to": os.fsencode(tmp_path / "out"), "targets": {}} if beside else {}))
+    after = picture(server.shadow), sorted(os.listdir(tmp_path)), sorted(os.listdir(os.path.dirname(server.shadow)))
+    assert after == before

@@ -33,7 +33,6 @@ class MariaDB:
     def __init__(self, folder: Path, *options: str, binlog: bool = True) -> None:
         self.folder = folder
         self.data, self.socket = folder / "data", folder / "mysqld.sock"
-        folder.chmod(0o755)
         subprocess.run(
             [
                 "mariadb-install-db",

@@ -43,9 +43,6 @@ class PostgreSQL:
         for made in (self.data, self.sockets):
             made.mkdir()
             shutil.chown(made, USER, USER)
-        for above in (folder, *folder.parents):
-            if above.owner() == "root" and not above.stat().st_mode & 0o001:
-                above.chmod(above.stat().st_mode | 0o011)
         self._as_postgres(
             ["initdb", "-D", str(self.data), "--auth-local=peer", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
         )

@@ -17,6 +17,7 @@ class FakeServer:
         self.databases = databases
         self.cut: set[str] = set()
         self.fails: str | None = None
+        self.contested: dict[str, str] = {}
         self.hook: Callable[[str], None] = lambda database: None
         self.dumped: list[str] = []
         self.closed: list[str] = []
@@ -24,7 +25,10 @@ class FakeServer:
     def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
         if self.fails:
             raise ExportError(self.fails)
-        return Owned(names=tuple(sorted(self.databases.get(account.name, {}))))
+        assert account in everyone
+        mine = sorted(self.databases.get(account.name, {}))
+        contested = {name: why for name, why in self.contested.items() if name in mine}
+        return Owned(names=tuple(name for name in mine if name not in contested), contested=contested)
 
     def dump(self, database: str) -> Iterator[bytes]:
         content = next(held[database] for held in self.databases.values() if database in held)

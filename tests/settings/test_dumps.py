@@ -19,6 +19,7 @@ from strongroom.config import Config, Server
 from strongroom.errors import SettingError
 from strongroom.model import Account, Location, Status
 from strongroom.panel.apiscp import Apiscp
+from strongroom.settings.databases import Databases
 from strongroom.settings.dumps import Dump, Dumper, exit_status, restorable
 from strongroom.settings.notices import find_mail
 from strongroom.settings.schedules import Schedules, Target
@@ -61,7 +62,9 @@ class Ground:
 
     @property
     def dumper(self) -> Dumper:
-        return Dumper(self.accounts, [self.mysql], self.schedules, self.post, self.notes.append, lambda: self.now)
+        return Dumper(
+            Databases(self.accounts, [self.mysql]), self.schedules, self.post, self.notes.append, lambda: self.now
+        )
 
     def schedule(self, **more: object) -> None:
         self.schedules.set(SHOP, self.now.date(), **more)  # type: ignore[arg-type]
@@ -124,7 +127,7 @@ def test_postgresql_has_a_folder_of_its_own(ground: Ground) -> None:
     server = FakeServer("postgresql", {"site1": {"shop_pg": b"select 1;"}})
     target = Target(account="site1", engine="postgresql", database="shop_pg")
     ground.schedules.set(target, ground.now.date(), extension="none")
-    dumper = Dumper(ground.accounts, [ground.mysql, server], ground.schedules, None, ground.notes.append)
+    dumper = Dumper(Databases(ground.accounts, [ground.mysql, server]), ground.schedules, None, ground.notes.append)
     assert exit_status(list(dumper.due())) == 0
     (path,) = (ground.home / "pgsql_backups").iterdir()
     assert path.read_bytes() == b"select 1;"
@@ -241,6 +244,27 @@ def test_a_server_that_cannot_be_asked_fails_and_takes_no_schedule_away(ground: 
     assert (dump.target.name, dump.message) == ("mysql:*", "connection refused")
 
 
+def test_one_server_that_is_away_stops_no_other(ground: Ground) -> None:
+    ground.mysql.fails = "connection refused"
+    other = FakeServer("postgresql", {"site1": {"shop_pg": b"select 1;"}})
+    held = Databases(ground.accounts, [ground.mysql, other])
+    dumps = list(Dumper(held, ground.schedules, None, ground.notes.append).everything())
+    assert [(dump.target.name, dump.status) for dump in dumps] == [
+        ("mysql:*", Status.FAILED),
+        ("postgresql:shop_pg", Status.COMPLETE),
+    ]
+
+
+def test_a_database_of_two_accounts_is_dumped_for_neither(ground: Ground) -> None:
+    ground.schedule()
+    ground.mysql.contested = {"shop_wp": "belongs to site1 and site2"}
+    (dump,) = ground.due()
+    assert (dump.status, dump.message) == (Status.FAILED, "mysql:shop_wp belongs to site1 and site2")
+    dumps = {dump.target.database: dump.status for dump in ground.dumper.everything()}
+    assert dumps == {"shop_blog": Status.COMPLETE, "shop_wp": Status.FAILED}
+    assert len(ground.schedules.all()) == 1
+
+
 def test_a_dropped_database_takes_its_schedule_with_it(ground: Ground) -> None:
     ground.schedule()
     del ground.mysql.databases["site1"]["shop_wp"]
@@ -305,11 +329,11 @@ def test_a_link_of_an_owner_above_the_account_is_refused_and_one_of_roots_is_not
     account = Account(name="a", locations=(Location(tree="data", path=os.fsencode(link), why="x"),))
     server = FakeServer("mysql", {"a": {"shop": b"x"}})
     schedules = Schedules(os.fsencode(tmp_path / "state"))
-    (dump,) = Dumper([account], [server], schedules, None, print).everything()
+    (dump,) = Dumper(Databases([account], [server]), schedules, None, print).everything()
     assert (dump.status, Path(dump.path).parent) == (Status.COMPLETE, Path("/mysql_backups"))
     assert (real / "mysql_backups").stat().st_uid == UID
     os.chown(link, UID, UID, follow_symlinks=False)
-    (dump,) = Dumper([account], [server], schedules, None, print).everything()
+    (dump,) = Dumper(Databases([account], [server]), schedules, None, print).everything()
     assert dump.status is Status.FAILED and "others than root" in dump.message
 
 

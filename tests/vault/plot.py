@@ -137,6 +137,16 @@ def _seen(entry: Entry, content: bytes, groups: dict[bytes, bytes]) -> Seen:
     )  # fmt: skip
 
 
+def made(content: dict[bytes, bytes], name: bytes = b"databases") -> dict[bytes, Seen]:
+    """What a feed of these files, without folders among them, is in a point, but for the moment when they were made."""
+    folder = Seen(FileType.DIR, 0o700, 0, 0, 0, 0, b"", b"", (0, 0), (), b"")
+    files = {
+        name + b"/" + path: Seen(FileType.FILE, 0o600, 0, 0, 0, len(data), data, b"", (0, 0), (), b"")
+        for path, data in content.items()
+    }
+    return {name: folder} | files
+
+
 _KINDS = {
     stat.S_IFREG: FileType.FILE, stat.S_IFDIR: FileType.DIR, stat.S_IFLNK: FileType.SYMLINK,
     stat.S_IFIFO: FileType.FIFO, stat.S_IFCHR: FileType.CHAR, stat.S_IFBLK: FileType.BLOCK, stat.S_IFSOCK: FileType.SOCKET,

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 ZERO_NONCE = bytes(12)
 SNAPSHOT, INDEX, RECORD, TOMBSTONE, TRAILER = 1, 2, 3, 4, 5
-DATA, TREE = 0, 1
+DATA, TREE, PREFIXED = 0, 1, 2
 FRAME = struct.Struct("<4sBB2sIQQIIII80s4s")
 TYPES = ("file", "dir", "symlink", "fifo", "char", "block", "socket")
 
@@ -109,7 +109,8 @@ class SecondReader:
         header = msgspec.msgpack.decode(raw)
         insist(header["magic"] == "strongroom vault" and header["format"] == 1, "no vault of this format")
         insist(header["sealing"] == "x25519-hkdf-sha256-aes256gcm", "it needs more")
-        insist(not any(name.startswith("features/read-") for name in self.names("features")), "it needs more")
+        features = {name for name in self.names("features") if name.startswith("features/read-")}
+        insist(features <= {"features/read-prefixed"}, "it needs more")
         self.vault_id: bytes = header["id"]
         self.private = self._private(passphrase)
         self.public: bytes = X25519PrivateKey.from_private_bytes(self.private).public_key().public_bytes_raw()
@@ -217,7 +218,7 @@ class SecondReader:
         nonce = data[20:28] + bytes(4)
         return decrypt(key, nonce, sealed, self.vault_id + pack + data[:128], f"the {what} of a frame")
 
-    def frame(self, place: Place) -> dict[bytes, tuple[bytes, bytes]]:
+    def frame(self, place: Place, steps: int = 0) -> dict[bytes, tuple[bytes, bytes]]:
         """The chunks of a frame with their references, each one's id computed anew."""
         if (place.pack, place.offset) in self._frames:
             return self._frames[place.pack, place.offset]
@@ -232,8 +233,11 @@ class SecondReader:
             key = keyed(self.meta_key, b"strongroom references 1", sealed[:32])
             references = self._part(key, place.pack, data, data[128 + first : 128 + first + second], "references")
         body = self._part(self.data_key(sealed), place.pack, data, data[128 + first + second :], "body")
-        insist(codec in (0, 1), "a frame's codec is unknown")
-        body = zstd.ZstdDecompressor().decompress(body, raw_size) if codec else body
+        insist(codec in (0, 1) if kind != PREFIXED else codec == 2, "a frame's codec is unknown")
+        if codec == 2:
+            body = self._against(references, scope, steps).decompress(body, raw_size)
+        elif codec:
+            body = zstd.ZstdDecompressor().decompress(body, raw_size)
         insist(len(body) == raw_size == sum(size for _, size, _ in contents), "a frame does not add up")
         insist(len(references) == 20 * sum(number for _, _, number in contents), "references do not add up")
         label = b"node" if kind == TREE else b"chunk"
@@ -248,6 +252,18 @@ class SecondReader:
         self._frames[place.pack, place.offset] = chunks
         return chunks
 
+    def _against(self, references: bytes, scope: int, steps: int) -> zstd.ZstdDecompressor:
+        """4.3: what decompresses a body against the chunks that its frame rests on."""
+        insist(steps < 4 and bool(references), "a frame rests on nothing, or on itself")
+        prefix = b""
+        for id in ids(references):
+            text = self.places[id].pack.hex()
+            head = FRAME.unpack_from(self.get(f"packs/{text[:2]}/{text}"), self.places[id].offset)
+            insist(head[1] in (DATA, PREFIXED) and head[5] == scope, "a frame rests on what is none of its own")
+            prefix += self.frame(self.places[id], steps + 1)[id][0]
+        options = {int(zstd.DecompressionParameter.window_log_max): 24}
+        return zstd.ZstdDecompressor(zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix, options=options)
+
     def forget_frames(self) -> None:
         """Read frames anew from now on."""
         self._frames.clear()
@@ -258,7 +274,7 @@ class SecondReader:
         return self._data_keys[sealed]
 
     def chunk(self, id: bytes) -> bytes:
-        insist(self.places[id].kind == DATA, "a node where a chunk belongs")
+        insist(self.places[id].kind in (DATA, PREFIXED), "a node where a chunk belongs")
         return self.frame(self.places[id])[id][0]
 
     def node(self, id: bytes) -> tuple[Any, bytes]:

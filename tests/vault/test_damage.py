@@ -6,6 +6,7 @@ nothing that it cannot account for; the next backup makes a point that restores,
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +27,8 @@ from strongroom.vault.pack import name_of
 from strongroom.vault.series import Outcome
 from strongroom.vault.vault import Vault
 from strongroom.vault.verify import Checked
-from tests.vault.plot import PASSPHRASE, Ground, Seen, read_point
+from tests.vault.feeds import changed, feed_of, rows
+from tests.vault.plot import PASSPHRASE, Ground, Seen, made, read_point
 
 
 class Template(NamedTuple):
@@ -81,6 +83,31 @@ class Copy:
         return outcome.id
 
 
+# The last version of the table that the template's feed makes.
+VERSION = 3
+
+
+@functools.cache
+def table(version: int) -> bytes:
+    made_rows = rows(1700)
+    for turn in range(1, version + 1):
+        made_rows = changed(made_rows, 100, seed=turn)
+    return b"".join(made_rows)
+
+
+def live(ground: Ground, version: int) -> dict[bytes, Seen]:
+    """What a point has to hold now; the moment when a feed's file was made is left out."""
+    return ground.live() | made({b"table": table(version)})
+
+
+def read(vault: Vault, id: str) -> dict[bytes, Seen]:
+    """What a point does hold, likewise."""
+    return {
+        path: seen._replace(mtime=0) if path.startswith(b"databases") else seen
+        for path, seen in read_point(vault, id).items()
+    }
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     base = tmp_path_factory.mktemp("template")
@@ -93,16 +120,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     (source / "large").write_bytes(b"\xff\xd8\xff" + os.urandom(600_000))
     points, forgotten = {}, {}
 
-    def night() -> str:
+    def night(version: int) -> str:
+        """Back up with a table of which a hundredth of the rows was changed in each version."""
+        ground.feed = feed_of({b"table": table(version)})
         outcome = ground.backup()
         ground.age()
-        points[outcome.id] = ground.live()
+        points[outcome.id] = live(ground, version)
         return outcome.id
 
-    swept = night()
+    swept = night(0)
     (source / "a/deep/deeper/old").write_bytes(b"the first visible point has this")
     (source / "a/early").write_bytes(b"early " * 100)
-    night()
+    night(1)
     vault = ground.vault()
     private = vault.keys.private
     assert private is not None
@@ -116,15 +145,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     del points[swept]
     (source / "a/early").unlink()
     (source / "late").write_bytes(b"late" * 300)
-    night()
+    night(1)
     (source / "z").mkdir()
     (source / "z/more.php").write_bytes(b"<?php more" * 30)
     for count in range(2):
         (source / "z/passing").write_bytes(b"passing %d" % count)
-        id = night()
+        id = night(2)
         forgotten[id] = points.pop(id)
     (source / "z/passing").unlink()
-    night()
+    night(VERSION)
     for id in forgotten:
         sweep.forget(vault, [id])
     vault.index.reload()
@@ -144,6 +173,7 @@ def _by_kind(vault: Vault) -> dict[str, list[str]]:
         "header": [headers.NAME],
         "data pack": [name for name, kind in packs.items() if kind == Kind.DATA],
         "tree pack": [name for name, kind in packs.items() if kind == Kind.TREE],
+        "prefixed pack": [name for name, kind in packs.items() if kind == Kind.PREFIXED],
     }
     prefixes = {
         "slot": "keys/", "index run": "index/", "snapshot": "snapshots/", "tombstone": "tombstones/",
@@ -156,7 +186,10 @@ def _by_kind(vault: Vault) -> dict[str, list[str]]:
     return kinds
 
 
-KINDS = ["header", "slot", "data pack", "tree pack", "index run", "snapshot", "tombstone", "session", "record"]
+KINDS = [
+    "header", "slot", "data pack", "tree pack", "prefixed pack", "index run", "snapshot", "tombstone", "session", "record",
+]  # fmt: skip
+PACKS = ("data pack", "tree pack", "prefixed pack")
 
 
 def _flip(data: bytes, at: int) -> bytes:
@@ -222,18 +255,27 @@ def readable(vault: Vault, points: dict[str, dict[bytes, Seen]]) -> set[str]:
     whole = set()
     for id, expected in points.items():
         try:
-            assert read_point(vault, id) == expected
+            assert read(vault, id) == expected
             whole.add(id)
         except VaultError as error:
             one_line(error)
     return whole
 
 
-def unreadable_paths(vault: Vault, id: str) -> Iterator[bytes]:
+def readable_folders(vault: Vault, id: str) -> bool:
+    """Whether all but the feed's files of a point reads."""
+    try:
+        list(Tree(vault.reader, vault.snapshot(id)).walk([b"data"]))
+        return not list(unreadable_paths(vault, id, b"data"))
+    except VaultError:
+        return False
+
+
+def unreadable_paths(vault: Vault, id: str, *below: bytes) -> Iterator[bytes]:
     """The paths of a point, file by file, that do not read."""
     tree = Tree(vault.reader, vault.snapshot(id))
     try:
-        entries = list(tree.walk([b"data"]))
+        entries = list(tree.walk(below or (b"data", b"databases")))
     except VaultError:
         return  # a folder is damaged: the check names it or one above
     for entry in entries:
@@ -263,7 +305,7 @@ def opens(copy: Copy) -> bool:
 def _cases() -> Iterator[ParameterSet]:
     """Every damage to every kind; where points hang on an object, to an early and a late one, with and without the state."""
     for kind in KINDS:
-        vital = kind in ("data pack", "tree pack", "index run", "snapshot")
+        vital = kind in (*PACKS, "index run", "snapshot")
         for how in DAMAGES:
             for which, state in ((0, True), (-1, True), (-1, False)) if vital else ((-1, True),):
                 told = f"{kind}, {how}, {'newest' if which else 'oldest'}, state {'kept' if state else 'gone'}"
@@ -339,7 +381,7 @@ def _prune(copy: Copy, there: dict[str, dict[bytes, Seen]], whole: set[str], kin
     except VaultError as error:
         one_line(error)
         assert {name for name in before - copy.objects() if not name.startswith("tombstones/")} == set()
-        assert kind in ("data pack", "tree pack", "index run", "snapshot", "record")
+        assert kind in (*PACKS, "index run", "snapshot", "record")
     assert readable(copy.vault(), there) == whole
 
 
@@ -353,11 +395,10 @@ def _backup(copy: Copy, there: dict[str, dict[bytes, Seen]], whole: set[str], ki
         return
     vault = copy.vault()
     assert readable(vault, there) >= whole
-    live = copy.template.ground.live()
-    if readable(vault, {id: live}):
+    if readable(vault, {id: live(copy.template.ground, VERSION)}):
         return
     # A flip inside a pack shows only to who reads it: until a check has, it is relied on.
-    assert kind in ("data pack", "tree pack")
+    assert kind in PACKS
     assert how.startswith(("flipped", "zeroed", "swapped"))
 
 
@@ -366,12 +407,15 @@ def _heal(copy: Copy, there: dict[str, dict[bytes, Seen]], whole: set[str], kind
     verify.verify(copy.vault(), read_data=1.0, repair=True)
     id = copy.backup()
     vault = copy.vault()
-    live = copy.template.ground.live()
-    assert readable(vault, {id: live}) == {id}
+    now = live(copy.template.ground, VERSION)
+    assert readable(vault, {id: now}) == {id}
     healed = readable(vault, there)
     assert healed >= whole
     if kind == "data pack":
-        contents = {seen.content for seen in live.values()}
+        contents = {seen.content for seen in now.values()}
         assert healed >= {id for id, held in there.items() if {seen.content for seen in held.values()} <= contents}
-    if kind in ("data pack", "tree pack"):
-        assert {id for id, held in there.items() if held == live} <= healed
+    if kind == "tree pack":
+        # A feed's records say when its files were made, so that the same ones never come again; folders' do.
+        healed = {id for id in there if readable_folders(vault, id)}
+    if kind in PACKS:
+        assert {id for id, held in there.items() if held == now} <= healed

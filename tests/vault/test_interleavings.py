@@ -24,6 +24,10 @@ from tests.vault.writer import RULES, Writer
 # forgotten, kept in what stays. Gone fills most of the pack that parted and kept lie in: these are carried over.
 STALE, PARTED, KEPT, FRESH = (name * 100 for name in (b"stale...", b"parted..", b"kept....", b"fresh..."))
 GONE = random.Random(1).randbytes(8000)
+# Stored against others, in one pack: rested and held against stale and kept. Held is alive and most of the pack, so that
+# it stays where it is, and rested with it, when stale goes. Built is new, and would be stored against stale.
+RESTED, BUILT, HELD = b"rested.." * 100, b"built..." * 100, random.Random(2).randbytes(2000)
+RESTING = {RESTED: STALE, BUILT: STALE, HELD: KEPT}
 GONE_THROUGH = {"survey", "carry over", "delete index runs", "delete packs", "load_index", "append"}
 Actor = Callable[["Stage"], Iterator[str]]
 
@@ -62,7 +66,7 @@ class Stage:
 
 def a_writer(series: str, id: str, *wanted: bytes, broken: str = "") -> Actor:
     def act(stage: Stage) -> Iterator[str]:
-        writer = Writer(stage.vault(), series, id, wanted, broken=broken)
+        writer = Writer(stage.vault(), series, id, wanted, resting=RESTING, broken=broken)
         stage.writers.append(writer)
         yield from writer.steps()
 
@@ -128,16 +132,19 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], St
             ("gamma", "third", [KEPT, PARTED, GONE]),
             ("alpha", "parent", [PARTED]),
             ("beta", "other", [KEPT]),
+            ("delta", "both", [HELD, RESTED]),
+            ("epsilon", "holder", [HELD]),
         ):
-            for _ in Writer(next(vaults), series, id, wanted).steps():
+            for _ in Writer(next(vaults), series, id, wanted, resting=RESTING).steps():
                 pass
-        sweep.forget(next(vaults), ["old", "third"])
+        sweep.forget(next(vaults), ["old", "third", "both"])
         yield lambda: Stage(folder, disk, folder / "state", keys)
 
 
 ADMINISTRATOR_AND = {
     "one that builds on what is forgotten": a_writer("alpha", "new", STALE, FRESH),
     "one that has what only the forgotten had": a_writer("beta", "new", PARTED, STALE, FRESH),
+    "one that has what rests on that": a_writer("beta", "new", RESTED, BUILT, HELD),
 }
 
 
@@ -181,7 +188,8 @@ def test_many_orders_of_two_writers_and_a_sweeper_lose_nothing(stages: Callable[
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_writer_that_breaks_a_rule_is_caught(stages: Callable[[], Stage], rule: str) -> None:
-    writer = a_writer("alpha", "new", STALE, FRESH, broken=rule)
+    wanted = {RULES[5]: [RESTED], RULES[6]: [BUILT]}.get(rule, [STALE, FRESH])
+    writer = a_writer("alpha", "new", *wanted, broken=rule)
     with pytest.raises(AssertionError, match="in this order"):
         losses(stages, [coarsely(writer), coarsely(an_administrator)])
 
@@ -200,7 +208,10 @@ def three_at_random(stages: Callable[[], Stage], seed: int) -> None:
     chance = random.Random(seed)
     weights = [chance.random() for _ in range(3)]
     stage = stages()
-    actors = [*ADMINISTRATOR_AND.values(), an_administrator]
-    actors[1] = a_writer("beta", "newer", PARTED, STALE, FRESH)
+    actors = [
+        a_writer("alpha", "new", STALE, FRESH, RESTED),
+        a_writer("beta", "newer", PARTED, RESTED, BUILT, FRESH),
+        an_administrator,
+    ]
     order = play(stage, actors, lambda able: chance.choices(able, [weights[actor] for actor in able])[0])
     assert stage.unreadable() == [], f"seed {seed}, in this order: {order}"

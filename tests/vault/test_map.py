@@ -21,3 +21,13 @@ def test_the_order_of_what_is_given_makes_no_difference() -> None:
     one, other = (snapshot.build_map([(path, path[-4:] * 5) for path in given], KEY) for given in (paths, paths[::-1]))
     assert one == other
     assert len(one) > 1
+
+
+def test_what_changes_in_one_source_leaves_the_segments_of_another_as_they_were() -> None:
+    def made(record: bytes) -> list[bytes]:
+        tops = [(b"data", bytes(20)), (b"data/web", bytes(20)), (b"databases", record), (b"info", bytes(20))]
+        return [node.id for _, node in snapshot.build_map(tops, KEY)]
+
+    one, other = made(b"1" * 20), made(b"2" * 20)
+    assert len(one) == 3
+    assert (one[0], one[2]) == (other[0], other[2])

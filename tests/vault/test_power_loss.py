@@ -88,7 +88,9 @@ def backup_with_a_feed(ground: Ground, disk: Disk) -> Recorded:
     ground.backup(ground.vault(disk))
     ground.change(1)
     ground.change_made(1)
-    return Recorded(ground, disk, lambda: ground.backup(ground.vault(disk)))
+    made = Recorded(ground, disk, lambda: ground.backup(ground.vault(disk)))
+    assert "features/read-prefixed" in disk.objects, "nothing was stored against the first night's"
+    return made
 
 
 def prune_with_repacking(ground: Ground, disk: Disk) -> Recorded:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from blake3 import blake3
 
 from strongroom.vault import pack, parents, session, snapshot
 from strongroom.vault.errors import AbsentError, StorageError
-from strongroom.vault.frame import Chunk, Kind, Sealer
+from strongroom.vault.footing import known
+from strongroom.vault.frame import Chunk, Item, Kind, Sealer, compress_against
 from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import Index
 from strongroom.vault.keys import ID_SIZE
@@ -28,13 +29,28 @@ RULES = (
     "the parent is chosen after the look at tombstones",
     "what a tombstone covers is stored again",
     "a forgotten parent is none",
+    "what rests on what a tombstone covers is stored again",
+    "nothing new rests on what a tombstone covers",
 )
 
 
 class Writer:
-    """Backs up folders of one file each; unchanged ones keep their parent's records unseen."""
+    """Backs up folders of one file each; unchanged ones keep their parent's records unseen.
 
-    def __init__(self, vault: Vault, series: str, id: str, wanted: Sequence[bytes], *, broken: str = "") -> None:
+    ``resting`` says of some files what they are stored against, where that can be relied on.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        series: str,
+        id: str,
+        wanted: Sequence[bytes],
+        *,
+        resting: Mapping[bytes, bytes] | None = None,
+        broken: str = "",
+    ) -> None:
+        self._resting = resting or {}
         self._vault, self._storage, self._keys = vault, vault.storage, vault.keys
         self._series, self.id, self._wanted, self._broken = series, id, wanted, broken
         self.committed = False
@@ -89,30 +105,51 @@ class Writer:
 
     def _append(self) -> None:
         self._index.treat_as_absent(frozenset() if self._broken == RULES[3] else self._packs, frozenset())
-        reader = Reader(self._storage, self._keys, self._index)
+        self._reader = reader = Reader(self._storage, self._keys, self._index)
         self._folders: dict[bytes, bytes] = {}
         if self._own:
             parent = reader.snapshot(self._own[-1].id)
             for path, record_id in reader.directories(parent):
                 self._folders[path] = record_id
         self._trees = TreeKeeper(self._storage, self._keys, self._index)
-        self._pack = pack.PackWriter(self._storage, self._keys, Sealer(self._keys, Kind.DATA), Kind.DATA)
+        self._packs_made: dict[Kind, pack.PackWriter] = {}
         for data in self._wanted:
-            id = blake3(data, key=self._keys.chunk_key(0)).digest(ID_SIZE)
-            if not self._index.known(id):
-                self._index.add_frame(self._pack.id, Kind.DATA, self._pack.append(0, [Chunk(id, data)]))
+            id = self._id(data)
+            if not self._known(id, self._broken == RULES[5]):
+                self._store(Chunk(id, data))
             row = Row(b"file", Type.FILE, size=len(data), references=id)
             node = encode(Record(Own(0o755, 0, 0, 0, 0, 0, 0, 0), [row], []), self._keys.node_key(0))
             self._trees.add(0, node)
             self._folders[b"data/" + data[:8].hex().encode()] = node.id
 
-    def _publish(self) -> None:
-        if self._pack.frames:
-            size = self._pack.finish()
-            self._storage.put(pack.name_of(self._pack.id), self._pack.spool)
-            self._index.finish_pack(self._pack.id, size)
+    def _id(self, data: bytes) -> bytes:
+        return blake3(data, key=self._keys.chunk_key(0)).digest(ID_SIZE)
+
+    def _known(self, id: bytes, carelessly: bool) -> bool:
+        return self._index.known(id) if carelessly else known(self._index, self._reader, id)
+
+    def _pack(self, kind: Kind) -> pack.PackWriter:
+        if kind not in self._packs_made:
+            sealer = Sealer(self._keys, kind)
+            self._packs_made[kind] = pack.PackWriter(self._storage, self._keys, sealer, kind)
+        return self._packs_made[kind]
+
+    def _store(self, chunk: Chunk) -> None:
+        below = self._resting.get(chunk.data)
+        if below is not None and (self._broken == RULES[6] or self._known(self._id(below), False)):
+            made = self._pack(Kind.PREFIXED)
+            items = [Item(chunk.id, len(chunk.data), 1)]
+            entry = made.append_prefixed(0, items, self._id(below), compress_against(below, chunk.data))
         else:
-            self._pack.spool.discard()
+            made = self._pack(Kind.DATA)
+            entry = made.append(0, [chunk])
+        self._index.add_frame(made.id, made.kind, entry)
+
+    def _publish(self) -> None:
+        for made in self._packs_made.values():
+            size = made.finish()
+            self._storage.put(pack.name_of(made.id), made.spool)
+            self._index.finish_pack(made.id, size)
         self._segments = []
         for head, node in snapshot.build_map(self._folders.items(), self._keys.node_key(0)):
             self._trees.add(0, node)

@@ -197,6 +197,25 @@ def test_an_account_that_lost_its_files_makes_no_complete_point(nights: Nights) 
     assert (nights.html / "new").read_bytes() == b"new"
 
 
+def test_an_account_that_lost_everything_fails_the_night_and_comes_back(nights: Nights) -> None:
+    server = nights.server
+    folder = nights.data.parent
+    (folder / "fst").mkdir()
+    for below in ("shadow", "info"):
+        shutil.rmtree(folder / below)
+    night = server.json("backup", status=1)
+    assert [each["account"] for each in night["failures"]] == ["site1"]
+    assert {each["account"] for each in night["points"]} == {"site2", "server"}
+    assert server("backup", "site1").status == 2
+    lost = server.json("status", status=1)["accounts"][0]
+    assert (lost["account"], lost["point"]) == ("site1", nights.second["id"])
+    assert str(folder / "shadow") in lost["problems"][0] and str(folder / "info") in lost["problems"][1]
+    assert server.json("download", "site1", "-o", server.folder / "x.tar", status=2)["error"]["code"] == "unknown"
+    assert server.json("restore", "example.com", "--yes")["status"] == "complete"
+    assert (nights.html / "new").read_bytes() == b"new"
+    assert server.backup("site1")["status"] == "complete"
+
+
 def test_the_vault_may_be_moved_and_the_state_be_gone_at_once(nights: Nights) -> None:
     server = nights.server
     before = server.json("points"), server.json("show", nights.second["id"])

@@ -43,11 +43,18 @@ def _table(found: list[Account]) -> list[str]:
             str(len(account.databases)),
             str(len(account.mailboxes)),
             str(len(account.apps)),
-            f"suspended: {escaped(account.suspended)}" if account.suspended is not None else "",
+            _remark(account),
         )
         for account in found
     ]
     return table(heads, rows)
+
+
+def _remark(account: Account) -> str:
+    remarks = [f"no folder {escaped(path)}" for _, path in account.absent]
+    if account.suspended is not None:
+        remarks.append(f"suspended: {escaped(account.suspended)}")
+    return "; ".join(remarks)
 
 
 def _domains(account: Account) -> str:

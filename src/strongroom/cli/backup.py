@@ -38,7 +38,13 @@ def backup(
     from strongroom.runs.backup import Order, Runner
 
     order = Order(accounts=accounts, level=None if level == "auto" else Level(level), only=only)
-    runner = Runner(invocation.config, invocation.layout, invocation.client(client), invocation.catalog(client))
+    runner = Runner(
+        invocation.config,
+        invocation.layout,
+        invocation.client(client),
+        invocation.catalog(client),
+        invocation.exporter(client),
+    )
     tasks = runner.tasks(order)
     if dry_run:
         return _forecast(invocation, tasks)

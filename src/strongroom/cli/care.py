@@ -53,6 +53,7 @@ def check(invocation: Invocation, read_data: float | None, repair: bool, client:
     """Verify the vault's structure and, with --read-data, content."""
     from strongroom.cli import documents
 
+    invocation.catalog(client)  # says which points vanished: what is not there, a check of what is there cannot miss
     found = invocation.client(client).verify(read_data=read_data or 0.0, repair=repair)
     invocation.answer(documents.check(found), _damage(found, verbose=bool(invocation.verbose)))
     return 1 if found.damage else 0

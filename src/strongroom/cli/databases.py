@@ -10,14 +10,14 @@ import click
 from strongroom.cli import later
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import Group, command
-from strongroom.cli.output import escaped, table
-from strongroom.errors import UnknownError, UsageError
+from strongroom.cli.output import escaped, size, table
+from strongroom.errors import SettingError, UnknownError, UsageError
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from strongroom.model import Account
-    from strongroom.settings.dumps import Dump
+    from strongroom.settings.databases import Databases
+    from strongroom.settings.dumps import Dump, Restorable
     from strongroom.settings.schedules import Schedule, Schedules, Target
 
 _EXTENSIONS = ("gz", "bz", "zip", "none")
@@ -30,27 +30,32 @@ def databases() -> None:
 
 @databases.command("list")
 @click.argument("account", required=False)
+@click.option("--dumps", is_flag=True, help="With the files in the owners' folders that could be loaded back.")
 @click.pass_obj
-def list_databases(invocation: Invocation, account: str | None) -> None:
+def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> int:
     """List the databases of an account, or of all, with their schedules."""
-    from strongroom.settings.schedules import Target
-
-    everyone = invocation.layout.accounts()
-    accounts = [invocation.layout.account(account)] if account else everyone
+    held = _databases(invocation)
+    accounts = [invocation.layout.account(account).name] if account else list(held.accounts)
     schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
-    targets = [
-        Target(account=each.name, engine=server.engine, database=name)
-        for each in accounts
-        for server in invocation.servers
-        for name in server.owned(each, everyone).names
-    ]
+    targets = [target for name in accounts for engine in held.servers for target in held.of(name, engine)]
+    files, failed = _files(invocation, held, targets) if dumps else ({}, False)
     documents = [
         {"account": target.account, "engine": target.engine, "name": target.database}
         | {"schedule": _document(schedules[target]) if target in schedules else None}
+        | ({"dumps": [_file(each) for each in files[target]]} if dumps else {})
         for target in targets
     ]
+    if dumps:
+        found = [
+            (escaped(each.account), escaped(each.name), escaped(file.path), size(file.bytes))
+            for each in targets
+            for file in files[each]
+        ]
+        invocation.answer(documents, table(("ACCOUNT", "DATABASE", "DUMP", "SIZE"), found))
+        return int(failed)
     rows = [(escaped(target.account), escaped(target.name), *_row(schedules.get(target))) for target in targets]
     invocation.answer(documents, table(("ACCOUNT", "DATABASE", "EVERY", "KEEPS", "AS", "NEXT", "NOTICE TO"), rows))
+    return 0
 
 
 @databases.command()
@@ -96,9 +101,8 @@ def schedule(
         one = target(_known(invocation, account, kept), database)
         _list(invocation, [each for each in kept.of(one.account) if each.target == one])
     else:
-        owner = invocation.layout.account(account)
-        one = target(owner.name, database)
-        _check_owned(invocation, owner, one)
+        one = target(invocation.layout.account(account).name, database)
+        _check_owned(invocation, one)
         now = kept.set(one, _today(invocation), span=span, preserve=preserve, extension=extension, email=email)
         _note_panel(invocation)
         invocation.answer(_document(now), _lines([now]), summary=True)
@@ -113,14 +117,10 @@ def dump(invocation: Invocation, force: bool) -> int:
     from strongroom.settings.dumps import Dumper, exit_status
     from strongroom.settings.notices import find_mail
 
+    if force and not invocation.servers:
+        raise UnknownError("no database server in the configuration; add [databases.mysql] or [databases.postgresql]")
     with durable.alone(invocation.config.server.state, b"dumps", "another run is dumping databases; try again later"):
-        dumper = Dumper(
-            invocation.layout.accounts(),
-            invocation.servers,
-            _schedules(invocation),
-            find_mail(),
-            invocation.teller.note,
-        )
+        dumper = Dumper(_databases(invocation), _schedules(invocation), find_mail(), invocation.teller.note)
         dumps = []
         for each in dumper.everything() if force else dumper.due():
             dumps.append(each)
@@ -134,6 +134,35 @@ def dump(invocation: Invocation, force: bool) -> int:
 databases.add_command(dump)
 databases.add_command(later.command("export", "One database to a file of the owner's", "databases"))
 databases.add_command(later.command("import", "A file of the owner's into a database", "databases"))
+
+
+def _files(
+    invocation: Invocation, held: Databases, targets: list[Target]
+) -> tuple[dict[Target, list[Restorable]], bool]:
+    """What could be loaded back, and whether some folder could not be looked into, which is told."""
+    from strongroom.settings.dumps import restorable
+
+    found: dict[Target, list[Restorable]] = {}
+    failures = set()
+    for target in targets:
+        try:
+            found[target] = restorable(held.accounts[target.account], target.engine, target.database)
+        except SettingError as error:
+            found[target] = []
+            failures.add(str(error))
+    for failure in sorted(failures):
+        invocation.teller.error(failure)
+    return found, bool(failures)
+
+
+def _file(each: Restorable) -> dict[str, Any]:
+    return {"path": each.path, "stamp": each.stamp, "bytes": each.bytes, "snapshot": each.snapshot}
+
+
+def _databases(invocation: Invocation) -> Databases:
+    from strongroom.settings.databases import Databases
+
+    return Databases(invocation.layout.accounts(), invocation.servers)
 
 
 def _schedules(invocation: Invocation) -> Schedules:
@@ -156,14 +185,11 @@ def _known(invocation: Invocation, account: str, kept: Schedules) -> str:
         raise
 
 
-def _check_owned(invocation: Invocation, account: Account, target: Target) -> None:
-    server = next((server for server in invocation.servers if server.engine == target.engine), None)
-    if server is None:
-        raise UnknownError(f"no [databases.{target.engine}] in the configuration; add it")
-    owned = server.owned(account, invocation.layout.accounts()).names
-    if target.database not in owned:
-        has = f"it has {', '.join(owned)}" if owned else "it has none there"
-        raise UnknownError(f"{target.name} is no database of {account.name}: {has}")
+def _check_owned(invocation: Invocation, target: Target) -> None:
+    held = _databases(invocation)
+    if not held.holds(target):
+        others = ", ".join(each.name for each in held.of(target.account, target.engine)) or "none"
+        raise UnknownError(f"{target.name} is no database of {target.account}; it has there {others}")
 
 
 def _note_panel(invocation: Invocation) -> None:

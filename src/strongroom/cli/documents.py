@@ -11,7 +11,7 @@ from strongroom.runs import times
 
 if TYPE_CHECKING:
     from strongroom.model import Verification
-    from strongroom.restores.request import RestoreResult
+    from strongroom.restores.request import DatabaseBack, RestoreResult
     from strongroom.runs.backup import RunResult
     from strongroom.runs.status import Report
 
@@ -192,7 +192,7 @@ def restore(result: RestoreResult) -> Document:
             "deleted": result.files.deleted,
             "bytes": result.files.bytes,
         },
-        "databases": [],
+        "databases": [_database_back(back) for back in result.databases],
         "undo": result.undo,
         "warnings": remarks(result.warnings),
     }
@@ -211,6 +211,20 @@ def restore(result: RestoreResult) -> Document:
         "writes": [owners(path) for path in forecast.writes],
         "replaces": [owners(path) for path in forecast.replaces],
         "deletes": [owners(path) for path in forecast.deletes],
+    }
+
+
+def _database_back(back: DatabaseBack) -> Document:
+    return {
+        "engine": back.wish.engine,
+        "name": back.wish.name,
+        "table": back.wish.table,
+        "into": back.wish.into,
+        "status": back.status.value,
+        "replaces": back.replaces,
+        "bytes": back.bytes,
+        "kept": back.kept,
+        "messages": list(back.messages),
     }
 
 

@@ -15,7 +15,7 @@ from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
 from strongroom.cli.output import escaped, size
 from strongroom.cli.restore import asked_paths, chosen
-from strongroom.errors import UsageError
+from strongroom.errors import UnknownError, UsageError
 from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _request(
     excludes = invocation.config.backup.exclude
     if not (wanted.point or wanted.at or wanted.complete or wanted.client):
         live = invocation.layout.account(account)
+        if not live.locations:
+            raise UnknownError(f"{live.name} has lost all its folders on this server; take a point: --point latest")
         inside = tuple(stored(path) for path in paths) or tuple(where.tree.encode() for where in live.locations)
         return DownloadRequest(paths=inside, format=ArchiveFormat(kind), account=live, excludes=excludes), None
     subject, point = chosen(invocation, account, wanted)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
-from strongroom.errors import NotBuiltError, StrongroomError
+from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from strongroom.exports.base import DatabaseServer
     from strongroom.model import Point
     from strongroom.panel.base import Layout
+    from strongroom.runs.backup import Exporter
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
     from strongroom.settings.scopes import Scopes
@@ -97,16 +98,22 @@ class Invocation:
     @cached_property
     def servers(self) -> list[DatabaseServer]:
         """The database servers that the configuration names."""
+        config = self.config
         if self._given_servers is not None:
-            return self._given_servers(self.config)
-        from importlib import import_module
+            return self._given_servers(config)
+        from strongroom.exports.feed import servers
 
-        try:
-            feed: Any = import_module("strongroom.exports.feed")
-        except ModuleNotFoundError:
-            raise NotBuiltError("connections to database servers are not in this version yet") from None
-        servers: list[DatabaseServer] = feed.servers(self.config)
-        return servers
+        return servers(config)
+
+    def exporter(self, client: str | None = None) -> Exporter | None:
+        """Where the exports for a client's runs come from; None where there are no database servers."""
+        if not (self.config.databases.mysql or self.config.databases.postgresql):
+            return None
+        from strongroom.runs.exporting import AccountExporter
+
+        return AccountExporter(
+            self.servers, self.layout.accounts, self.client(client), self.catalog(client), self.server
+        )
 
     @cached_property
     def scopes(self) -> Scopes:
@@ -157,9 +164,16 @@ class Invocation:
         return self._catalog
 
     def _refresh(self, client: str) -> None:
-        if client not in self._fresh:
-            self._catalog.refresh(self.client(client))
-            self._fresh.add(client)
+        if client in self._fresh:
+            return
+        opened = self.client(client)
+        gone = [point for point in self._catalog.refresh(opened) if point.server == self.server]
+        self._fresh.add(client)
+        if gone:
+            self.teller.note(
+                f"no longer in {opened.name}, and lost unless another machine forgot them: {len(gone)} points, the newest "
+                f"{gone[0].id} of {gone[0].account}, {gone[0].time}"
+            )
 
     def subject(self, account: str, client: str | None = None) -> Subject:
         """The account that a name or domain means."""

@@ -43,7 +43,7 @@ class Teller:
 
     def _columns(self) -> int:
         try:
-            return os.get_terminal_size(self._to.fileno()).columns
+            return os.get_terminal_size(self._to.fileno()).columns or _COLUMNS
         except OSError:
             return _COLUMNS
 

@@ -5,6 +5,7 @@ Exit status 1 is a warning: what could not be read is named in it. What a warnin
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -199,9 +200,10 @@ class BorgTool:
 
 def _messages(output: bytes) -> Iterator[_Message]:
     for line in output.splitlines():
+        # Python's own decoder: borg writes names that are no text with lone surrogates, which stricter ones refuse.
         try:
-            yield msgspec.json.decode(line, type=_Message)
-        except msgspec.MsgspecError:
+            yield msgspec.convert(json.loads(line), _Message)
+        except (ValueError, msgspec.ValidationError):
             continue
 
 

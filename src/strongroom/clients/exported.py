@@ -49,8 +49,10 @@ def spooled(task: Task, folder: bytes) -> tuple[Exported, tuple[Location, ...]]:
         if file.failure:
             failures.append(Remark(path=DATABASES.encode() + b"/" + file.path, message=file.failure))
     told = exports.result()
-    if failures:
-        told = msgspec.structs.replace(told, complete=False, remarks=(*told.remarks, *failures))
+    below = DATABASES.encode()
+    said = [Remark(path=below + b"/" + each.path if each.path else below, message=each.message) for each in told.remarks]
+    incomplete = told.incomplete or bool(failures)
+    told = msgspec.structs.replace(told, incomplete=incomplete, remarks=(*said, *failures))
     own = Location(tree=DATABASES, path=folder, why="exports of the account's databases")
     roots = exports.roots
     frozen = (msgspec.structs.replace(each, path=roots.get(each.tree, each.path)) for each in locations)

@@ -281,7 +281,7 @@ class Making:
             Remark(path=tree.encode(), message=f"there is no folder {text(path)}: nothing of it was backed up")
             for tree, path in (account.absent if self._task.only != DATABASES else ())
         ]
-        whole = not survey.defects and not lost and told.complete
+        whole = not survey.defects and not lost and not told.incomplete
         level = self._task.level if base.parent is not None else Level.FULL
         begun, ended = iso(started), iso(time.time_ns())
         return Point(

@@ -221,8 +221,8 @@ class VaultClient:
             for row in tree.rows(paths or [b""]):
                 entries += 1
                 for piece in reader.pieces([row]):
-                    place = reader.locate(piece.id)
-                    frames[place.pack.id, place.offset] = place.size
+                    for place in reader.places(piece.id):
+                        frames[place.pack.id, place.offset] = place.size
         read = sum(frames.values())
         packs = len({pack for pack, _ in frames})
         step = ReadStep(run=point.run, level=point.level, what=f"{len(frames)} frames of {packs} packs", bytes=read)
@@ -334,7 +334,7 @@ def _point(outcome: Outcome, task: Task, run: RunHead) -> Point:
         time=started,
         level=Level(outcome.level),
         client=NAME,
-        status=Status.COMPLETE if outcome.complete and told.complete and not lost else Status.INCOMPLETE,
+        status=Status.COMPLETE if outcome.complete and not told.incomplete and not lost else Status.INCOMPLETE,
         run=run.id,
         seq=outcome.seq,
         domains=account.domains,

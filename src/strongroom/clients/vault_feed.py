@@ -71,7 +71,8 @@ def synchrony(outcome: Outcome, told: Exported) -> Synchrony:
 
 def remarks(outcome: Outcome, told: Exported) -> Iterator[Remark]:
     """What is to be said of a point: of its databases first."""
-    yield from told.remarks
+    for said in told.remarks:
+        yield Remark(path=DATABASES.encode() + b"/" + said.path, message=said.message)
     for each in outcome.remarks:
         yield Remark(path=each.path, message=each.message)
 

@@ -3,9 +3,14 @@
 An export is a logical dump of one database in one consistent transaction, laid out as files, so that one table is one file:
 
     before.sql            what must stand before any row: types, functions, empty tables
-    tables/NAME.sql       one table's rows, a line each
+    tables/NAME.sql       one table's rows, a line each (PostgreSQL: SCHEMA.NAME.sql)
+    large-objects.sql     PostgreSQL alone, where there are any
     after.sql             what comes after the rows: indexes, constraints, triggers, views, routines, events
+    privileges.sql        PostgreSQL alone: owners and privileges of what is in the database
     manifest.json         last: every file with size and hash, every table with its rows, position, versions
+
+The files come in the order in which the server gives them; only the manifest's place is promised. Names are those of
+`strongroom.exports.names`.
 
 Below ``ENGINE/`` of an account stands also ``users.sql``: its users, roles and grants on its own databases, with password
 hashes, and nothing of anybody else.
@@ -13,10 +18,11 @@ hashes, and nothing of anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from strongroom.exports.manifest import Manifest, Reader
 from strongroom.model import Account, DatabaseCopy, Frozen, Remark
 
 MYSQL = "mysql"
@@ -36,10 +42,14 @@ class ExportFile:
 
 
 class Owned(Frozen):
-    """The databases of an account, sorted, and those that another account has as well: the message names both."""
+    """The databases of an account, sorted, and those that another account has as well: the message names both.
+
+    ``free`` are those of the names asked about that are not on the server, and would be nobody else's if they were.
+    """
 
     names: tuple[str, ...] = ()
     contested: dict[str, str] = {}
+    free: tuple[str, ...] = ()
 
 
 class Export(Protocol):
@@ -67,20 +77,42 @@ class DatabaseServer(Protocol):
 
     engine: str
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
-        """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer."""
+    def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
+        """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer.
+
+        ``asked`` are further names, of databases that may be to come.
+        """
 
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""
 
-    def users(self, account: Account) -> ExportFile:
-        """The account's users, roles and grants."""
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases, as statements, with passwords as the server keeps them."""
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again from such statements, as far as they are its own; return what was left out.
+
+        After its databases are there again, so that grants and owners have what they are about.
+        """
 
     def dump(self, database: str) -> Iterator[bytes]:
         """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole."""
 
-    def load(self, database: str, sql: Iterator[bytes]) -> None:
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.
 
-        Runs as a temporary user who may touch this database alone. Raise ExportError.
+        Runs as a temporary user who may touch this database alone, without any client program. Returns what had to be
+        left out, and why. Raise ExportError, also for a text that holds several databases.
+        """
+
+    def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
+        """Replace what a database holds by an export, into this database or another; as `load` otherwise.
+
+        ``read`` opens a file of the export by its path below the database's folder.
+        """
+
+    def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
+        """Make one table of an export beside the live ones under a new name, without its foreign keys, which are returned.
+
+        `Manifest.keys_of` says before which foreign keys a table has to do with. Raise ExportError.
         """

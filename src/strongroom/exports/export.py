@@ -30,7 +30,7 @@ class Making:
         """Offer one file, path below the database's folder. Raise ExportError once it has turned out not to be whole."""
         full = f"{self._engine}/{file_name(self._database)}/{path}"
         file = ExportFile(full.encode(), iter(()))
-        file.pieces = self._guarded(file, self._counter.passed(path, pieces))
+        file.pieces = guarded(file, self._counter.passed(path, pieces))
         yield file
         for _ in file.pieces:
             pass
@@ -46,6 +46,10 @@ class Making:
         """Why this export is not complete."""
         if reason not in self._reasons:
             self._reasons.append(reason)
+
+    def warn(self, warning: str) -> None:
+        """Something to tell that makes the export no less complete."""
+        self._warnings.append(warning)
 
     def manifest(self, facts: Manifest) -> Iterator[ExportFile]:
         """Offer the manifest: what the engine knows, and what passed."""
@@ -82,11 +86,13 @@ class Making:
     def _status(self) -> Status:
         return Status.INCOMPLETE if self._reasons else Status.COMPLETE
 
-    def _guarded(self, file: ExportFile, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        try:
-            yield from pieces
-        except ExportError as error:
-            file.failure = str(error)
+
+def guarded(file: ExportFile, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A file's pieces, of which an error is no exception but the file's failure."""
+    try:
+        yield from pieces
+    except ExportError as error:
+        file.failure = str(error)
 
 
 def remark(engine: str, database: str, message: str) -> Remark:

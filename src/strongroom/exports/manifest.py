@@ -60,7 +60,8 @@ class Definer(Frozen):
 class Manifest(Frozen):
     """What an export holds. Times are ISO 8601 in UTC; ``reasons`` is why it is not complete.
 
-    ``attributes`` are the database's own (character set, collation, locale …); ``unloadable`` are definitions that the
+    ``extensions`` have the schema of each; ``attributes`` are the database's own (character set, collation, locale …);
+    ``unloadable`` are definitions that the
     server itself cannot use any more (a view on a table that is gone), by name.
     """
 
@@ -71,14 +72,13 @@ class Manifest(Frozen):
     format: int = FORMAT
     position: str = ""
     server: str = ""
-    tool: str = ""
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
     files: tuple[File, ...] = ()
     tables: tuple[Table, ...] = ()
     views: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     definers: tuple[Definer, ...] = ()
-    extensions: tuple[str, ...] = ()
+    extensions: dict[str, str] = msgspec.field(default_factory=dict)
     unloadable: dict[str, str] = msgspec.field(default_factory=dict)
     reasons: tuple[str, ...] = ()
 
@@ -93,6 +93,10 @@ class Manifest(Frozen):
                 return table
         raise ExportError(f"{self.engine}:{self.database} has no table {name!r} in this point")
 
+    def keys_of(self, table: str) -> list[str]:
+        """The foreign keys that putting back one table alone may break, each in words: its own, and those that lead to it."""
+        return [str(key) for key in self.foreign_keys if table in (key.table, key.referenced)]
+
 
 def decode(content: bytes) -> Manifest:
     """Read a manifest. Raise ExportError when it is none, or of a later format."""
@@ -101,7 +105,9 @@ def decode(content: bytes) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ExportError(f"{NAME} of an export cannot be read: {error}") from None
     if manifest.format > FORMAT:
-        raise ExportError(f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom")
+        raise ExportError(
+            f"{NAME} of an export has format {manifest.format}; this version knows {FORMAT}; update Strongroom"
+        )
     return manifest
 
 
@@ -139,6 +145,8 @@ def checked(manifest: Manifest, read: Reader) -> Reader:
         counter = Counter()
         yield from counter.passed(path, read(path))
         if counter.files != [known[path]]:
-            raise ExportError(f"{path} of {manifest.engine}:{manifest.database} is not what was exported; take another point")
+            raise ExportError(
+                f"{path} of {manifest.engine}:{manifest.database} is not what was exported; take another point"
+            )
 
     return reading

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, mysql_facts, ownership
+from strongroom.exports import gate, mysql_facts, mysql_load, mysql_users, ownership
 from strongroom.exports.base import MYSQL, ExportFile, Owned
-from strongroom.exports.export import Making
-from strongroom.exports.manifest import Manifest
+from strongroom.exports.export import Making, guarded
+from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_dump import Dump, Item, opened, program
 from strongroom.exports.mysql_split import END, Rows, Split
@@ -32,10 +33,10 @@ class MysqlServer:
     def __init__(self, settings: Mysql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+    def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those granted to its administrator."""
         with Connection(self._settings) as connection:
-            return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection))
+            return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection), asked)
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[MysqlExport]:
@@ -61,6 +62,37 @@ class MysqlServer:
                 raise ExportError(f"{self.engine}:{database}: {_CUT}")
             if broken:
                 raise ExportError(f"{self.engine}:{database}: views that the server cannot use: {', '.join(broken)}")
+
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+        """Replace what a database holds by a text that a stranger may have written."""
+        return mysql_load.load(self._settings, database, sql)
+
+    def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
+        """Replace what a database holds by an export."""
+        return mysql_load.load_export(self._settings, database, manifest, read)
+
+    def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
+        """Make one table of an export beside the live ones."""
+        return mysql_load.load_table(self._settings, database, manifest, read, manifest.table(table), into)
+
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases."""
+        file = ExportFile(f"{self.engine}/users.sql".encode(), iter(()))
+        file.pieces = guarded(file, self._users(account, everyone))
+        return file
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again."""
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            return mysql_users.replay(connection, text, databases, own)
+
+    def _users(self, account: Account, everyone: Sequence[Account]) -> Iterator[bytes]:
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            yield from mysql_users.users(connection, databases, own)
 
 
 class MysqlExport:
@@ -103,6 +135,11 @@ class MysqlExport:
         yield from making.offer("after.sql", [split.after])
         for reason in _differences(self._dump.items, read, split):
             making.fail(reason)
+        for item in self._dump.items:
+            if item.history:
+                making.warn(
+                    f"table {item.name} keeps a history of its rows, which is not exported; its rows of now are"
+                )
         yield from making.manifest(self._facts(making.facts()))
 
     def _whole(self, table: Rows, split: Split) -> Iterator[bytes]:
@@ -137,5 +174,7 @@ def _differences(items: tuple[Item, ...], read: list[str], split: Split) -> Iter
     tables = {item.name for item in items if item.kind != "view"}
     yield from gate.missing(tables, split.created)
     rows = {item.name for item in items if item.kind == "table" and item.rows}
-    yield from gate.missing(rows & split.created, read, "rows of tables")
-    yield from gate.missing((item.name for item in items if item.kind == "view" and not item.broken), split.views, "views")
+    yield from gate.missing(rows & split.created, split.created.intersection(read), "rows of tables")
+    yield from gate.missing(
+        (item.name for item in items if item.kind == "view" and not item.broken), split.views, "views"
+    )

@@ -12,6 +12,7 @@ from pymysql.constants import CLIENT
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
+from strongroom.exports.mysql_options import options
 from strongroom.exports.tool import secret, secret_file
 
 _CONNECT_SECONDS = 15
@@ -33,6 +34,7 @@ class Connection:
                 # One statement at a time, and no file of ours for a server that asks for one.
                 client_flag=CLIENT.MULTI_RESULTS,
                 local_infile=False,
+                max_allowed_packet=1 << 30,
             )
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             raise ExportError(f"MySQL server at {where(settings)} cannot be reached: {_line(error)}") from None
@@ -122,14 +124,13 @@ def pattern(database: str) -> str:
 def _place(settings: Mysql) -> dict[str, Any]:
     if settings.host:
         return {"host": settings.host, "port": settings.port}
-    return {"unix_socket": os.fsdecode(settings.socket)} if settings.socket else _usual(settings)
-
-
-def _usual(settings: Mysql) -> dict[str, Any]:
+    if settings.socket:
+        return {"unix_socket": os.fsdecode(settings.socket)}
+    told = options(settings.defaults_file) if settings.defaults_file else {}
+    if told.get("host", "localhost") != "localhost":
+        return {"host": told["host"], "port": int(told.get("port", "3306"))}
     usual = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")  # noqa: S108  (as its tools do)
-    if settings.defaults_file:
-        return {}
-    return {"unix_socket": next((path for path in usual if os.path.exists(path)), usual[0])}
+    return {"unix_socket": told.get("socket") or next((path for path in usual if os.path.exists(path)), usual[0])}
 
 
 def _address(settings: Mysql) -> Sequence[str]:
@@ -140,10 +141,14 @@ def _address(settings: Mysql) -> Sequence[str]:
 
 def _credentials(settings: Mysql, user: tuple[str, str] | None) -> dict[str, Any]:
     if user:
-        return {"user": user[0], "password": user[1]}
-    if settings.defaults_file:
-        return {"read_default_file": os.fsdecode(settings.defaults_file)}
-    return {"user": settings.user, "password": secret(settings.password_file) if settings.password_file else ""}
+        name, password = user
+    elif settings.defaults_file:
+        told = options(settings.defaults_file)
+        name, password = told.get("user", settings.user), told.get("password", "")
+    else:
+        name, password = settings.user, secret(settings.password_file) if settings.password_file else ""
+    # As bytes: of a text the driver would make Latin-1.
+    return {"user": name, "password": password.encode()}
 
 
 def _line(error: Exception) -> str:

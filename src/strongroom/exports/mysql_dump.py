@@ -23,6 +23,9 @@ _READ = b"-- Releasing savepoint"
 _ATTEMPTS = 3
 _LOCK_SECONDS = 60
 _COMMON = (
+    # Said aloud, since a defaults_file may say otherwise.
+    "--opt",
+    "--skip-lock-tables",
     "--single-transaction",
     "--quick",
     "--routines",
@@ -47,7 +50,8 @@ class Item(NamedTuple):
     """Something in a database that stands in the dump's list of tables.
 
     ``kind`` is ``table``, ``view`` or ``sequence``; ``transactional`` whether its rows belong to the transaction; ``rows``
-    whether it has any of its own; ``broken`` why the server cannot use it (a view on what is gone).
+    whether it has any of its own; ``broken`` why the server cannot use it (a view on what is gone);
+    ``history`` whether it keeps old rows.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Item(NamedTuple):
     transactional: bool = True
     rows: bool = True
     broken: str = ""
+    history: bool = False
 
 
 class Dump(NamedTuple):
@@ -91,7 +96,9 @@ def _item(connection: Connection, name: str, kind: str, transactions: str, engin
         return Item(name, "view", broken=_broken(connection, name))
     if kind == "SEQUENCE":
         return Item(name, "sequence")
-    return Item(name, "table", transactions == "YES", engine.upper() not in _OTHERS_DATA)
+    return Item(
+        name, "table", transactions == "YES", engine.upper() not in _OTHERS_DATA, history=kind == "SYSTEM VERSIONED"
+    )
 
 
 def _broken(connection: Connection, view: str) -> str:
@@ -115,11 +122,15 @@ def opened(settings: Mysql, database: str, command: str, *, row_by_row: bool) ->
             before = items(connection, database)
             lock = _Lock(settings, database, before)
             stack.callback(lock.release)
-            start = stack.enter_context(_start(settings, connection, database, command, before, lock, row_by_row=row_by_row))
+            start = stack.enter_context(
+                _start(settings, connection, database, command, before, lock, row_by_row=row_by_row)
+            )
             if items(connection, database) == before:
                 yield Dump(start.tool.blocks(), before, start.opening, start.tool)
                 return
-    raise ExportError(f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export")
+    raise ExportError(
+        f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export"
+    )
 
 
 class _Start:

@@ -31,7 +31,9 @@ _VIEW_DROPPED = re.compile(rb"/\*!50001 DROP (?:VIEW|TABLE) IF EXISTS " + _IDENT
 _VIEW_FINAL = re.compile(rb"/\*!500(?:01|13) ")
 _VIEW = re.compile(rb"\bVIEW " + _IDENTIFIER)
 # Triggers, routines and events; what stands around them in their blocks too.
-_PROGRAM = re.compile(rb"/\*!(?:50003|50106|50117|50017|50020) |CREATE (?:OR REPLACE )?(?:DEFINER|FUNCTION|PROCEDURE|PACKAGE)")
+_PROGRAM = re.compile(
+    rb"/\*!(?:50003|50106|50117|50017|50020) |CREATE (?:OR REPLACE )?(?:DEFINER|FUNCTION|PROCEDURE|PACKAGE)"
+)
 # The program's own beginning and end, which `HEADER` replaces.
 _FRAME = re.compile(rb"/\*M?!\d+(?:\\-| SET (?:@OLD_\w+ ?=|\w+ ?= ?@OLD_|NAMES |TIME_ZONE ?=))")
 _BINLOG = re.compile(rb"CHANGE MASTER TO MASTER_LOG_FILE='([^']*)', MASTER_LOG_POS=(\d+)")
@@ -49,7 +51,7 @@ class Split:
     """What a dump's stream holds. All but the rows is there once `tables` has come to its end.
 
     ``cut`` says that the rows of the latest table have no end, ``ended`` that the dump has its end mark.
-   """
+    """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._stream = Stream(blocks)

@@ -11,7 +11,8 @@ from strongroom.exports.stream import Stream
 _STRING = rb"""'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+'|"[^"\\]*+(?:(?:\\.|"")[^"\\]*+)*+"|`[^`]*+`"""
 # Comments that hold code for some versions (/*! and /*M!) are code here.
 _COMMENT = rb"""--(?=[\s])[^\n]*+\n|\#[^\n]*+\n|/\*(?!!|M!).*?\*/"""
-_SPACE = re.compile(rb"(?:[\s]++|" + _COMMENT + rb")*+", re.DOTALL)
+# What may become a comment when more of the text has come counts as one: who matches asks for more at the end.
+_SPACE = re.compile(rb"(?:[\s]++|" + _COMMENT + rb"|--?\Z|(?:--\s|\#)[^\n]*+\Z|/\Z|/\*(?!!|M!).*+\Z)*+", re.DOTALL)
 _DELIMITER = re.compile(rb"delimiter[ \t]{1,9}\S{1,99}[^\n]{0,99}(?:\n|\Z)", re.IGNORECASE)
 
 

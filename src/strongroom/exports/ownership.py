@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from strongroom.exports.base import Owned
 from strongroom.model import Account, DatabaseClaim
 
 
-def owned(engine: str, account: Account, everyone: Sequence[Account], databases: Mapping[str, Iterable[str]]) -> Owned:
+def owned(
+    engine: str,
+    account: Account,
+    everyone: Sequence[Account],
+    databases: Mapping[str, Iterable[str]],
+    asked: Collection[str] = (),
+) -> Owned:
     """The databases of an account. ``databases`` are those of the server, each with the users who own it.
 
     One that two accounts have by these rules is nobody's until an administrator has said whose it is.
@@ -23,15 +29,24 @@ def owned(engine: str, account: Account, everyone: Sequence[Account], databases:
             names.append(database)
         else:
             contested[database] = f"belongs to {' and '.join(sorted(owners))}; make it one account's"
-    return Owned(names=tuple(names), contested=contested)
+    free = [
+        name
+        for name in sorted(set(asked) - set(databases))
+        if _owners(engine, name, set(), [account, *others]) <= {account.name}
+    ]
+    return Owned(names=tuple(names), contested=contested, free=tuple(free))
 
 
 def known(engine: str, account: Account) -> tuple[str, ...]:
     """The databases that are an account's by name, which one knows without a server."""
     prefix = f"{engine}:"
     shown = (name.removeprefix(prefix) for name in account.databases if name.startswith(prefix))
-    named = (name for claim in _claims(engine, account) for name in claim.names)
-    return tuple(sorted({*shown, *named}))
+    return tuple(sorted({*shown, *named(engine, account)}))
+
+
+def named(engine: str, account: Account) -> tuple[str, ...]:
+    """The databases that the configuration gives an account by name."""
+    return tuple(name for claim in _claims(engine, account) for name in claim.names)
 
 
 def own_user(engine: str, account: Account, everyone: Sequence[Account], user: str) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, ownership, postgresql_facts
+from strongroom.exports import gate, ownership, postgresql_facts, postgresql_load, postgresql_users
 from strongroom.exports.base import POSTGRESQL, ExportFile, Owned
-from strongroom.exports.export import Making
-from strongroom.exports.manifest import Manifest
+from strongroom.exports.export import Making, guarded
+from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.names import joined
 from strongroom.exports.postgresql_connection import Connection, program, system_user, tool_arguments
 from strongroom.exports.postgresql_facts import Relation
@@ -39,10 +40,10 @@ class PostgresqlServer:
     def __init__(self, settings: Postgresql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+    def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those that its administrator owns."""
         with Connection(self._settings) as connection:
-            return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection))
+            return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection), asked)
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[PostgresqlExport]:
@@ -63,6 +64,37 @@ class PostgresqlServer:
                 tool.finish()
                 if not tail.ended:
                     raise ExportError(f"{self.engine}:{database}: {_CUT}")
+
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+        """Replace what a database holds by a text that a stranger may have written."""
+        return postgresql_load.load(self._settings, database, sql)
+
+    def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
+        """Replace what a database holds by an export."""
+        return postgresql_load.load_export(self._settings, database, manifest, read)
+
+    def load_table(self, database: str, manifest: Manifest, read: Reader, table: str, into: str) -> list[str]:
+        """Make one table of an export beside the live ones."""
+        return postgresql_load.load_table(self._settings, database, manifest, read, manifest.table(table), into)
+
+    def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
+        """The account's users, roles and grants on its databases."""
+        file = ExportFile(f"{self.engine}/users.sql".encode(), iter(()))
+        file.pieces = guarded(file, self._users(account, everyone))
+        return file
+
+    def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
+        """Make the account's users again."""
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            return postgresql_users.replay(connection, text, databases, own)
+
+    def _users(self, account: Account, everyone: Sequence[Account]) -> Iterator[bytes]:
+        own = partial(ownership.own_user, self.engine, account, everyone)
+        databases = self.owned(account, everyone).names
+        with Connection(self._settings) as connection:
+            yield from postgresql_users.users(connection, databases, own)
 
 
 class PostgresqlExport:
@@ -107,13 +139,15 @@ class PostgresqlExport:
         with self._tool("data") as tool:
             data = Data(tool.blocks())
             try:
-                yield from self._rows(data, relations)
+                reasons = yield from self._rows(data, relations)
             except ExportError:
                 tool.finish()
                 raise
             tool.finish()
         if not data.ended:
             raise ExportError(_CUT)
+        for reason in reasons:
+            making.fail(reason)
         after = self._definitions("post-data")
         yield from making.offer("after.sql", [text(data.rest + after.statements)])
         yield from making.offer("privileges.sql", [text(self._privileges)])
@@ -121,7 +155,8 @@ class PostgresqlExport:
             making.fail(f"{before.large_objects} large objects were exported, and the server has another number")
         yield from making.manifest(self._facts(making.facts(), relations))
 
-    def _rows(self, data: Data, relations: tuple[Relation, ...]) -> Iterator[ExportFile]:
+    def _rows(self, data: Data, relations: tuple[Relation, ...]) -> Generator[ExportFile, None, list[str]]:
+        """Offer the rows and large objects; return which tables are missing."""
         known = {relation.identity: relation for relation in relations if relation.kind == "r"}
         read: set[str] = set()
         larges = 0
@@ -138,8 +173,7 @@ class PostgresqlExport:
                 name = "large-objects.sql" if larges == 1 else f"large-objects-{larges}.sql"
                 yield from self._making.offer(name, _whole(part, data))
             read.add(part.identity)
-        for reason in gate.missing(known, read - {""}):
-            self._making.fail(reason)
+        return gate.missing(known, read - {""})
 
     def _definitions(self, section: str) -> Definitions:
         with self._tool(section) as tool:

@@ -43,7 +43,8 @@ class Connection:
                     autocommit=True,
                     connect_timeout=_CONNECT_SECONDS,
                     client_encoding="utf8",
-                    options="-c search_path=",
+                    # Root finds nothing by a name that a stranger could have planted.
+                    options="" if user else "-c search_path=",
                 )
         except psycopg.Error as error:
             raise ExportError(f"PostgreSQL server at {where(settings)} cannot be reached: {line(error)}") from None
@@ -75,6 +76,13 @@ class Connection:
         """Run one statement; each ``{}`` in it becomes a part, quoted as what it is."""
         try:
             self._connection.execute(SQL(statement).format(*parts) if parts else SQL(statement))
+        except psycopg.Error as error:
+            raise ExportError(f"PostgreSQL server: {line(error)}") from None
+
+    def run_text(self, statement: str) -> None:
+        """Run one statement as it stands."""
+        try:
+            self._connection.execute(statement.encode())
         except psycopg.Error as error:
             raise ExportError(f"PostgreSQL server: {line(error)}") from None
 
@@ -134,4 +142,3 @@ def literal(value: str) -> str:
 def line(error: Exception) -> str:
     """An error of the driver as one line."""
     return " ".join(str(error).split()) or type(error).__name__
-

@@ -48,7 +48,11 @@ def relations(connection: Connection) -> tuple[Relation, ...]:
     found = connection.rows(
         "SELECT n.nspname, c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND " + _SCHEMAS + " AND " + _NOT_OF_AN_EXTENSION + " ORDER BY 1, 2"
+        "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND "
+        + _SCHEMAS
+        + " AND "
+        + _NOT_OF_AN_EXTENSION
+        + " ORDER BY 1, 2"
     )
     return tuple(Relation(*row) for row in found)
 
@@ -76,9 +80,10 @@ def attributes(connection: Connection, database: str) -> dict[str, str]:
     return known | {"set " + name: value for name, _, value in (setting.partition("=") for (setting,) in settings)}
 
 
-def extensions(connection: Connection) -> tuple[str, ...]:
-    """The extensions of the database, but for the one that every database has."""
-    return tuple(name for (name,) in connection.rows("SELECT extname FROM pg_extension ORDER BY 1") if name != "plpgsql")
+def extensions(connection: Connection) -> dict[str, str]:
+    """The extensions of the database, but for the one that every database has, with the schema of each."""
+    query = "SELECT extname, nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace ORDER BY 1"
+    return {name: schema for name, schema in connection.rows(query) if name != "plpgsql"}
 
 
 def foreign_keys(connection: Connection) -> tuple[ForeignKey, ...]:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from strongroom.exports.stream import Stream
 
-_SPACE = re.compile(rb"(?:[\s]++|--[^\n]*+(?:\n|\Z)|/\*(?:[^*/]++|\*(?!/)|/)*+\*/)*+", re.DOTALL)
+# What may become a comment when more of the text has come counts as one: who matches asks for more at the end.
+_SPACE = re.compile(rb"(?:[\s]++|--[^\n]*+(?:\n|\Z)|/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)|[-/]\Z)*+", re.DOTALL)
 _COMMAND = re.compile(rb"\\[^\n]{0,1000}(?:\n|\Z)")
 _ATOMIC = re.compile(rb"\A\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)\b", re.IGNORECASE)
 _COPY = re.compile(rb"copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
@@ -23,9 +24,9 @@ _PARTS = (
     rb"""[a-zA-Z_\x80-\xff][a-zA-Z0-9_$\x80-\xff]*+""",
     rb"""[0-9]++""",
     rb"""'(?:[^']++|'')*+(?:'|\Z)""",
-    rb'''"(?:[^"]++|"")*+(?:"|\Z)''',
+    rb""""(?:[^"]++|"")*+(?:"|\Z)""",
     rb"""--[^\n]*+(?:\n|\Z)""",
-    rb"""/\*(?:[^*/]++|\*(?!/)|/)*+(?:\*/|\Z)""",
+    rb"""/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)""",
     rb"""\$(?P<tag>(?:[a-zA-Z_\x80-\xff][a-zA-Z0-9_\x80-\xff]*+)?)\$.*?(?:\$(?P=tag)\$|\Z)""",
     rb"""[$/\-]""",
 )

@@ -10,7 +10,7 @@ from strongroom.errors import ExportError
 # One statement is held in memory as a whole; what a stranger supplies may not fill it.
 MOST_STATEMENT = 256 << 20
 # A pattern that may be absent is shorter than this.
-_SHORT = 1024
+_SHORT = 1 << 20
 
 
 class Stream:
@@ -23,7 +23,7 @@ class Stream:
 
     def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
         """Match a pattern here. What touches the end of the data is tried again with more of it, until there is no more.
-        A pattern that may be absent matches less than 1 KiB.
+        A pattern that may be absent matches less than 1 MiB.
 
         Raise ExportError when the match has no end for `MOST_STATEMENT` bytes.
         """

@@ -17,6 +17,7 @@ from strongroom.exports.system_user import identity
 # As much as a pipe may hold: the program goes on while its reader is busy for a moment.
 _PIPE = 1 << 20
 _BLOCK = 1 << 18
+_BREATH = 0.0005
 _MOST_SAID = 4000
 _PATIENCE = 10.0
 
@@ -50,7 +51,9 @@ class Tool:
                 extra_groups=[] if become else None,
             )
         except OSError as error:
-            raise ExportError(f"{command[0]}: {error.strerror}; install the database server's client programs") from None
+            raise ExportError(
+                f"{command[0]}: {error.strerror}; install the database server's client programs"
+            ) from None
         assert self._process.stdout and self._process.stderr  # noqa: S101  (both are pipes)
         self._output, self._errors = self._process.stdout, self._process.stderr
         with contextlib.suppress(OSError):
@@ -62,6 +65,9 @@ class Tool:
         """What it writes, to the end."""
         while block := os.read(self._output.fileno(), _BLOCK):
             yield block
+            # The pipe holds much more than comes in this time: fewer, larger blocks cost both sides less.
+            if len(block) < _BLOCK // 4:
+                time.sleep(_BREATH)
 
     def finish(self) -> None:
         """Wait for its end, after its output was read. Raise ExportError when it did not end well."""
@@ -126,4 +132,6 @@ def secret(path: bytes) -> str:
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ExportError(f"{os.fsdecode(path)}: {problem}; the password of the database server has to stand in it") from None
+        raise ExportError(
+            f"{os.fsdecode(path)}: {problem}; the password of the database server has to stand in it"
+        ) from None

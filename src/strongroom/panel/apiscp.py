@@ -14,7 +14,7 @@ from strongroom.model import Account, DatabaseClaim, Exclusion, Location, Select
 from strongroom.panel import info
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
-from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, glob_literal, own_exclusions
+from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, own_selections, server_exclusions
 
 VIRTUAL = b"/home/virtual"
 
@@ -91,17 +91,14 @@ class Apiscp:
     def server(self) -> Account:
         """The pseudo-account: mail maps, grants, the panel's settings, and Strongroom's own configuration."""
         server = self._config.server
-        selections = _SELECTIONS
-        own = server.within(self._config.path)
-        if own is not None:
-            selections += (Selection(pattern=glob_literal(own), reason="Strongroom's configuration"),)
+        selections = _SELECTIONS + own_selections(self._config)
         location = Location(
             tree="data",
             path=server.root,
             why="what belongs to no account, and a rebuilt server needs",
             select=tuple(selection.pattern for selection in selections),
             selections=selections,
-            exclude=own_exclusions(self._config, server.root),
+            exclude=server_exclusions(self._config),
         )
         return Account(name=SERVER, locations=(location,))
 
@@ -113,6 +110,15 @@ class Apiscp:
             return {}
         site = b"/".join((self._virtual, name.encode()))
         return {tree: site + b"/" + below for tree, below, _, _ in _TREES}
+
+    def after_restore(self, name: str) -> str | None:
+        """The kernel does not expect changes below a mounted overlay: its view of ``shadow`` has to be made anew."""
+        if not _SITE.fullmatch(name):
+            return None
+        return (
+            f"{name}: its mounted overlay does not know of this yet; run: /etc/systemd/user/fsmount.init reload_site {name} "
+            "(all accounts: systemctl reload fsmount)"
+        )
 
     def _open(self) -> Folder:
         try:
@@ -135,13 +141,17 @@ class Apiscp:
         return None
 
     def _account(self, virtual: Folder, name: str, details: bool) -> Account | None:
-        """Read one site's folder; None when it is none (a link, a file, or neither ``shadow`` nor ``info`` in it)."""
+        """Read one site's folder; None when it is none (a link, a file, or empty).
+
+        One that holds something else, such as ``fst``, and neither ``shadow`` nor ``info`` is an account that lost all it
+        had: the panel takes the whole folder away with an account.
+        """
         site = virtual.folder(name.encode())
         if site is None:
             return None
         with site:
             locations = self._locations(site, name.encode())
-            if not locations:
+            if not locations and not site.names(most=1):
                 return None
             siteinfo = _service(site, b"siteinfo")
             domains = _domains(siteinfo, _service(site, b"aliases"))

@@ -39,6 +39,9 @@ class Layout(Protocol):
         A restore asks, also for an account that is gone. A tree whose place nobody knows is left out.
         """
 
+    def after_restore(self, name: str) -> str | None:
+        """What is left for the administrator to do once an account's data were changed in place; None: nothing."""
+
 
 def unknown(name: str) -> UnknownError:
     """The error for an account that is not there."""

@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase, translate
 
 from strongroom.config import Config
 from strongroom.errors import ConfigError, SourceError
-from strongroom.model import Account, DatabaseClaim, Location, Selection, text
+from strongroom.model import Account, DatabaseClaim, Location, text
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
-from strongroom.panel.sources import exclusions, glob_literal, is_ours, own_exclusions
+from strongroom.panel.sources import exclusions, is_ours, own_selections, server_exclusions
 
 _MAGIC = re.compile(rb"[*?\[]")
 
@@ -51,19 +51,20 @@ class Plain:
         return found
 
     def server(self) -> Account | None:
-        """The pseudo-account with Strongroom's own configuration; None where that lies outside the server's tree."""
-        server = self._config.server
-        own = server.within(self._config.path)
-        if own is None:
+        """The pseudo-account with Strongroom's own configuration and settings.
+
+        None where they lie outside the server's tree.
+        """
+        selections = own_selections(self._config)
+        if not selections:
             return None
-        selection = Selection(pattern=glob_literal(own), reason="Strongroom's configuration")
         location = Location(
             tree="data",
-            path=server.root,
+            path=self._config.server.root,
             why="what belongs to no account",
-            select=(selection.pattern,),
-            selections=(selection,),
-            exclude=own_exclusions(self._config, server.root),
+            select=tuple(selection.pattern for selection in selections),
+            selections=selections,
+            exclude=server_exclusions(self._config),
         )
         return Account(name=SERVER, locations=(location,))
 
@@ -84,6 +85,9 @@ class Plain:
             if not _MAGIC.search(above) and fnmatchcase(name, os.fsdecode(last)):
                 return {"data": self._config.server.below(above + b"/" + name.encode())}
         return {}
+
+    def after_restore(self, name: str) -> None:
+        """Nothing: folders are what they are."""
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"{text(self._config.path)}: server.accounts: {problem}")

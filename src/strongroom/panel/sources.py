@@ -7,7 +7,7 @@ import re
 
 from strongroom.config import Config
 from strongroom.errors import SourceError
-from strongroom.model import Exclusion, Location, text
+from strongroom.model import Exclusion, Location, Selection, text
 from strongroom.panel.folder import Folder
 
 # Where the packages of Debian and Red Hat put the data of database servers.
@@ -16,6 +16,8 @@ DATABASE_FOLDERS = {
     b"/var/lib/postgresql": "PostgreSQL's data folder",
     b"/var/lib/pgsql": "PostgreSQL's data folder",
 }
+# In the state folder: what cannot be rebuilt.
+SETTINGS = b"/settings"
 COPIES_ARE_CORRUPT = "a database server's data: exported logically instead, copies of files in use are corrupt"
 
 _SPECIAL = re.compile(rb"([\\*?\[ ])")
@@ -58,11 +60,35 @@ def exclusions(config: Config, path: bytes) -> tuple[Exclusion, ...]:
 
 def own_exclusions(config: Config, path: bytes) -> tuple[Exclusion, ...]:
     """Strongroom's own folders and every secret it knows of, where they lie below a location's server path."""
-    kept_out = [(config.server.state, "Strongroom's own state: it can be rebuilt")]
-    if config.vault.folder:
-        kept_out.append((config.vault.folder, "the vault: it cannot hold itself"))
-    kept_out += [(secret, "a secret that opens backups or databases") for secret in config.secrets]
-    return _below(kept_out, path)
+    state = [(config.server.state, "Strongroom's own state: it can be rebuilt")]
+    return _below(state + _unkept(config), path)
+
+
+def own_selections(config: Config) -> tuple[Selection, ...]:
+    """What of Strongroom itself belongs to the server's own point, where it lies in the server's tree.
+
+    Settings are taken out of the state folder by name, so `server_exclusions` need not keep that out.
+    """
+    ours = [(config.path, "Strongroom's configuration")]
+    settings = config.server.state + SETTINGS
+    if os.path.isdir(settings):
+        ours.append((settings, "Strongroom's settings: scopes, schedules of dumps"))
+    return tuple(
+        Selection(pattern=glob_literal(within), reason=reason)
+        for path, reason in ours
+        if (within := config.server.within(path)) is not None
+    )
+
+
+def server_exclusions(config: Config) -> tuple[Exclusion, ...]:
+    """What the server's own point leaves out: the vault, and every secret."""
+    return _below(_unkept(config), config.server.root)
+
+
+def _unkept(config: Config) -> list[tuple[bytes, str]]:
+    """What is in no point at all, and why."""
+    vault = [(config.vault.folder, "the vault: it cannot hold itself")] if config.vault.folder else []
+    return vault + [(secret, "a secret that opens backups or databases") for secret in config.secrets]
 
 
 def is_ours(config: Config, path: bytes) -> bool:

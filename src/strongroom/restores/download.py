@@ -59,16 +59,18 @@ class DownloadResult(Frozen, frozen=True):
 class Archive(Protocol):
     """What writes one kind of archive."""
 
-    keeps_links: bool
-
     def add(self, entry: Entry, name: bytes, pieces: Pieces) -> None:
         """Add an entry under a name, its content as (offset, bytes) in order."""
 
-    def link(self, entry: Entry, name: bytes, first: bytes) -> None:
-        """Add one more name of what was added under ``first``."""
-
     def close(self) -> None:
         """Write the end of the archive."""
+
+
+class LinkingArchive(Archive, Protocol):
+    """What writes a kind of archive that has hard links; in others each name has its content."""
+
+    def link(self, entry: Entry, name: bytes, first: bytes) -> None:
+        """Add one more name of what was added under ``first``."""
 
 
 def download(request: DownloadRequest, client: Client | None, out: Output) -> DownloadResult:
@@ -140,6 +142,7 @@ class _Packer:
 
     def __init__(self, format: ArchiveFormat, out: _Counted, names: _Names, remarks: Remarks) -> None:
         self._compressed: _Compressed | None = None
+        self._linking: LinkingArchive | None = None
         self._archive = self._open(format, out, remarks)
         self._names = names
         self._remarks = remarks
@@ -159,7 +162,7 @@ class _Packer:
 
     def awaits(self, entry: Entry) -> bool:
         """Whether an entry becomes a link, so that its content is not needed; the first name of an inode does not."""
-        if not entry.link_group or not self._archive.keeps_links:
+        if not entry.link_group or self._linking is None:
             return False
         return self._first.setdefault(entry.link_group, entry.path) != entry.path
 
@@ -170,8 +173,8 @@ class _Packer:
             return
         if entry.flags & SETTABLE:
             self._remarks.warn(entry.path, "its inode flags are not kept in an archive", missing=False)
-        if self.awaits(entry):
-            self._link(entry)
+        if self._linking is not None and self.awaits(entry):
+            self._link(self._linking, entry)
             return
         self._archive.add(without_origin(entry), name, pieces)
         self.entries += 1
@@ -182,11 +185,11 @@ class _Packer:
         """Leave an entry out whose content does not come, and its other names when they come."""
         self._remarks.warn(entry.path, f"left out: {why}")
 
-    def _link(self, entry: Entry) -> None:
+    def _link(self, archive: LinkingArchive, entry: Entry) -> None:
         if entry.link_group not in self._packed:
             self._remarks.warn(entry.path, "left out: another name of a file whose content cannot be read")
             return
-        self._archive.link(entry, self._names.of(entry.path), self._names.of(self._first[entry.link_group]))
+        archive.link(entry, self._names.of(entry.path), self._names.of(self._first[entry.link_group]))
         self.entries += 1
 
     def _open(self, format: ArchiveFormat, out: _Counted, remarks: Remarks) -> Archive:
@@ -194,8 +197,8 @@ class _Packer:
             return ZipWriter(out, remarks)
         if format is ArchiveFormat.TAR_ZST:
             self._compressed = _Compressed(out)
-            return TarWriter(self._compressed, remarks)
-        return TarWriter(out, remarks)
+        self._linking = TarWriter(self._compressed or out, remarks)
+        return self._linking
 
 
 class _Queue:

@@ -1,7 +1,8 @@
 """renameat2(2), which CPython does not have: a rename that replaces nothing, and one that exchanges two names.
 
 Both act on names beneath two open folders and never follow a link in the last component. glibc has the wrapper since
-2.28; Linux has the flags on ext4, XFS, btrfs, tmpfs, overlayfs and others.
+2.28; Linux has the flags on ext4, XFS, btrfs, tmpfs, overlayfs and others. Where a file system has none (ZFS before 2.2), a
+restore is refused by `staging.Staging`: two renames instead of one would leave a moment in which neither file is there.
 """
 
 from __future__ import annotations

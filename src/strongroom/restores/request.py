@@ -70,8 +70,41 @@ class RestoreForecast(Frozen, frozen=True):
     deletes: Paths = ()
 
 
+class DatabaseWish(Frozen):
+    """A database to bring back: into its own name, or ``into`` another; with ``table``, one table under the name ``into``."""
+
+    engine: str
+    name: str
+    table: str | None = None
+    into: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The database as a user writes it."""
+        return f"{self.engine}:{self.name}"
+
+    @property
+    def target(self) -> str:
+        """The database that is written to."""
+        return self.into if self.into and not self.table else self.name
+
+
+class DatabaseBack(Frozen):
+    """What came of one, or (in a dry run) would: ``kept`` is where the live one was dumped, ``keys`` what a table lacks."""
+
+    wish: DatabaseWish
+    status: Status
+    replaces: bool = False
+    bytes: int = 0
+    kept: str | None = None
+    messages: tuple[str, ...] = ()
+
+
 class RestoreResult(Frozen, frozen=True):
-    """What a restore did. ``undo`` is None until there is an undo; ``forecast`` is what a dry run says instead."""
+    """What a restore did. ``undo`` is None until there is an undo; ``forecast`` is what a dry run says instead.
+
+    ``databases`` is what came, or in a dry run would come, of the databases.
+    """
 
     id: str
     status: Status
@@ -79,5 +112,6 @@ class RestoreResult(Frozen, frozen=True):
     point: str
     files: RestoreCounts
     warnings: tuple[Remark, ...] = ()
+    databases: tuple[DatabaseBack, ...] = ()
     undo: str | None = None
     forecast: RestoreForecast | None = None

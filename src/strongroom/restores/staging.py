@@ -16,6 +16,7 @@ import stat
 from strongroom.errors import BusyError, RestoreError
 from strongroom.model import text
 from strongroom.restores.beneath import FOLDER, open_folder, remove
+from strongroom.restores.renameat2 import exchange
 
 _PREFIX = b".strongroom-restore-"
 _JOURNAL = b"replaced"
@@ -43,6 +44,7 @@ class Staging:
                 if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
                     raise
         os.fchmod(self.fd, 0o700)
+        _insist_on_exchange(self.fd, name, parent)
         status = os.fstat(self.fd)
         self.identity = (status.st_dev, status.st_ino)
         self._journal = -1
@@ -83,6 +85,25 @@ class Staging:
             if fd >= 0:
                 os.close(fd)
         self._journal = self.fd = self._parent = -1
+
+
+def _insist_on_exchange(fd: int, name: bytes, parent: int) -> None:
+    """Raise RestoreError, with the new folder gone again, where two names cannot change places in one step."""
+    probes = (b"one", b"other")
+    for probe in probes:
+        os.mkdir(probe, 0o700, dir_fd=fd)
+    try:
+        exchange(fd, probes[0], fd, probes[1])
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        remove(parent, name)
+        raise RestoreError(
+            "the file system cannot let two names change places (renameat2), so nothing can be put in place safely; "
+            "restore with --to on another file system, and copy from there"
+        ) from error
+    for probe in probes:
+        os.rmdir(probe, dir_fd=fd)
 
 
 def staging_name(account: str, restore: str) -> bytes:

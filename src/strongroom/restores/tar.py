@@ -39,8 +39,6 @@ _ACL_NAMED = (2, 8)
 class TarWriter:
     """Writes one archive to a stream that need not seek. Names that share an inode become links to the first."""
 
-    keeps_links = True
-
     def __init__(self, out: Output, remarks: Remarks) -> None:
         self._out = out
         self._remarks = remarks

@@ -25,8 +25,6 @@ _NOT_KEPT = "zip keeps no hard links, ACLs, attributes, flags, nor parts of a se
 class ZipWriter:
     """Writes one archive to a stream that need not seek."""
 
-    keeps_links = False
-
     def __init__(self, out: Output, remarks: Remarks) -> None:
         self._zip = zipfile.ZipFile(cast("IO[bytes]", out), "w", zipfile.ZIP_DEFLATED, compresslevel=6)
         self._remarks = remarks
@@ -45,10 +43,6 @@ class ZipWriter:
         with self._zip.open(info, "w", force_zip64=True) as member:
             for part in parts:
                 member.write(part)
-
-    def link(self, entry: Entry, name: bytes, first: bytes) -> None:
-        """Zip has no hard links; whoever writes one adds each name with its content."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Write the archive's directory."""

@@ -78,14 +78,20 @@ class Catalog:
             note(f"{text(path)}: cannot be written ({why}); the catalog is kept in memory for now")
             return cls(_prepared(sqlite3.connect(":memory:", isolation_level=None)), path)
 
-    def refresh(self, client: Client) -> None:
-        """Make the rows of one client what the client says it holds."""
-        there = client.ids()
+    def refresh(self, client: Client) -> list[Point]:
+        """Make the rows of one client what the client says it holds; returns the points that it holds no more.
+
+        Those were forgotten by another machine, or lost: whoever forgets here drops them as well.
+        """
+        # In this order: a point that is made meanwhile is new, and none that is gone.
         here = {row[0] for row in self._rows("SELECT id FROM points WHERE client = ?", client.name)}
+        there = client.ids()
         if there == here:
-            return
+            return []
+        gone = [point for point in self.all(client=client.name) if point.id not in there] if here - there else []
         new = client.load(sorted(there - here)) if there - here else []
         self._write(new, here - there, client.name)
+        return gone
 
     def record(self, point: Point) -> None:
         """Take in a point that has just been made."""

@@ -32,14 +32,24 @@ class Freeze:
         self._snapshots: list[bytes] = []
         self._lock = -1
 
-    def take(self) -> dict[str, bytes]:
-        """Freeze; returns the paths to read, by tree, or nothing where these folders cannot all be frozen."""
-        tops = {tree: top for tree, path in self._folders.items() if (top := _subvolume(path)) is not None}
+    def possible(self) -> bool:
+        """Whether these folders can all be frozen, and would show all that they hold."""
+        tops = self._tops()
         if not tops or len(tops) < len(self._folders) or shutil.which("btrfs") is None:
-            return {}
+            return False
         try:
-            if any(_divided(top, self._folders.values()) for top in set(tops.values())):
-                return {}
+            return not any(_divided(top, self._folders.values()) for top in set(tops.values()))
+        except (OSError, subprocess.SubprocessError):
+            return False
+
+    def _tops(self) -> dict[str, bytes]:
+        """The subvolumes of the folders, by tree."""
+        return {tree: top for tree, path in self._folders.items() if (top := _subvolume(path)) is not None}
+
+    def take(self) -> dict[str, bytes]:
+        """Freeze what can be; returns the paths to read, by tree, or nothing where that failed."""
+        tops = self._tops()
+        try:
             frozen = {top: self._snapshot(top) for top in sorted(set(tops.values()))}
         except (OSError, subprocess.SubprocessError):
             self.release()

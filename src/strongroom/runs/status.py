@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from strongroom.model import Account, Frozen, Point, Status
+from strongroom.model import Account, Frozen, Point, Status, text
 from strongroom.runs import times
 from strongroom.runs.catalog import Catalog, Identity
 
@@ -44,14 +44,14 @@ def report(
     gone = [who.account for who in catalog.identities() if who.server == server and who.account not in here]
     return Report(
         accounts=tuple(
-            _coverage(Identity(server=server, account=account.name), catalog, now, max_age_hours)
+            _coverage(account, Identity(server=server, account=account.name), catalog, now, max_age_hours)
             for account in accounts
         ),
         gone=tuple(gone),
     )
 
 
-def _coverage(who: Identity, catalog: Catalog, now: datetime, max_age_hours: float) -> Coverage:
+def _coverage(account: Account, who: Identity, catalog: Catalog, now: datetime, max_age_hours: float) -> Coverage:
     newest = catalog.newest(who)
     complete = catalog.newest(who, covering=True)
     age = (now - datetime.fromisoformat(complete.time)).total_seconds() if complete else None
@@ -61,8 +61,13 @@ def _coverage(who: Identity, catalog: Catalog, now: datetime, max_age_hours: flo
         point=complete.id if complete else None,
         client=complete.client if complete else None,
         age_seconds=age,
-        problems=tuple(_problems(newest, complete, age, max_age_hours)),
+        problems=(*_lost(account), *_problems(newest, complete, age, max_age_hours)),
     )
+
+
+def _lost(account: Account) -> list[str]:
+    """The folders that every such account has, and this one has not."""
+    return [f"there is no folder {text(path)}" for _, path in account.absent]
 
 
 def _problems(newest: Point | None, complete: Point | None, age: float | None, max_age_hours: float) -> list[str]:

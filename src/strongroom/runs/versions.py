@@ -98,7 +98,7 @@ class _Sighting(NamedTuple):
 
 def trees(client: Client, point: Point) -> list[bytes]:
     """The names of the trees that a point has."""
-    return [tree for tree in (b"data", b"info") if client.lookup(point, tree) is not None]
+    return [tree for tree in (b"data", b"info", b"databases") if client.lookup(point, tree) is not None]
 
 
 def compare(old: Iterable[Entry], new: Iterable[Entry], *, one_client: bool) -> Iterator[Change]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 from typing import IO, Protocol
 
-from strongroom.errors import SettingError, StrongroomError, UnknownError
-from strongroom.exports.base import Owned
+from strongroom.errors import SettingError, StrongroomError
 from strongroom.model import Account, Frozen, Status
+from strongroom.settings.databases import Databases
 from strongroom.settings.dump_folder import DumpFolder, dump_folder
 from strongroom.settings.naming import SUFFIXES, dump_name, is_scheduled, stamp
 from strongroom.settings.packing import pack
@@ -41,18 +42,6 @@ class Restorable(Frozen):
     snapshot: bool
 
 
-class DumpingServer(Protocol):
-    """What is needed of a database server (`strongroom.exports.base.DatabaseServer` has more)."""
-
-    engine: str
-
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
-        """The databases that are this account's."""
-
-    def dump(self, database: str) -> Iterator[bytes]:
-        """The whole database as one SQL text."""
-
-
 class Mailer(Protocol):
     """How notices leave: `strongroom.settings.notices.Mail`, or a test's own."""
 
@@ -65,22 +54,18 @@ class Dumper:
 
     def __init__(
         self,
-        accounts: Sequence[Account],
-        servers: Sequence[DumpingServer],
+        databases: Databases,
         schedules: Schedules,
         mail: Mailer | None,
         note: Callable[[str], None],
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         """``mail`` is None where there is no way to send; ``clock`` gives local time, the owner's calendar."""
-        self._accounts = {account.name: account for account in accounts}
-        self._everyone = accounts
-        self._servers = {server.engine: server for server in servers}
+        self._databases = databases
         self._schedules = schedules
         self._mail = mail
         self._note = note
         self._clock = clock
-        self._owned: dict[tuple[str, str], list[str]] = {}
         self._warned = False
 
     def due(self) -> Iterator[Dump]:
@@ -95,44 +80,29 @@ class Dumper:
     def everything(self) -> Iterator[Dump]:
         """Dump every database of every account, due or not, and those without a schedule too."""
         schedules = {schedule.target: schedule for schedule in self._schedules.all()}
-        for account in self._accounts.values():
-            for engine in self._servers:
-                try:
-                    names = self._databases(account.name, engine)
-                except StrongroomError as error:
-                    yield _failed(Target(account=account.name, engine=engine, database="*"), error)
-                    continue
-                for name in names:
-                    target = Target(account=account.name, engine=engine, database=name)
-                    yield self._dump(target, schedules.get(target))
+        for account, engine in product(self._databases.accounts, self._databases.servers):
+            try:
+                targets = self._databases.of(account, engine)
+            except StrongroomError as error:
+                yield _failed(Target(account=account, engine=engine, database="*"), error)
+                continue
+            for target in targets:
+                yield self._dump(target, schedules.get(target))
 
     def _scheduled(self, schedule: Schedule) -> Dump | None:
         target = schedule.target
         try:
-            if target.database not in self._databases(target.account, target.engine):
-                self._schedules.remove(target)
-                self._note(
-                    f"{target.account} {target.name}: there is no such database any more; its schedule is removed"
-                )
-                return None
+            if self._databases.holds(target):
+                return self._dump(target, schedule)
+            self._schedules.remove(target)
         except StrongroomError as error:
             return _failed(target, error)
-        return self._dump(target, schedule)
-
-    def _databases(self, account: str, engine: str) -> list[str]:
-        if account not in self._accounts:
-            raise UnknownError(
-                f"no such account on this server; strongroom databases schedule {account} {engine}:NAME --remove"
-            )
-        if engine not in self._servers:
-            raise UnknownError(f"no [databases.{engine}] in the configuration; add it")
-        key = (account, engine)
-        if key not in self._owned:
-            self._owned[key] = list(self._servers[engine].owned(self._accounts[account], self._everyone).names)
-        return self._owned[key]
+        self._note(f"{target.account} {target.name}: there is no such database any more; its schedule is removed")
+        return None
 
     def _dump(self, target: Target, schedule: Schedule | None) -> Dump:
         try:
+            self._databases.holds(target)
             dump = self._written(target, schedule)
             if schedule:
                 self._schedules.done(schedule, self._clock().date())
@@ -144,7 +114,7 @@ class Dumper:
 
     def _written(self, target: Target, schedule: Schedule | None) -> Dump:
         extension = schedule.extension if schedule else "gz"
-        with dump_folder(self._accounts[target.account], target.engine, make=True) as folder:
+        with dump_folder(self._databases.accounts[target.account], target.engine, make=True) as folder:
             folder.clear_drafts()
             name = self._free_name(folder, target, extension)
             if schedule:
@@ -157,7 +127,7 @@ class Dumper:
             return Dump(target=target, status=Status.COMPLETE, path=f"{folder.path}/{name}", bytes=size)
 
     def _pour(self, target: Target, extension: str, name: str, file: IO[bytes]) -> None:
-        pieces = self._servers[target.engine].dump(target.database)
+        pieces = self._databases.servers[target.engine].dump(target.database)
         text_name = name.removesuffix(SUFFIXES[extension]) + ".sql"
         try:
             pack(pieces, file, extension, text_name, self._clock())

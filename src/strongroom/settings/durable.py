@@ -8,12 +8,14 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from strongroom.errors import BusyError, ConfigError, SettingError
 from strongroom.model import text
 
+_LOOKS, _A_LOOK = 3, 0.05
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -75,13 +77,25 @@ def alone(state: bytes, name: bytes, busy: str | None = None) -> Iterator[int]:
     except OSError as error:
         raise _unwritable(path, error) from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError:
-            raise BusyError(busy) from None
+        if busy is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        elif not _taken(descriptor):
+            raise BusyError(busy)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Take a lock, unless somebody holds it for longer than `is_held` needs to look at it."""
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_A_LOOK)
+        else:
+            return True
+    return False
 
 
 def is_held(state: bytes, name: bytes) -> bool:

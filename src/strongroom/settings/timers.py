@@ -112,7 +112,7 @@ class Timers:
 
     @property
     def _first_hour(self) -> int:
-        return hours(self._scopes.get(START_RANGE))[0] % 24
+        return hours(self._scopes.get(START_RANGE))[0]
 
     def _command(self, *arguments: str) -> list[str]:
         return [*own_program(), "--config", text(self._config.path), *arguments]

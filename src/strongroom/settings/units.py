@@ -30,7 +30,7 @@ IOSchedulingClass=best-effort
 IOSchedulingPriority=7
 UMask=0077
 # Root reads and writes what belongs to every account; what such a job never needs is taken from it.
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_LEASE \
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL \
 CAP_SETGID CAP_SETUID CAP_SYS_ADMIN CAP_SYS_NICE CAP_SYS_RESOURCE
 KeyringMode=private
 LockPersonality=yes

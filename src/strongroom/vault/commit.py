@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from strongroom.vault import header as headers
 from strongroom.vault import pack, snapshot
 from strongroom.vault.errors import AbsentError, DamagedError, VaultError
 from strongroom.vault.footing import Footing
-from strongroom.vault.frame import Chunk
+from strongroom.vault.frame import Chunk, Kind
 from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.messages import Walked
@@ -25,6 +26,9 @@ from strongroom.vault.walk import last_known
 
 # What is known of a series' folders: a map, or the name of the file that says it already.
 _Known = dict[bytes, bytes] | str
+_Mapped = tuple[SeriesRun, list[SegmentHead], _Known]
+# So many snapshots are on their way to the disk together; each has a descriptor open meanwhile.
+_TOGETHER = 64
 
 
 class _Made(NamedTuple):
@@ -43,6 +47,7 @@ class Committer:
         self._keys, self._index, self._reader = footing.keys, footing.index, footing.reader
         self._trees = TreeKeeper(storage, footing.keys, footing.index)
         self._put: list[bytes] = []
+        self._announced = False
 
     def keep(self, run: SeriesRun, walked: Walked) -> None:
         """Store the tree nodes of a part of a series."""
@@ -53,7 +58,10 @@ class Committer:
             run.stored += self._trees.add(run.scope, Chunk(other.id, other.body, other.references))
 
     def put_pack(self, pack_id: bytes, path: str, size: int) -> None:
-        """Put a pack that is finished in its spool."""
+        """Put a pack that is finished in its spool; before the first of those that not all programs know, say that."""
+        if self._index.growing_kind(pack_id) == Kind.PREFIXED and not self._announced:
+            headers.announce(self._storage, headers.PREFIXED)
+            self._announced = True
         self._storage.put(pack.name_of(pack_id), self._storage.spool(path))
         self._put.append(pack_id)
         self._index.finish_pack(pack_id, size)
@@ -76,7 +84,9 @@ class Committer:
         self._storage.distrust(INDEX)
         self._storage.barrier()
         self._session.insist()
-        made = [self._put_snapshot(*parts) for parts in mapped]
+        made = [
+            one for at in range(0, len(mapped), _TOGETHER) for one in self._put_snapshots(mapped[at : at + _TOGETHER])
+        ]
         self._storage.barrier()
         self._remember(made)
         for item in made:
@@ -85,7 +95,14 @@ class Committer:
     def _map_of(self, run: SeriesRun) -> tuple[list[SegmentHead], _Known]:
         """A series' map, stored, and what to remember of its folders."""
         base = run.base
-        if base is not None and base.trusted and base.digests and not run.folders and not run.removed and run.same_trees:
+        if (
+            base is not None
+            and base.trusted
+            and base.digests
+            and not run.folders
+            and not run.removed
+            and run.same_trees
+        ):
             segments = self._segments(base.snapshot)
             if segments is not None and all(self._index.known(head.id) for head in segments):
                 return segments, os.path.basename(base.file)
@@ -108,7 +125,21 @@ class Committer:
         except (AbsentError, DamagedError):
             return None
 
-    def _put_snapshot(self, run: SeriesRun, segments: list[SegmentHead], known: _Known) -> _Made:
+    def _put_snapshots(self, mapped: Sequence[_Mapped]) -> list[_Made]:
+        """Put a few snapshots, the disk at work on all of them while the first is waited for."""
+        made = [self._snapshot(*parts) for parts in mapped]
+        with contextlib.ExitStack() as unused:
+            spools = []
+            for item in made:
+                spools.append(spool := self._storage.spool())
+                unused.callback(spool.discard)
+                spool.append(snapshot.encode(item.snapshot, self._keys))
+                spool.hasten()
+            for item, spool in zip(made, spools, strict=True):
+                self._storage.put(snapshot.name_of(item.snapshot.id), spool)
+        return made
+
+    def _snapshot(self, run: SeriesRun, segments: list[SegmentHead], known: _Known) -> _Made:
         outcome = run.outcome(os.urandom(8).hex())
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
@@ -116,7 +147,6 @@ class Committer:
             sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip
-        self._storage.put(snapshot.name_of(made.id), snapshot.encode(made, self._keys))
         return _Made(made, outcome, known)
 
     def _remember(self, committed: Sequence[_Made]) -> None:

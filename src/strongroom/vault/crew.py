@@ -39,7 +39,7 @@ class Worker:
         self.pid, self.pipe, self.shared = pid, pipe, shared
         self.tasks: set[int] = set()
         self.idle = False
-        self.open: OpenPack | None = None
+        self.open: dict[bytes, OpenPack] = {}
 
     def tell(self, message: ToWorker) -> bool:
         """Send a message; says whether the worker is still there."""
@@ -117,6 +117,6 @@ class Crew:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
             self.bury(worker)
-            if worker.open is not None:
+            for left in worker.open.values():
                 with contextlib.suppress(VaultError, OSError):
-                    self._storage.spool(worker.open.path).discard()
+                    self._storage.spool(left.path).discard()

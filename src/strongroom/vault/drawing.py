@@ -15,6 +15,7 @@ from strongroom.vault.cutting import SMALL, Cutter
 from strongroom.vault.errors import SourceError, VaultError
 from strongroom.vault.feed import FeedFile, told
 from strongroom.vault.messages import Counts, Draw, Drawn, Folder, Remark, Walked
+from strongroom.vault.prefixing import LEAST, LastVersion
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
 from strongroom.vault.state import NO_DIGEST, Known, unpack
 from strongroom.vault.tools import Tools
@@ -70,11 +71,13 @@ class Drawing:
 
     def _file(self, file: FeedFile, cutter: Cutter) -> None:
         folder, name = self._place(file.path)
+        before = self._before(folder).get(name)
+        version = self._last_version(before)
         stream = _Pieces(lambda: self._from_feed(lambda: next(file.pieces, None)))
         ids: list[bytes] = []
         lengths: list[int] = []
         for data in stream.chunks(cutter):
-            ids.append(self._tools.packer.data(data))
+            ids.append(self._tools.packer.data(data, version))
             lengths.append(len(data))
             self._counts.bytes_read += len(data)
             if self._counts.bytes_read >= _TELL_EVERY:
@@ -87,7 +90,7 @@ class Drawing:
             extra = Extra(lengths=sizes, depth=depth) if sizes or depth else NOTHING
             row = _row(name, sum(lengths), references, extra)
         self._rows[folder][name] = row
-        self._count(row, self._before(folder).get(name))
+        self._count(row, before)
 
     def _count(self, row: Row, before: Row | None) -> None:
         self._counts.seen += 1
@@ -136,6 +139,16 @@ class Drawing:
                     rows = []  # damaged: nothing is compared with it, and everything stored all the same
             self._rows_before[folder] = {row.name: row for row in rows}
         return self._rows_before[folder]
+
+    def _last_version(self, before: Row | None) -> LastVersion | None:
+        """What a large file held last time, for its new chunks to be compressed against."""
+        if before is None or before.type != Type.FILE or before.size < LEAST:
+            return None
+        reader = self._tools.reader
+        try:
+            return LastVersion(reader.references(before), reader.lengths(before))
+        except VaultError:
+            return None  # damaged: it is stored as if it were new
 
     def _removed(self) -> list[bytes]:
         """Last time's folders that are gone; files that are gone are counted."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strongroom.vault import pack, parents, session
+from strongroom.vault.errors import VaultError
+from strongroom.vault.frame import Kind
 from strongroom.vault.index import PREFIX as INDEX
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
@@ -30,6 +32,23 @@ class Footing:
     reader: Reader
     forgotten: frozenset[str]
     told: Unlocked
+
+    def known(self, id: bytes) -> bool:
+        """Whether a chunk need not be stored again."""
+        return known(self.index, self.reader, id)
+
+
+def known(index: Index, reader: Reader, id: bytes) -> bool:
+    """Whether a chunk need not be stored again: it is there, and so is all that its frame rests on."""
+    if index.added(id):
+        return True
+    place = index.find(id) if index.known(id) else None
+    if place is None or place.pack.kind != Kind.PREFIXED:
+        return place is not None
+    try:
+        return all(map(index.known, reader.bases(place)))
+    except VaultError:
+        return False
 
 
 def remembered(storage: Storage, state: State) -> dict[str, Summary] | None:

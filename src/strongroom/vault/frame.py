@@ -2,9 +2,9 @@
 
 A frame names all that is needed to read it, so that one ranged read suffices and a pack that lost its tail loses that
 alone. Layout: a clear head of 128 bytes (below), then three ciphertexts: the *contents* (ids and sizes of the chunks; class
-``index``), the *references* (what tree nodes point to; class ``meta``; absent in data frames unless ``prefixed``), and the
-*body* (the chunks one after another; class ``data``). The head, the vault's id and the pack's id are authenticated with
-each of them.
+``index``), the *references* (what tree nodes point to, and which chunks a `prefixed` body is compressed against; class
+``meta``; absent in other frames), and the *body* (the chunks one after another; class ``data``). The head, the vault's id
+and the pack's id are authenticated with each of them.
 
 Head: magic ``SRF1`` (4), kind (1), codec (1), reserved zeros (2), chunks u32, scope u64, number u64, sizes of the three
 ciphertexts u32 ×3, raw size of the body u32, sealed data key (80), reserved zeros (4). Little-endian throughout.
@@ -37,21 +37,33 @@ _MAGIC = b"SRF1"
 _HEAD = struct.Struct(f"<4sBB2sIQQIIII{SEALED_SIZE}s4s")
 _ITEM = struct.Struct(f"<{ID_SIZE}sII")
 _LEVEL = 3
+# A prefixed body and the chunks that it rests on, together.
+MOST_WINDOW = 16 << 20
 
 
 class Kind(IntEnum):
-    """What a frame's chunks are; a pack holds one kind only."""
+    """What a frame's chunks are; a pack holds one kind only, so that the index says what a chunk's frame refers to.
+
+    ``PREFIXED`` is file content as ``DATA`` is, in frames that rest on chunks of others: its codec is that, and no other's.
+    """
 
     DATA = 0
     TREE = 1
+    PREFIXED = 2
 
 
 class Codec(IntEnum):
-    """How a body is stored. ``PREFIXED`` is zstd against earlier chunks, named in the references (depth one)."""
+    """How a body is stored. ``PREFIXED`` is zstd against earlier chunks, the references of the frame's first."""
 
     RAW = 0
     ZSTD = 1
     PREFIXED = 2
+
+
+_FORMS = frozenset(
+    {(kind, codec) for kind in (Kind.DATA, Kind.TREE) for codec in (Codec.RAW, Codec.ZSTD)}
+    | {(Kind.PREFIXED, Codec.PREFIXED)}
+)
 
 
 class Chunk(NamedTuple):
@@ -109,14 +121,19 @@ class Sealer:
         """One frame for that pack."""
         raw = b"".join([chunk.data for chunk in chunks])
         body, codec = self._compressed(raw) if compress else (raw, Codec.RAW)
-        contents = b"".join(
-            [_ITEM.pack(chunk.id, len(chunk.data), len(chunk.references) // ID_SIZE) for chunk in chunks]
-        )
-        references = b"".join([chunk.references for chunk in chunks])
+        items = [Item(chunk.id, len(chunk.data), len(chunk.references) // ID_SIZE) for chunk in chunks]
+        return self.packed(pack_id, scope, items, b"".join([chunk.references for chunk in chunks]), body, codec)
+
+    def packed(
+        self, pack_id: bytes, scope: int, items: Sequence[Item], references: bytes, body: bytes, codec: Codec
+    ) -> bytes:
+        """One frame for that pack, of a body that is compressed already."""
+        contents = b"".join([_ITEM.pack(*item) for item in items])
+        raw_size = sum([item.size for item in items])
         self._number += 1
         head = _HEAD.pack(
-            _MAGIC, self._kind, codec, b"\0\0", len(chunks), scope, self._number,
-            len(contents) + 16, len(references) + 16 if references else 0, len(body) + 16, len(raw), self._sealed, bytes(4),
+            _MAGIC, self._kind, codec, b"\0\0", len(items), scope, self._number,
+            len(contents) + 16, len(references) + 16 if references else 0, len(body) + 16, raw_size, self._sealed, bytes(4),
         )  # fmt: skip
         nonce = self._number.to_bytes(12, "little")
         context = self._vault_id + pack_id + head
@@ -131,6 +148,25 @@ class Sealer:
         return (body, Codec.ZSTD) if len(body) < len(raw) else (raw, Codec.RAW)
 
 
+def compress_against(prefix: bytes, raw: bytes) -> bytes:
+    """A body compressed against earlier bytes; both together are at most `MOST_WINDOW`."""
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: _LEVEL,
+        # Long-distance matching finds the rows that stayed, wherever they are in the window.
+        zstd.CompressionParameter.enable_long_distance_matching: 1,
+        zstd.CompressionParameter.window_log: max((len(prefix) + len(raw) - 1).bit_length(), 10),
+    }
+    base = zstd.ZstdDict(prefix, is_raw=True).as_prefix
+    return zstd.ZstdCompressor(options=options, zstd_dict=base).compress(raw, mode=zstd.ZstdCompressor.FLUSH_FRAME)
+
+
+def _decompressor(prefix: bytes) -> zstd.ZstdDecompressor:
+    if not prefix:
+        return zstd.ZstdDecompressor()
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: (MOST_WINDOW - 1).bit_length()}
+    return zstd.ZstdDecompressor(zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix, options=options)
+
+
 def read_head(data: bytes, offset: int = 0) -> Head:
     """Parse the clear head at an offset. Raise DamagedError."""
     raw = data[offset : offset + HEAD_SIZE]
@@ -139,8 +175,8 @@ def read_head(data: bytes, offset: int = 0) -> Head:
     magic, kind, codec, zeros, chunks, scope, number, contents, references, body, size, sealed, more = _HEAD.unpack(raw)
     if magic != _MAGIC or zeros != b"\0\0" or more != bytes(4):
         raise DamagedError("a frame does not begin as it must")
-    # A vault with frames of other kinds says so in its header's features, and is refused before a frame is read.
-    if kind not in (Kind.DATA, Kind.TREE) or codec not in (Codec.RAW, Codec.ZSTD):
+    # A vault with frames of other kinds says so in its features, and is refused before a frame is read.
+    if (kind, codec) not in _FORMS:
         raise DamagedError("a frame is of no known kind")
     if size > MOST_RAW or body > MOST_RAW + 1024 or contents != chunks * _ITEM.size + 16:
         raise DamagedError("a frame's sizes are beyond all bounds")
@@ -168,17 +204,20 @@ class Opener:
         sealed = data[start : start + head.references_size]
         return self._decrypt(self._class_key(b"references", self._keys.meta, head), pack_id, head, sealed)
 
-    def body(self, pack_id: bytes, head: Head, data: bytes, offset: int = 0) -> bytes:
-        """The chunks' bytes one after another; needs the ``data`` class."""
-        start = offset + HEAD_SIZE + head.contents_size + head.references_size
-        key = self._keys.data_key(head.sealed)
-        packed = self._decrypt(key, pack_id, head, data[start : start + head.body_size])
+    def packed(self, pack_id: bytes, head: Head, data: bytes) -> bytes:
+        """The body as it is compressed; needs the ``data`` class."""
+        start = HEAD_SIZE + head.contents_size + head.references_size
+        return self._decrypt(self._keys.data_key(head.sealed), pack_id, head, data[start : start + head.body_size])
+
+    def body(self, pack_id: bytes, head: Head, data: bytes, prefix: bytes = b"") -> bytes:
+        """The chunks' bytes one after another; ``prefix`` is what a prefixed frame rests on."""
+        packed = self.packed(pack_id, head, data)
         if head.codec == Codec.RAW:
             raw = packed
         else:
             try:
                 # The frame's own size field is authenticated with it; no more than the head says may come out.
-                raw = zstd.ZstdDecompressor().decompress(packed, head.raw_size)
+                raw = _decompressor(prefix).decompress(packed, head.raw_size)
             except zstd.ZstdError as error:
                 raise DamagedError("a frame does not decompress") from error
         if len(raw) != head.raw_size:

@@ -22,7 +22,9 @@ FEATURES = "features/"
 FORMAT = 1
 _MAGIC = "strongroom vault"
 _SEALING = "x25519-hkdf-sha256-aes256gcm"
-_KNOWN_FEATURES: frozenset[str] = frozenset()
+# Frames that rest on chunks of others: who does not know them could neither read, nor say what is needed.
+PREFIXED = "prefixed"
+_KNOWN_FEATURES = frozenset({PREFIXED})
 
 
 class Chunker(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,18 @@ def refuse(storage: Storage, what: str, doing: str) -> None:
     used = {item.name.removeprefix(prefix) for item in storage.list(FEATURES) if item.name.startswith(prefix)}
     if unknown := sorted(used - _KNOWN_FEATURES):
         raise FormatError(f"cannot {doing} this vault: it uses {', '.join(unknown)}; use a newer strongroom")
+
+
+def announce(storage: Storage, feature: str) -> None:
+    """Say, durably, that a vault uses a feature which readers, writers and sweepers must all know; see `refuse`."""
+    wanted = [f"{FEATURES}{what}-{feature}" for what in ("read", "write", "prune")]
+    there = {item.name for item in storage.list(FEATURES)}
+    for name in wanted:
+        if name not in there:
+            storage.put_if_absent(name, b"")
+    # What is there may have been put by a run that was killed before it could make it durable.
+    storage.distrust(FEATURES)
+    storage.barrier()
 
 
 def unlock(storage: Storage, header: Header, passphrase: bytes, first: str | None = None) -> tuple[Keys, str]:

@@ -145,6 +145,7 @@ class Index:
             except DamagedError as error:
                 self.damaged[name] = str(error)  # its chunks count as unknown until check --repair reads the packs
                 continue
+            self._table.reserve(sum(len(frame.ids) // ID_SIZE for pack in packs for frame in pack.frames))
             self._table.add(self._rows(packs, len(self._local.packs)))
             self._local.packs.extend(PackHead(pack.id, pack.kind, pack.size) for pack in packs)
             self._local.runs.append(name)
@@ -217,7 +218,7 @@ class Index:
 
     def known(self, id: bytes) -> bool:
         """Whether a chunk need not be stored again."""
-        if id in self._recent or (self._spilled is not None and self._spilled.get(id) is not None):
+        if self.added(id):
             return True
         place = self._table.get(id) if self._table is not None and self._local.packs else None
         if place is None or id in self._lost:
@@ -268,7 +269,15 @@ class Index:
 
     def growing_packs(self) -> set[bytes]:
         """The packs of file content under construction."""
-        return {id for id in self._growing if self._session[self._numbers[id] - _SESSION].kind == Kind.DATA}
+        return {id for id in self._growing if self._session[self._numbers[id] - _SESSION].kind != Kind.TREE}
+
+    def added(self, id: bytes) -> bool:
+        """Whether this session has stored a chunk."""
+        return id in self._recent or (self._spilled is not None and self._spilled.get(id) is not None)
+
+    def growing_kind(self, pack_id: bytes) -> int:
+        """The kind of a pack under construction."""
+        return self._session[self._numbers[pack_id] - _SESSION].kind
 
     def finish_pack(self, pack_id: bytes, size: int) -> None:
         """A pack was put: the next `publish` covers it."""

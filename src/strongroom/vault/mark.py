@@ -1,4 +1,4 @@
-"""What snapshots need: the chunks and nodes reachable from them.
+"""What snapshots need: the chunks and nodes reachable from them, and the chunks that frames of these rest on.
 
 Only references are read (class ``meta``), never content: the cost is the number of distinct tree nodes. The set of what was
 reached is a `Table` on disk, so memory does not grow with the vault.
@@ -62,28 +62,28 @@ def mark(reader: Reader, start: Iterable[bytes], reached: Reached) -> Iterator[t
         for id in pending:
             try:
                 place = reader.locate(id)
-                if place.pack.kind == Kind.DATA:
-                    continue
-                references = reader.node(id)[1]
+                needed = ids_in(reader.node(id)[1]) if place.pack.kind == Kind.TREE else reader.bases(place)
             except (AbsentError, DamagedError) as error:
                 yield id, str(error)
                 continue
-            below.update(dict.fromkeys(ids_in(references)))
+            below.update(dict.fromkeys(needed))
         pending = [id for id in below if id not in reached]
         reached.add(pending)
 
 
 def records_needing(reader: Reader, storage: Storage, chunks: set[bytes]) -> list[bytes]:
-    """The tree nodes that directly or through others need any of these chunks, of all snapshots."""
+    """The tree nodes, and the chunks, that directly or through others need any of these chunks, of all snapshots."""
     needing: dict[bytes, bool] = {}
 
     def needs(id: bytes) -> bool:
         if id not in needing:
             needing[id] = id in chunks
             try:
-                if not needing[id] and reader.locate(id).pack.kind == Kind.TREE:
-                    below = [needs(each) for each in ids_in(reader.node(id)[1])]  # all of them: each has to be told
-                    needing[id] = any(below)
+                if not needing[id]:
+                    place = reader.locate(id)
+                    below = ids_in(reader.node(id)[1]) if place.pack.kind == Kind.TREE else reader.bases(place)
+                    found = [needs(each) for each in below]  # all of them: each has to be told
+                    needing[id] = any(found)
             except (AbsentError, DamagedError):
                 needing[id] = True
         return needing[id]

@@ -108,6 +108,7 @@ class Framed(msgspec.Struct, frozen=True, array_like=True, tag=13):
     offset: int
     size: int
     ids: bytes
+    kind: int
 
 
 class Packed(msgspec.Struct, frozen=True, array_like=True, tag=14):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from strongroom.vault import envelope
 from strongroom.vault.errors import DamagedError
-from strongroom.vault.frame import HEAD_SIZE, Chunk, Head, Kind, Opener, Sealer, read_head
+from strongroom.vault.frame import HEAD_SIZE, Chunk, Codec, Head, Item, Kind, Opener, Sealer, read_head
 from strongroom.vault.index import FrameEntry
 from strongroom.vault.keys import Keys
 from strongroom.vault.storage import Spool, Storage
@@ -61,8 +61,16 @@ class PackWriter:
     def append(self, scope: int, chunks: Sequence[Chunk], *, compress: bool = True) -> FrameEntry:
         """Seal chunks into one frame and append it."""
         data = self._sealer.seal(self.id, scope, chunks, compress=compress)
+        return self._append(data, b"".join([chunk.id for chunk in chunks]))
+
+    def append_prefixed(self, scope: int, items: Sequence[Item], bases: bytes, body: bytes) -> FrameEntry:
+        """Append a frame whose body is compressed against these chunks."""
+        data = self._sealer.packed(self.id, scope, items, bases, body, Codec.PREFIXED)
+        return self._append(data, b"".join([item.id for item in items]))
+
+    def _append(self, data: bytes, ids: bytes) -> FrameEntry:
         self.spool.append(data)
-        entry = FrameEntry(self.size, len(data), b"".join([chunk.id for chunk in chunks]))
+        entry = FrameEntry(self.size, len(data), ids)
         self.size += len(data)
         self.frames.append(entry)
         return entry

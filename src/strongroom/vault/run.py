@@ -258,15 +258,15 @@ class Run:
     def _handle(self, worker: Worker, message: FromWorker) -> None:
         match message:
             case Ask():
-                known = self._firm()[0].index.known
+                known = self._firm()[0].known
                 ids = message.ids
                 bits = bytes([known(ids[at : at + ID_SIZE]) for at in range(0, len(ids), ID_SIZE)])
                 self._tell(worker, Known(bits))
             case Framed():
                 entry = FrameEntry(message.offset, message.size, message.ids)
-                self._firm()[0].index.add_frame(message.pack, Kind.DATA, entry)
+                self._firm()[0].index.add_frame(message.pack, Kind(message.kind), entry)
                 self._series[message.series].stored += message.size
-                worker.open = OpenPack(message.pack, message.path, message.offset + message.size)
+                worker.open[message.pack] = OpenPack(message.pack, message.path, message.offset + message.size)
             case Walked():
                 self._walked(message)
             case Ready():
@@ -284,7 +284,7 @@ class Run:
                 self._finish(run)
             case Packed():
                 self._packed(message.pack, message.path, message.size)
-                worker.open = None
+                del worker.open[message.pack]
             case Failed(task=None):
                 self._fatal = message.message
             case Failed():
@@ -350,13 +350,12 @@ class Run:
         self._crew.bury(worker)
         for run in self._feeds.lose(worker):
             self._finish(run)
-        if worker.open is not None:
+        for left in worker.open.values():
             footing, _ = self._firm()
-            spool = self._storage.spool(worker.open.path)
-            frames = footing.index.growing(worker.open.id)
-            whole = pack.finish(footing.keys, spool, worker.open.id, frames, worker.open.size)
+            spool = self._storage.spool(left.path)
+            whole = pack.finish(footing.keys, spool, left.id, footing.index.growing(left.id), left.size)
             spool.close()
-            self._packed(worker.open.id, worker.open.path, whole)
+            self._packed(left.id, left.path, whole)
         for number in sorted(worker.tasks):
             run = self._series[self._tasks[number].series]
             run.failure = "the worker that walked it was killed; run the backup of this account again"

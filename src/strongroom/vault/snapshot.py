@@ -25,7 +25,8 @@ from strongroom.vault.record import node_id, sort_key
 PREFIX = "snapshots/"
 VERSION = 1
 # A path whose hash is 0 modulo this begins a segment: 512 folders on average, never more than 4,096, and no more bytes of
-# paths than a frame can hold, however long they are.
+# paths than a frame can hold, however long they are. So does each source: a feed's records are others in each night, and the
+# segments of folders that stay as they were must not change with them.
 _CUT = 512
 _MOST = 4096
 _MOST_BYTES = 1 << 20
@@ -126,7 +127,9 @@ def build_map(directories: Iterable[tuple[bytes, bytes]], node_key: bytes) -> li
 
     for path, record_id in sorted(directories, key=lambda pair: sort_key(pair[0])):
         full = len(paths) >= _MOST or size + len(path) > _MOST_BYTES
-        if paths and (full or int.from_bytes(blake3(path, key=node_key).digest(4), "little") % _CUT == 0):
+        if paths and (
+            full or b"/" not in path or int.from_bytes(blake3(path, key=node_key).digest(4), "little") % _CUT == 0
+        ):
             cut()
             paths, ids, size = [], [], 0
         size += len(path)

@@ -31,6 +31,9 @@ class Spool(Protocol):
     def append(self, data: bytes) -> None:
         """Write all of ``data`` at the end."""
 
+    def hasten(self) -> None:
+        """Let the disk begin with what was written: of several spools all are on their way when the first is synced."""
+
     def sync(self) -> None:
         """Make what was written durable."""
 

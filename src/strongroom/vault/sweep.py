@@ -334,17 +334,33 @@ class _Repacker:
             living = [id for id in ids_in(frame.ids) if _lives(self._vault, entry.id, id, reached, set())]
             if not living:
                 continue
+            place = FramePlace(head, frame.offset, frame.size)
             try:
-                decoded = reader.read_frame(FramePlace(head, frame.offset, frame.size))
+                decoded = reader.read_frame(place)
             except DamagedError as error:
                 _insist_lost(living, lost, str(error))
                 continue
+            whole = []
             for id in living:
                 found = decoded.chunk(id)
                 if found is not None and reader.check_chunk(entry.kind, decoded.scope, id, found):
-                    self._add(entry.kind, decoded.scope, Chunk(id, *found))
+                    whole.append(Chunk(id, *found))
                 else:
                     _insist_lost([id], lost, f"chunk {id.hex()} is not what was stored")
+            if entry.kind == Kind.PREFIXED:
+                if whole:
+                    self._carry_whole(place)
+                continue
+            for chunk in whole:
+                self._add(entry.kind, decoded.scope, chunk)
+
+    def _carry_whole(self, place: FramePlace) -> None:
+        """Copy a prefixed frame as it is, with all of its chunks: made anew without what it rests on it would be large."""
+        sealed = self._vault.reader.sealed(place)
+        writer = self._writer(Kind.PREFIXED)
+        writer.append_prefixed(sealed.scope, sealed.items, sealed.references, sealed.body)
+        if writer.full:
+            self._put(Kind.PREFIXED)
 
     def _add(self, kind: int, scope: int, chunk: Chunk) -> None:
         if self._of != (kind, scope) or sum(len(item.data) for item in self._bundle) >= TARGET:
@@ -356,14 +372,18 @@ class _Repacker:
         if not self._bundle:
             return
         kind, scope = self._of
-        writer = self._writers.get(kind)
-        if writer is None:
-            sealer = self._sealers.setdefault(kind, Sealer(self._vault.keys, Kind(kind)))
-            writer = self._writers[kind] = pack.PackWriter(self._vault.storage, self._vault.keys, sealer, Kind(kind))
+        writer = self._writer(kind)
         writer.append(scope, self._bundle)
         self._bundle = []
         if writer.full:
             self._put(kind)
+
+    def _writer(self, kind: int) -> pack.PackWriter:
+        writer = self._writers.get(kind)
+        if writer is None:
+            sealer = self._sealers.setdefault(kind, Sealer(self._vault.keys, Kind(kind)))
+            writer = self._writers[kind] = pack.PackWriter(self._vault.storage, self._vault.keys, sealer, Kind(kind))
+        return writer
 
     def _put(self, kind: int) -> None:
         writer = self._writers.pop(kind)

@@ -4,7 +4,8 @@ Buckets of 1 KiB, chosen by the id's first bytes (ids are keyed hashes, so unifo
 (20), pack number u32, frame offset u32, frame size u32. A full bucket overflows into the next. At 60 % full the table is
 copied to one of twice the size. Memory does not grow with the table: it is read by pread, never mapped.
 
-Readers take no lock: an entry is written before the count that makes it visible.
+Readers take no lock: an entry is written before the count that makes it visible. Buckets near one another are written
+together, once with their entries and once with their counts.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Collection, Iterable, Iterator
-from itertools import groupby, islice
-from operator import itemgetter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from strongroom.vault.keys import ID_SIZE
@@ -29,6 +29,9 @@ _FILL = 0.6
 _SMALLEST = 64
 # Entries sorted at a time: memory does not grow with what is added.
 _AT_ONCE = 50_000
+# Buckets read and written together at the most, and how many untouched ones between two are not worth another write.
+_STRETCH = 256
+_NEAR = 8
 
 
 class Place(NamedTuple):
@@ -40,6 +43,8 @@ class Place(NamedTuple):
 
 
 Row = tuple[bytes, Place]
+# An entry and the bucket that it is bound for.
+_Bound = tuple[int, bytes]
 
 
 class Table:
@@ -90,12 +95,17 @@ class Table:
         bucket = int.from_bytes(id[:6], "little") & self._mask
         while True:
             data = os.pread(self._fd, _BUCKET, bucket * _BUCKET)
-            at = self._position(data, id)
+            at = _position(data, 0, data[0], id)
             if at:
                 return Place(*_PLACE.unpack_from(data, at + ID_SIZE))
             if data[0] < _MOST:
                 return None
             bucket = (bucket + 1) & self._mask
+
+    def reserve(self, entries: int) -> None:
+        """Make room for so many more at once: growing by and by copies each time all that is there."""
+        if self._count + entries > _FILL * (self._mask + 1) * _MOST:
+            self._grow(self._count + entries)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add entries, replacing those of the same id; many at a time is cheapest."""
@@ -105,54 +115,65 @@ class Table:
             self._add(entries.values())
 
     def _add(self, entries: Collection[bytes]) -> None:
-        if self._count + len(entries) > _FILL * (self._mask + 1) * _MOST:
-            self._grow(self._count + len(entries))
+        self.reserve(len(entries))
         mask = self._mask
-        ordered = sorted([(int.from_bytes(entry[:6], "little") & mask, entry) for entry in entries])
-        for bucket, group in groupby(ordered, key=itemgetter(0)):
-            self._fill(bucket, [entry for _, entry in group])
+        waiting = [(int.from_bytes(entry[:6], "little") & mask, entry) for entry in entries]
+        while waiting:
+            waiting.sort()
+            waiting = [later for stretch in _stretches(waiting) for later in self._fill(stretch)]
 
-    def _fill(self, bucket: int, entries: list[bytes]) -> None:
-        """Put entries into a bucket, and what does not fit into the next."""
-        while entries:
-            data = os.pread(self._fd, _BUCKET, bucket * _BUCKET)
-            count = data[0]
-            fresh: list[bytes] = []
-            for entry in entries:
-                at = self._position(data, entry[:ID_SIZE])
-                if at:
-                    os.pwrite(self._fd, entry, bucket * _BUCKET + at)
-                else:
-                    fresh.append(entry)
-            fitting, entries = fresh[: _MOST - count], fresh[_MOST - count :]
-            if fitting:
-                os.pwrite(self._fd, b"".join(fitting), bucket * _BUCKET + _FIRST + count * _SIZE)
-                os.pwrite(self._fd, bytes((count + len(fitting),)), bucket * _BUCKET)
-                self._count += len(fitting)
-            bucket = (bucket + 1) & self._mask
+    def _fill(self, entries: Sequence[_Bound]) -> list[_Bound]:
+        """Put entries into buckets near one another; returns those whose bucket is full, bound for the next."""
+        first, last = entries[0][0], entries[-1][0]
+        data = bytearray(os.pread(self._fd, (last + 1 - first) * _BUCKET, first * _BUCKET))
+        counts: dict[int, int] = {}
+        later: list[_Bound] = []
+        for bucket, entry in entries:
+            start = (bucket - first) * _BUCKET
+            count = counts.get(start, data[start])
+            at = _position(data, start, count, entry[:ID_SIZE])
+            if not at and count == _MOST:
+                later.append(((bucket + 1) & self._mask, entry))
+                continue
+            if not at:
+                at = start + _FIRST + count * _SIZE
+                counts[start] = count + 1
+                self._count += 1
+            data[at : at + _SIZE] = entry
+        self._write(data, first * _BUCKET)
+        if counts:
+            for start, count in counts.items():
+                data[start] = count
+            self._write(data, first * _BUCKET)
+        return later
 
-    @staticmethod
-    def _position(data: bytes, id: bytes) -> int:
-        """Where in a bucket's bytes the entry of an id begins, or 0."""
-        end = _FIRST + data[0] * _SIZE
-        at = data.find(id, _FIRST, end)
-        while at >= 0 and (at - _FIRST) % _SIZE:
-            at = data.find(id, at + 1, end)
-        return max(at, 0)
+    def _write(self, data: bytearray, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view, offset = view[written:], offset + written
 
     def rows(self) -> Iterator[Row]:
         """All entries, in the order of their buckets."""
-        for bucket in range(self._mask + 1):
-            data = os.pread(self._fd, _BUCKET, bucket * _BUCKET)
-            for at in range(_FIRST, _FIRST + data[0] * _SIZE, _SIZE):
-                yield data[at : at + ID_SIZE], Place(*_PLACE.unpack_from(data, at + ID_SIZE))
+        for entry in self._entries():
+            yield entry[:ID_SIZE], Place(*_PLACE.unpack_from(entry, ID_SIZE))
+
+    def _entries(self) -> Iterator[bytes]:
+        for data in self._stretch_by_stretch():
+            for start in range(0, len(data), _BUCKET):
+                for at in range(start + _FIRST, start + _FIRST + data[start] * _SIZE, _SIZE):
+                    yield data[at : at + _SIZE]
+
+    def _stretch_by_stretch(self) -> Iterator[bytes]:
+        for bucket in range(0, self._mask + 1, _STRETCH):
+            yield os.pread(self._fd, _STRETCH * _BUCKET, bucket * _BUCKET)
 
     def __len__(self) -> int:
         return self._count
 
     def recount(self) -> int:
         """Count the entries of a table that was there before."""
-        self._count = sum(os.pread(self._fd, 1, bucket * _BUCKET)[0] for bucket in range(self._mask + 1))
+        self._count = sum(sum(data[::_BUCKET]) for data in self._stretch_by_stretch())
         return self._count
 
     def _larger(self, buckets: int) -> Table:
@@ -168,9 +189,31 @@ class Table:
         while entries > _FILL * buckets * _MOST:
             buckets *= 2
         larger = self._larger(max(buckets, 2 * (self._mask + 1)))
-        larger.add(self.rows())
+        present = self._entries()
+        while some := list(islice(present, _AT_ONCE)):
+            larger._add(some)
         if self.path:
             os.rename(larger.path, self.path)
         os.close(self._fd)
         self._fd, self._mask, self._count = larger._fd, larger._mask, larger._count
         larger._fd = -1
+
+
+def _position(data: bytes | bytearray, start: int, count: int, id: bytes) -> int:
+    """Where the entry of an id begins in the bucket at ``start`` of some bytes, among its first ``count``; or 0."""
+    first = start + _FIRST
+    end = first + count * _SIZE
+    at = data.find(id, first, end)
+    while at >= 0 and (at - first) % _SIZE:
+        at = data.find(id, at + 1, end)
+    return max(at, 0)
+
+
+def _stretches(entries: Sequence[_Bound]) -> Iterator[Sequence[_Bound]]:
+    """Sorted entries, parted where their buckets are far from one another."""
+    begin = 0
+    for at, (bucket, _) in enumerate(entries):
+        if bucket - entries[at - 1][0] > _NEAR or bucket - entries[begin][0] >= _STRETCH:
+            yield entries[begin:at]
+            begin = at
+    yield entries[begin:]

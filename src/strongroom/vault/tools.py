@@ -39,6 +39,8 @@ from strongroom.vault.storage import Storage
 
 # Positions in the memory shared with the coordinating process: some worker has nothing to do; finish your open pack.
 HUNGRY, ROTATE = 0, 1
+# Decoded frames that a worker's reader keeps: two windows of a large file rest on much the same.
+_KEPT_BYTES = 16 << 20
 
 
 class Tools:
@@ -142,13 +144,17 @@ class Tools:
     @cached_property
     def reader(self) -> Reader:
         """Reads last time's records."""
-        return Reader(self.storage, self.keys, Index(self.storage, self.keys, self.state.index_folder))
+        return self._new_reader()
+
+    def _new_reader(self) -> Reader:
+        index = Index(self.storage, self.keys, self.state.index_folder)
+        return Reader(self.storage, self.keys, index, kept=_KEPT_BYTES)
 
     @property
     def packer(self) -> Packer:
         """Takes what is to be stored."""
         if self._packer is None:
-            self._packer = Packer(self.storage, self.keys, self.send, self._known)
+            self._packer = Packer(self.storage, self.keys, self.send, self._known, self._new_reader)
             self._packer.begin(self._series, self.keys.scope(self._alone))
         return self._packer
 

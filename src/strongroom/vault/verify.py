@@ -307,6 +307,18 @@ class _Hurt:
                 pass
         for chunk in ids & self._by.keys():
             self._hurts(chunk, id, path)
+        for chunk in ids:
+            for base in self._bases(reader, chunk):
+                if base in self._by:
+                    self._hurts(base, id, path)
+
+    def _bases(self, reader: Reader, chunk: bytes) -> tuple[bytes, ...]:
+        """What a chunk's frame rests on."""
+        place = reader.index.find(chunk)
+        try:
+            return reader.bases(place) if place is not None else ()
+        except (DamagedError, AbsentError):
+            return ()  # then the chunk itself is named
 
     def _hurts(self, chunk: bytes, id: str, path: bytes) -> None:
         snapshots, paths = self._by.setdefault(chunk, (set(), set()))

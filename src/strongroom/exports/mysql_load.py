@@ -1,0 +1,195 @@
+"""The way back into MariaDB: SQL text as statements of a temporary user, never through a client program.
+
+A client program has commands of its own (``\\!``, ``source``); here such a line is merely no SQL. The user may touch one
+database alone: what the text tries beyond it, the server refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from strongroom.config import Mysql
+from strongroom.errors import ExportError
+from strongroom.exports.manifest import Definer, Manifest, Reader, Table, checked
+from strongroom.exports.mysql_connection import Connection, quoted
+from strongroom.exports.mysql_definers import Definers, settle
+from strongroom.exports.mysql_temporary import ready_to_load, temporary_user
+from strongroom.exports.mysql_text import statements
+from strongroom.exports.stream import Stream
+
+# Rows are sent so many bytes at a time.
+_GROUP = 1 << 20
+_SHOWN = 60
+
+_INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, )?)+\) )?VALUES \(")
+
+_SESSION = (
+    "SET time_zone = '+00:00'",
+    "SET unique_checks = 0, foreign_key_checks = 0",
+    "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+)
+_NAME = rb"""(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[\w.$%-]+)"""
+_OPEN = rb"(?:/\*M?!\d*\s*)?"
+_DEFINER = re.compile(
+    rb"\A("
+    + _OPEN
+    + rb"CREATE\s*(?:\*/\s*)?"
+    + _OPEN
+    + rb"(?:OR\s+REPLACE\s*)?(?:ALGORITHM\s*=\s*\w+\s*)?(?:\*/\s*)?"
+    + _OPEN
+    + rb")DEFINER\s*=\s*(?:CURRENT_(?:USER|ROLE)(?:\s*\(\s*\))?|"
+    + _NAME
+    + rb"(?:\s*@\s*"
+    + _NAME
+    + rb")?)",
+    re.IGNORECASE,
+)
+_USE = re.compile(rb"USE(?:\s+|(?=`))(" + _NAME + rb")", re.IGNORECASE)
+_DATABASE = re.compile(
+    rb"\A"
+    + _OPEN
+    + rb"(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA)\s*"
+    + _OPEN
+    + rb"(?:IF\s+(?:NOT\s+)?EXISTS\s*)?(?:\*/\s*)?("
+    + _NAME
+    + rb")",
+    re.IGNORECASE,
+)
+# What dumps of replicated servers set for the whole server, and is not the database's.
+_REPLICATION = re.compile(
+    rb"\ASET\s+@(?:@(?:SESSION|GLOBAL)\.(?:SQL_LOG_BIN|GTID_PURGED)|MYSQLDUMP_TEMP_LOG_BIN)", re.IGNORECASE
+)
+_FOREIGN_KEY = re.compile(rb",\n\s*CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY [^\n]*?(?=,?\n)")
+
+
+def load(settings: Mysql, database: str, sql: Iterator[bytes]) -> list[str]:
+    """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
+    return _replace(settings, database, {}, (), _permitted(sql))
+
+
+def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader) -> list[str]:
+    """Replace what a database holds by an export; return what had to be left out."""
+    found = checked(manifest, read)
+
+    def work() -> Iterator[bytes]:
+        yield from _definitions(found("before.sql"))
+        for table in manifest.tables:
+            yield from _grouped(found(table.file), table.identity.encode(), table.identity.encode())
+        yield from _definitions(found("after.sql"))
+
+    return _replace(settings, database, manifest.attributes, manifest.definers, work())
+
+
+def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader, table: Table, into: str) -> list[str]:
+    """Make one table of an export beside the live ones, under a new name; return the foreign keys that it comes without."""
+    found = checked(manifest, read)
+    with Connection(settings, database=database) as root:
+        if root.rows("SHOW TABLES LIKE %s", into.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")):
+            raise ExportError(f"mysql:{database} has a table {into!r} already; take another name")
+    old, new = table.identity.encode(), quoted(into).encode()
+    begins = b"CREATE TABLE " + old + b" ("
+    created = [text for text in _definitions(found("before.sql")) if text.startswith(begins)]
+    if len(created) != 1:
+        raise ExportError(f"the export of mysql:{manifest.database} has no definition of table {table.name!r}")
+    definition = _FOREIGN_KEY.sub(b"", b"CREATE TABLE " + new + created[0][len(begins) - 2 :])
+    with ready_to_load(settings), temporary_user(settings, database) as (session, _):
+        _run(session, [definition])
+        try:
+            _run(session, _grouped(found(table.file), old, new))
+        except ExportError:
+            session.run(f"DROP TABLE {quoted(into)}")
+            raise
+    return [f"without foreign key {key}" for key in manifest.foreign_keys if key.table == table.name]
+
+
+def _replace(
+    settings: Mysql, database: str, attributes: dict[str, str], known: tuple[Definer, ...], work: Iterator[bytes]
+) -> list[str]:
+    with ready_to_load(settings) as root:
+        _empty(root, database, attributes)
+        with temporary_user(settings, database) as (session, maker):
+            _run(session, work)
+            return list(settle(settings, database, maker, Definers(root, database, known)))
+
+
+def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
+    """Make the database, or drop all it holds. It stays itself: its folder may be a link to somewhere else."""
+    name = quoted(database)
+    root.run(f"CREATE DATABASE IF NOT EXISTS {name}")
+    if attributes:
+        wanted = (attributes["character_set"], attributes["collation"])
+        root.run(f"ALTER DATABASE {name} CHARACTER SET {quoted(wanted[0])} COLLATE {quoted(wanted[1])}")
+    root.run("SET foreign_key_checks = 0")
+    things = root.rows("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s", database)
+    things += root.rows(
+        "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s", database
+    )
+    things += root.rows("SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s", database)
+    for kind, thing in things:
+        word = (
+            kind
+            if kind in ("VIEW", "SEQUENCE", "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "EVENT")
+            else "TABLE"
+        )
+        root.run(f"DROP {word} IF EXISTS {name}.{quoted(thing)}")
+
+
+def _run(session: Connection, work: Iterable[bytes]) -> None:
+    """Run statements, the first that fails is the last."""
+    for setting in _SESSION:
+        session.run(setting)
+    for number, statement in enumerate(work, 1):
+        try:
+            session.run(statement)
+        except ExportError as error:
+            shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
+            raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
+
+
+def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The statements of a file of definitions, without definers: they are set when all is there."""
+    for statement in statements(Stream(pieces)):
+        yield _DEFINER.sub(rb"\1", statement.text, count=1)
+
+
+def _grouped(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
+    """A file of rows as few long INSERTs. A line break is always a row's end: see `mysql_split`."""
+    stream = Stream(pieces)
+    for _ in stream.until(b"INSERT INTO "):
+        pass
+    begun = stream.match(_INSERT)
+    if begun is None or begun.group(1) != old:
+        if stream.ended:
+            return
+        raise ExportError(_not_rows(old))
+    begins = begun.group()
+    instead = b"INSERT INTO " + new + begins[len(b"INSERT INTO " + old) :]
+    while not stream.ended:
+        rows = stream.skip(_GROUP) + stream.line()
+        if not rows.startswith(begins) or not rows.endswith(b");\n"):
+            raise ExportError(_not_rows(old))
+        yield instead + rows[len(begins) : -2].replace(b");\n" + begins, b"),\n(")
+
+
+def _not_rows(table: bytes) -> str:
+    return f"the file of rows of table {table.decode()} is not as it was written; take another point"
+
+
+def _permitted(sql: Iterator[bytes]) -> Iterator[bytes]:
+    """The statements of a stranger's text that belong into one database. Raise ExportError for a text of several."""
+    names: set[bytes] = set()
+    for statement in statements(Stream(sql)):
+        named = _USE.match(statement.text) or _DATABASE.match(statement.text)
+        if named:
+            names.add(named.group(1).strip(b"`'\""))
+            if len(names) > 1:
+                raise ExportError(
+                    f"the text holds several databases ({_listed(names)}); split it, and load each by itself"
+                )
+        elif not _REPLICATION.match(statement.text):
+            yield _DEFINER.sub(rb"\1", statement.text, count=1)
+
+
+def _listed(names: set[bytes]) -> str:
+    return ", ".join(sorted(name.decode("utf-8", "replace") for name in names))

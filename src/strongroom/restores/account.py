@@ -1,0 +1,91 @@
+"""An account back: its files first, then its databases, then its users, each whatever became of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from strongroom.clients.base import Client, Monitor
+from strongroom.errors import StrongroomError
+from strongroom.model import DATABASES, Frozen, Point, Remark, Status
+from strongroom.restores.databases import DatabaseRestorer
+from strongroom.restores.request import DatabaseBack, DatabaseWish, RestoreCounts, RestoreRequest, RestoreResult
+from strongroom.restores.restore import restore as restore_files
+
+# Made when the files are back: only then may it be known whose the databases are.
+Restorer = Callable[[], DatabaseRestorer]
+
+
+class Order(Frozen):
+    """What to bring back of a point: files (None: none), databases, and the users who go with all of them.
+
+    ``named``: the databases were asked for by name, so that one that would be refused refuses everything beforehand.
+    """
+
+    id: str
+    point: Point
+    files: RestoreRequest | None
+    databases: tuple[DatabaseWish, ...] = ()
+    users: bool = False
+    named: bool = False
+
+
+def forecast(order: Order, client: Client, monitor: Monitor, restorer: Restorer) -> RestoreResult:
+    """What an order would do. Raises what a restore of its files raises, and what refuses a database asked for by name."""
+    files = _nothing(order)
+    if order.files is not None:
+        files = restore_files(msgspec.structs.replace(order.files, dry_run=True), client, monitor)
+    databases = [_one(order, wish, lambda wish: restorer().forecast(wish)) for wish in order.databases]
+    return _joined(files, databases, [])
+
+
+def restore(order: Order, client: Client, monitor: Monitor, restorer: Restorer) -> RestoreResult:
+    """Do it; a database that fails stops no other. Raises what `forecast` raises."""
+    if order.named:
+        for wish in order.databases:
+            restorer().forecast(wish)
+    files = restore_files(order.files, client, monitor) if order.files is not None else _nothing(order)
+    if not order.databases and not order.users:
+        return files
+    databases = [_one(order, wish, lambda wish: restorer().bring_back(wish)) for wish in order.databases]
+    said = list(_users(restorer)) if order.users else []
+    return _joined(files, databases, said)
+
+
+def _one(order: Order, wish: DatabaseWish, act: Callable[[DatabaseWish], DatabaseBack]) -> DatabaseBack:
+    try:
+        return act(wish)
+    except StrongroomError as error:
+        if order.named:
+            raise
+        return DatabaseBack(wish=wish, status=Status.FAILED, messages=(str(error),))
+
+
+def _users(restorer: Restorer) -> Iterator[str]:
+    try:
+        yield from restorer().users()
+    except StrongroomError as error:
+        yield f"users were not made again: {error}"
+
+
+def _nothing(order: Order) -> RestoreResult:
+    return RestoreResult(
+        id=order.id,
+        status=Status.COMPLETE,
+        account=order.point.account,
+        point=order.point.id,
+        files=RestoreCounts(),
+    )
+
+
+def _joined(files: RestoreResult, databases: list[DatabaseBack], users: list[str]) -> RestoreResult:
+    """One result of all: complete where everything is."""
+    whole = not users and all(back.status is Status.COMPLETE for back in databases)
+    nothing = not files.files.written and not files.files.unchanged and files.forecast is None
+    failed = nothing and databases and all(back.status is Status.FAILED for back in databases)
+    status = Status.FAILED if failed else files.status if whole else Status.INCOMPLETE
+    warnings = tuple(Remark(path=DATABASES.encode(), message=message) for message in users)
+    return msgspec.structs.replace(
+        files, status=status, databases=tuple(databases), warnings=(*files.warnings, *warnings)
+    )

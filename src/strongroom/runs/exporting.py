@@ -1,0 +1,71 @@
+"""Where the exports of a run's accounts come from: whose databases there are, and what the last point held of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from strongroom.clients.base import Client, Exports
+from strongroom.errors import StrongroomError
+from strongroom.exports.base import DatabaseServer
+from strongroom.exports.feed import AccountExports, manifest_path
+from strongroom.model import DATABASES, Account, Point
+from strongroom.runs.catalog import Catalog, Identity
+from strongroom.runs.freeze import Freeze
+
+# What is compared with may not fill the memory: a manifest has some hundred bytes for each table.
+_MOST_MANIFEST = 64 << 20
+
+
+class AccountExporter:
+    """The port `strongroom.runs.backup.Exporter` over the database servers of a configuration.
+
+    ``everyone`` gives all accounts of this server, and is asked once, when it has to be known whose a database is.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[DatabaseServer],
+        everyone: Callable[[], Sequence[Account]],
+        client: Client,
+        catalog: Catalog,
+        server: str,
+    ) -> None:
+        self._servers, self._ask_everyone = servers, everyone
+        self._client, self._catalog, self._server = client, catalog, server
+
+    @cached_property
+    def _everyone(self) -> Sequence[Account]:
+        return self._ask_everyone()
+
+    def of(self, account: Account) -> Exports | None:
+        """See the port. An account that may have databases has exports, if only to find that there is none."""
+        if not account.claims:
+            return None
+        folders = {location.tree: location.path for location in account.locations}
+        freeze = Freeze(folders, f"{self._server[:16]}-{account.name}") if folders else None
+        return AccountExports(account, self._everyone, self._servers, self._previous(account), freeze)
+
+    def _previous(self, account: Account) -> Callable[[str, str], bytes | None]:
+        """What finds a database's manifest in the account's newest point that has its databases.
+
+        Which point that is, is asked here; the point is read where the exports are drawn.
+        """
+        who = Identity(server=self._server, account=account.name)
+        points = (point for point in self._catalog.of(who, client=self._client.name) if point.databases)
+        newest = next(points, None)
+
+        def previous(engine: str, database: str) -> bytes | None:
+            return self._manifest(newest, manifest_path(engine, database)) if newest else None
+
+        return previous
+
+    def _manifest(self, point: Point, path: bytes) -> bytes | None:
+        """A manifest of a point; None when it is not there, or cannot be read: then there is nothing to compare with."""
+        with contextlib.suppress(StrongroomError):
+            entry = self._client.lookup(point, DATABASES.encode() + b"/" + path)
+            if entry is not None and not entry.defect and entry.size <= _MOST_MANIFEST:
+                pieces = sorted((offset, data) for _, offset, data in self._client.contents(point, [entry]))
+                return b"".join([data for _, data in pieces])
+        return None

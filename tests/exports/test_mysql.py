@@ -1,0 +1,203 @@
+"""Exports of MariaDB: what they hold, in whose moment, and that all of it comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from strongroom.errors import ExportError
+from strongroom.exports.mysql import MysqlServer
+from strongroom.exports.names import parts
+from strongroom.model import Status
+from tests.exports.mysql_shop import OWNER, WEIRD, make, state
+from tests.exports.taken import Taken, take
+from tests.servers.mariadb import MariaDB
+
+
+@pytest.fixture(scope="module")
+def server(mariadb: MariaDB) -> MysqlServer:
+    return MysqlServer(mariadb.settings)
+
+
+@pytest.fixture(scope="module")
+def shop(mariadb: MariaDB, server: MysqlServer) -> Taken:
+    make(mariadb, "shop_wp")
+    return take(server.export("shop_wp"))
+
+
+@pytest.fixture
+def other(mariadb: MariaDB, shop: Taken) -> Iterator[str]:
+    mariadb.run("DROP DATABASE IF EXISTS shop_other", f"GRANT ALL ON shop_other.* TO {OWNER}@localhost")
+    yield "shop_other"
+    mariadb.run("DROP DATABASE IF EXISTS shop_other")
+
+
+def test_an_export_is_complete_and_says_where_the_log_stood(shop: Taken) -> None:
+    assert (shop.copy.status, shop.failures) == (Status.COMPLETE, {})
+    assert shop.said.startswith("mysql:shop_wp: table versioned keeps a history of its rows, which is not exported")
+    assert shop.copy.tables == 10
+    assert shop.copy.bytes == sum(map(len, shop.files.values()))
+    assert shop.copy.position.startswith("server.0")
+    assert " gtid 0-7-" in shop.copy.position
+
+
+def test_each_table_is_a_file_and_each_row_a_line(shop: Taken) -> None:
+    rows = shop.files["tables/kinds.sql"].split(b"\n")[4:-1]
+    assert len(rows) == shop.manifest.table("kinds").rows == 301
+    assert all(row.startswith(b"INSERT INTO `kinds` (`i`, ") and row.endswith(b");") for row in rows)
+    assert shop.manifest.table("empty").rows == 0
+
+
+def test_weird_names_are_files_that_say_them(shop: Taken) -> None:
+    (file,) = [table.file for table in shop.manifest.tables if table.name == WEIRD]
+    assert "/" not in file.removeprefix("tables/")
+    assert "".join(parts(file.removeprefix("tables/").removesuffix(".sql").replace(".", "%2E"))) == WEIRD
+
+
+def test_all_of_it_comes_back_in_place(mariadb: MariaDB, server: MysqlServer, shop: Taken) -> None:
+    before = state(mariadb, "shop_wp")
+    mariadb.run("DROP TABLE child", "DELETE FROM kinds", "CREATE TABLE newer (x INT)", database="shop_wp")
+    assert server.load_export("shop_wp", shop.manifest, shop.read) == []
+    after = state(mariadb, "shop_wp")
+    assert len(before) > 30
+    assert after == before
+
+
+def test_it_comes_back_under_another_name(mariadb: MariaDB, server: MysqlServer, shop: Taken, other: str) -> None:
+    server.load_export(other, shop.manifest, shop.read)
+    assert state(mariadb, other) == state(mariadb, "shop_wp")
+
+
+def test_a_database_that_did_not_change_exports_to_the_same_bytes(server: MysqlServer, shop: Taken) -> None:
+    again = take(server.export("shop_wp", shop.files["manifest.json"]))
+    assert again.said == shop.said
+    unlike = {path for path in shop.files if again.files[path] != shop.files[path]}
+    # The manifest has its time, and the tables were made anew by the tests above with the next number a step further.
+    assert unlike <= {"manifest.json", "before.sql"}
+
+
+def test_nobody_is_left_behind(mariadb: MariaDB, shop: Taken) -> None:
+    assert mariadb.rows("SELECT User FROM mysql.user WHERE User LIKE 'strongroom%%'") == []
+    assert mariadb.rows("SELECT @@max_allowed_packet") == [(16777216,)]
+
+
+def test_the_tools_own_client_loads_the_files_too(mariadb: MariaDB, shop: Taken, other: str) -> None:
+    mariadb.run(f"CREATE DATABASE {other} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci")
+    tables = [table.file for table in shop.manifest.tables]
+    _client(mariadb, other, b"".join(shop.files[path] for path in ["before.sql", *tables, "after.sql"]))
+    assert state(mariadb, other) == state(mariadb, "shop_wp")
+
+
+def test_a_dump_is_one_text_for_the_ordinary_client(
+    mariadb: MariaDB, server: MysqlServer, shop: Taken, other: str
+) -> None:
+    text = b"".join(server.dump("shop_wp"))
+    assert b"CREATE DATABASE" not in text
+    assert b"\nUSE " not in text
+    mariadb.run(f"CREATE DATABASE {other} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci")
+    _client(mariadb, other, text)
+    assert state(mariadb, other) == state(mariadb, "shop_wp")
+
+
+def test_a_dump_comes_back_as_the_owners(mariadb: MariaDB, server: MysqlServer, shop: Taken, other: str) -> None:
+    mariadb.run(f"CREATE DATABASE {other} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci")
+    assert server.load(other, server.dump("shop_wp")) == []
+    assert state(mariadb, other) == state(mariadb, "shop_wp")
+
+
+def test_one_table_comes_back_beside_the_live_one(mariadb: MariaDB, server: MysqlServer, shop: Taken) -> None:
+    keys = shop.manifest.keys_of("parent")
+    assert keys == ["child_parent: child (parent) refers to parent (id)"]
+    said = server.load_table("shop_wp", shop.manifest, shop.read, "child", "child old")
+    assert said == ["without foreign key child_parent: child (parent) refers to parent (id)"]
+    try:
+        assert mariadb.rows("SELECT * FROM `child old` ORDER BY id", database="shop_wp") == [(1, 1), (2, 1), (3, None)]
+        with pytest.raises(ExportError, match="has a table 'child old' already"):
+            server.load_table("shop_wp", shop.manifest, shop.read, "child", "child old")
+    finally:
+        mariadb.run("DROP TABLE `child old`", database="shop_wp")
+
+
+def test_a_file_that_is_not_what_was_exported_is_refused(server: MysqlServer, shop: Taken, other: str) -> None:
+    changed = shop._replace(files={**shop.files, "after.sql": shop.files["after.sql"] + b"SELECT 1;\n"})
+    with pytest.raises(ExportError, match=r"after.sql of mysql:shop_wp is not what was exported"):
+        server.load_export(other, changed.manifest, changed.read)
+
+
+def test_writers_of_transactional_tables_never_wait(mariadb: MariaDB, server: MysqlServer) -> None:
+    """A writer adds rows to InnoDB all through an export; what came in is what was there when the transaction opened."""
+    mariadb.run("DROP DATABASE IF EXISTS busy", "CREATE DATABASE busy")
+    mariadb.run(
+        "CREATE TABLE rows_ (id INT PRIMARY KEY, pad CHAR(200))", "CREATE TABLE other LIKE rows_", database="busy"
+    )
+    mariadb.run("INSERT INTO rows_ SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000", database="busy")
+    stop, times = threading.Event(), [time.time()]
+
+    def write() -> None:
+        with mariadb.connect("busy") as connection, connection.cursor() as cursor:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                cursor.execute("START TRANSACTION")
+                cursor.execute("INSERT INTO rows_ VALUES (%s, '')", (100000 + number,))
+                cursor.execute("INSERT INTO other VALUES (%s, '')", (100000 + number,))
+                cursor.execute("COMMIT")
+                times.append(time.time())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        taken = take(server.export("busy"))
+    finally:
+        stop.set()
+        writer.join()
+    rows, others = (taken.files[f"tables/{name}.sql"].split(b"\n")[4:-1] for name in ("rows_", "other"))
+    assert taken.copy.status is Status.COMPLETE
+    # Both tables are of one moment, and that is not before the one that is told.
+    assert len(rows) - 20000 == len(others)
+    assert len(others) >= sum(1 for written in times[1:] if written < taken.opened)
+    assert len(times) - 1 > len(others)
+    assert max(later - earlier for earlier, later in pairwise(times)) < 20
+    mariadb.run("DROP DATABASE busy")
+
+
+def test_tables_without_transactions_are_locked_until_they_are_read_and_no_others(
+    mariadb: MariaDB, server: MysqlServer
+) -> None:
+    mariadb.run("DROP DATABASE IF EXISTS mixed", "CREATE DATABASE mixed")
+    mariadb.run("CREATE TABLE a_inno (x INT)", "CREATE TABLE z_my (x INT) ENGINE = MyISAM", database="mixed")
+    with mariadb.connect("mixed") as connection, connection.cursor() as cursor:
+        cursor.execute("SET lock_wait_timeout = 1")
+        with server.export("mixed") as export:
+            cursor.execute("INSERT INTO a_inno VALUES (1)")
+            for file in export.files():
+                assert b"".join(file.pieces)
+            cursor.execute("INSERT INTO z_my VALUES (1)")
+    assert export.result()[0].status is Status.COMPLETE
+    mariadb.run("DROP DATABASE mixed")
+
+
+def test_a_lock_that_is_not_to_be_had_is_an_error_of_one_line(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strongroom.exports.mysql_dump._LOCK_SECONDS", 1)
+    mariadb.run("DROP DATABASE IF EXISTS mixed", "CREATE DATABASE mixed")
+    mariadb.run("CREATE TABLE my (x INT) ENGINE = MyISAM", database="mixed")
+    with mariadb.connect("mixed") as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES my WRITE")
+        with pytest.raises(ExportError, match="Lock wait timeout exceeded") as refused:
+            take(MysqlServer(mariadb.settings).export("mixed"))
+    assert "\n" not in str(refused.value)
+    mariadb.run("DROP DATABASE mixed")
+
+
+def _client(mariadb: MariaDB, database: str, text: bytes) -> None:
+    command = ["mariadb", "--no-defaults", f"--socket={mariadb.socket}", "--comments"]
+    command += ["--default-character-set=utf8mb4", database]
+    done = subprocess.run(command, input=text, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
