@@ -9,7 +9,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, table
-from strongroom.errors import NotBuiltError, StrongroomError, UsageError
+from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
     from strongroom.clients.base import Client
@@ -38,19 +38,15 @@ def _row(invocation: Invocation, name: str, *, probe: bool) -> dict[str, Any]:
 
     try:
         client = invocation.client(name)
-    except (NotBuiltError, StrongroomError) as error:
+    except StrongroomError as error:
         if probe:
             raise
         return _absent(invocation, name, error)
-    if not isinstance(client, ForeignClient):
-        if probe:
-            raise UsageError(f"'{name}' is the embedded client, whose proof is its tests; --probe is for the others")
-        return _described(name, client, None)
     if probe:
         from strongroom.restores.probe import probe as prove
 
         return _described(name, client, prove(client, invocation.config, invocation.teller))
-    return _described(name, client, client.verdict())
+    return _described(name, client, client.verdict() if isinstance(client, ForeignClient) else None)
 
 
 def _described(name: str, client: Client, verdict: Verdict | None) -> dict[str, Any]:

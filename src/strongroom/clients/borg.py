@@ -179,7 +179,7 @@ class BorgTool:
         freed = max(before - storage_size.of(self._settings.url), 0)
         return Pruned(freed_bytes=freed, held_bytes=0, objects=len(names)), [held.point.id for held in gone]
 
-    def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """See the port. borg reads all of the data or none: a share of it counts as all."""
         there = self._names()
         ended = self._run("check", *(["--verify-data"] if read_data else []), allowed=(0, _WARNED))

@@ -119,7 +119,7 @@ class CommandTool:
         if ended.status and needed:
             raise ClientError(f"{command[0]} ended with status {ended.status} for set {name}: {ended.complaint}")
 
-    def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """See the port: that each set is listed, where the command can list."""
         names = self._names()
         if names is None:

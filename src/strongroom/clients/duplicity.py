@@ -153,19 +153,29 @@ class DuplicityTool:
     ) -> tuple[Pruned, list[str]]:
         """See the port. duplicity takes whole chains away, the oldest first: what is younger than a needed one waits."""
         before = storage_size.of(self._settings.url)
-        removed = [
-            held for held in gone if all(held.data < other.data for other in kept if other.series == held.series)
-        ]
-        for series in sorted({held.series for held in removed}):
-            needed = min((held.data for held in kept if held.series == series), default="")
-            last = max(held.data for held in removed if held.series == series)
-            if not dry_run:
-                self._run("remove-older-than", series, *_until(needed, last), "--force", self._url(series))
+        oldest: dict[str, str] = {}
+        for held in kept:
+            oldest[held.series] = min(held.data, oldest.get(held.series, held.data))
+        # Of an account that needs nothing any more duplicity would keep the last chain; in a folder we take it away ourselves.
+        removed = [held for held in gone if held.data < oldest.get(held.series, "" if self.remote else "~")]
+        if not dry_run:
+            for series in sorted({held.series for held in removed}):
+                self._remove(series, oldest.get(series, ""))
+            if tails := [held.tail for held in kept if held.tail]:
+                self._remove(_TAILS, min(tails))
         freed = max(before - storage_size.of(self._settings.url), 0)
         ids = [held.point.id for held in removed]
         return Pruned(freed_bytes=freed, held_bytes=0, objects=len(ids)), [] if dry_run else ids
 
-    def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
+    def _remove(self, series: str, oldest: str) -> None:
+        """Take away what is older than the oldest set that is needed; all of it, where none is."""
+        if oldest:
+            self._run("remove-older-than", series, _iso(oldest), "--force", self._url(series))
+            return
+        for folder in (self._url(series).removeprefix("file://"), f"{os.fsdecode(self._folder)}/archive/{series}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """See the port: that every set is there; with data, that the newest of each account can be restored."""
         damage: list[Damage] = []
         objects = read = 0
@@ -195,13 +205,6 @@ def _iso(handle: str) -> str:
     """A set's time as ``--time`` takes it."""
     day, time = handle.rstrip("Z").split("T")
     return f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}+00:00"
-
-
-def _until(needed: str, last: str) -> list[str]:
-    """The time before which chains go: that of the oldest needed set, or just after the last of those that are not."""
-    if needed:
-        return [_iso(needed)]
-    return [_iso(f"{last[:13]}{min(int(last[13:15]) + 1, 59):02d}Z")]
 
 
 def troubles(told: bytes, view: bytes) -> Iterator[Trouble]:

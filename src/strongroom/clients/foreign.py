@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+import msgspec
 from blake3 import blake3
 
 from strongroom.clients import verdicts
@@ -21,8 +22,9 @@ from strongroom.clients.tool import Held, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError, SourceError, UnknownError
+from strongroom.errors import ClientError, SourceError, UnknownError, UsageError
 from strongroom.model import (
+    Damage,
     Entry,
     FileType,
     Level,
@@ -42,7 +44,7 @@ _SECONDS_PER_RUN = 2.0
 
 def series_of(server: str, account: str) -> str:
     """A name for all sets of one account that any tool takes: its own name as far as it is one, and a hash."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", account)[:40]
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", account)[:40].lstrip("-") or "account"
     return f"{plain}.{blake3(f'{server}/{account}'.encode('utf-8', 'surrogateescape')).hexdigest(8)}"
 
 
@@ -334,11 +336,21 @@ class ForeignClient:
 
     def verify(self, *, read_data: float, repair: bool) -> Verification:
         """See the port."""
+        if repair:
+            raise UsageError(f"--repair is for the vault; what {self._tool.driver} can mend, it mends itself")
         self.need()
         with self._room.alone("check"):
-            return self._tool.verify(
-                [held for _, held in self._holdings.all().values()], read_data=read_data, repair=repair
-            )
+            held = [held for _, held in self._holdings.all().values()]
+            found = self._tool.verify(held, read_data=read_data)
+        return msgspec.structs.replace(found, damage=(*found.damage, *self._broken(held)))
+
+    def _broken(self, held: Sequence[Held]) -> Iterator[Damage]:
+        """The points that a set is missing for."""
+        for each in held if not self._tool.alone else ():
+            try:
+                self._holdings.chain(each)
+            except ClientError as error:
+                yield Damage(object=each.data, message=str(error), points=(each.point.id,))
 
 
 def _said(files: int) -> str:

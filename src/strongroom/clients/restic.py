@@ -154,7 +154,7 @@ class ResticTool:
         freed = max(before - storage_size.of(self._settings.url), 0)
         return Pruned(freed_bytes=freed, held_bytes=0, objects=len(ids)), [held.point.id for held in gone]
 
-    def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """See the port."""
         there = self._snapshots()
         words = ["check"]

@@ -105,5 +105,5 @@ class Tool(Protocol):
         Returns what was freed, and the ids of those points of ``gone`` whose sets are not there any more.
         """
 
-    def verify(self, held: Sequence[Held], *, read_data: float, repair: bool) -> Verification:
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """Check the storage, and that the sets of all points are in it."""

@@ -50,15 +50,22 @@ def need(client: Client, config: Config, monitor: Monitor, *, default: bool) -> 
         )
 
 
-def probe(client: ForeignClient, config: Config, monitor: Monitor) -> Verdict:
-    """Probe a client and remember the verdict. Raise ClientError where its software or storage cannot be used at all."""
-    client.need()
+def probe(client: Client, config: Config, monitor: Monitor) -> Verdict:
+    """Probe a client, and remember the verdict on foreign software.
+
+    Raise ClientError where software or storage cannot be used at all.
+    """
+    if isinstance(client, ForeignClient):
+        client.need()
     with _folder(config) as folder:
         tree = os.path.join(folder, b"tree")
         ground = Ground(tree, _UID, _UID, "probe")
         oddities.build(ground)
         lost = list(_rounds(client, tree, folder, monitor))
-    return client.judge(lost[:_MOST])
+    if isinstance(client, ForeignClient):
+        return client.judge(lost[:_MOST])
+    can = client.capabilities()
+    return Verdict(driver=can.driver, version=can.version or "", configuration="", time=_now(), lost=tuple(lost[:_MOST]))
 
 
 @contextlib.contextmanager
@@ -72,7 +79,7 @@ def _folder(config: Config) -> Iterator[bytes]:
         shutil.rmtree(folder)
 
 
-def _rounds(client: ForeignClient, tree: bytes, folder: bytes, monitor: Monitor) -> Iterator[str]:
+def _rounds(client: Client, tree: bytes, folder: bytes, monitor: Monitor) -> Iterator[str]:
     """A full point, and one of each other level after a change; what differs of each, as lines."""
     run = f"probe-{secrets.token_hex(4)}"
     made: list[str] = []
@@ -108,15 +115,18 @@ def _change(tree: bytes, number: int) -> None:
     os.rename(many + b"%03d" % (30 + number), many + b"renamed-%d" % number)
 
 
-def _point(client: ForeignClient, tree: bytes, level: Level, run: str, monitor: Monitor) -> Point:
+def _point(client: Client, tree: bytes, level: Level, run: str, monitor: Monitor) -> Point:
     account = Account(
         name=NAME,
         users=frozenset({_UID}),
         locations=(Location(tree="data", path=tree, why="what a client must bring back"),),
     )
-    started = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    head = RunHead(id=run, started=started, server=run, workers=1)
+    head = RunHead(id=run, started=_now(), server=run, workers=1)
     (outcome,) = client.backup([Task(account=account, level=level)], head, monitor)
     if isinstance(outcome, Failure):
         raise ClientError(f"client {client.name} cannot be probed: {outcome.message}")
     return outcome
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
