@@ -95,7 +95,10 @@ class ForeignClient:
                     continue
                 try:
                     yield self._make(task, run, monitor)
-                except SourceError as error:
+                except (ClientError, SourceError) as error:
+                    # What stopped one account need not stop the next; of one alone it is the end of the run.
+                    if len(tasks) == 1:
+                        raise
                     yield Failure(account=task.account.name, message=str(error))
 
     @cached_property
@@ -118,7 +121,11 @@ class ForeignClient:
             parent = next((held for held in reversed(known) if held.point.level is Level.FULL), None)
         # A set that stands alone needs no other: to it, its parent is only what it was compared with.
         if parent is not None and not self._tool.alone:
-            self._holdings.chain(parent)
+            try:
+                self._holdings.chain(parent)
+            except ClientError as error:
+                monitor.note(f"{task.account.name}: {error}; a full one is made")
+                parent = None
         sidecar = self._sidecar(last) if last is not None else None
         base = Base(parent=parent, last=last, sidecar=sidecar)
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
