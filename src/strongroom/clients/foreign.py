@@ -15,6 +15,7 @@ from blake3 import blake3
 from strongroom.clients import verdicts
 from strongroom.clients.base import KEEPS, Capabilities, Failure, Monitor, RunHead, Task
 from strongroom.clients.bringing import OWN, Brought
+from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
 from strongroom.clients.making import Base, Making
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
@@ -31,15 +32,9 @@ from strongroom.model import (
     Point,
     Pruned,
     ReadPlan,
-    ReadStep,
     Verification,
     text,
 )
-
-# What a restore is expected to take beside the tool's own start: entries made, and bytes brought, in a second.
-_ENTRIES_PER_SECOND = 10_000
-_BYTES_PER_SECOND = 60_000_000
-_SECONDS_PER_RUN = 2.0
 
 
 def series_of(server: str, account: str) -> str:
@@ -56,6 +51,7 @@ class ForeignClient:
         self._configuration = configuration
         self._tool, self._room = tool, room
         self._holdings = Holdings(room.folder, tool, ledger, self._tail)
+        self._chains = Chains(tool, self._holdings, self._sidecar)
         self._brought: dict[str, Brought] = {}
         self._sidecars: dict[str, Sidecar] = {}
         self._scope: dict[str, tuple[bytes, ...]] = {}
@@ -239,7 +235,7 @@ class ForeignClient:
         for number, wanted in enumerate(entries):
             if not isinstance(wanted.content, Content):
                 raise ClientError("content was asked of something that is no file of this client")
-            holder, row = self._holder(held, wanted.content.row)
+            holder, row = self._chains.holder(held, wanted.content.row)
             holders[holder.point.id] = holder
             numbered.setdefault(holder.point.id, []).append((number, row, wanted.content.row))
         for id, files in numbered.items():
@@ -254,69 +250,21 @@ class ForeignClient:
     def _brought_of(self, held: Held) -> Brought:
         return self._brought.setdefault(held.point.id, Brought(self._tool, self._room))
 
-    def _holder(self, held: Held, row: Row) -> tuple[Held, Row]:
-        """The point whose set has a file's content, and its row there: where sets hold only what changed, an older one."""
-        if self._tool.alone or self._tool.replays or row.place:
-            return held, row
-        holder, found = held, row
-        for older in reversed(self._holdings.chain(held)[:-1]):
-            before = self._sidecar(older).lookup(row.path)
-            if before is None or before.digest != row.digest:
-                break
-            holder, found = older, before
-        return holder, found
-
     def close(self) -> None:
         """Remove what was brought back."""
         for brought in self._brought.values():
             brought.close()
         self._brought.clear()
 
-    # --- plans ----------------------------------------------------------------------------------------------------
-
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """See the port."""
         held = self._holdings.held(point.id)
-        chain = [held] if self._tool.alone else self._holdings.chain(held)
         whole = {path.split(b"/")[0] for path in paths} == set(paths) or not paths
-        rows = [row for row in self._rows(held, paths or self._trees(held)) if row.kind == FileType.FILE]
-        sizes = self._bytes_by_run(chain, rows)
-        steps = [
-            ReadStep(run=link.point.run, level=link.point.level, what=_said(files), bytes=size)
-            for link, (files, size) in zip(chain, sizes, strict=True)
-            if files or whole or len(chain) == 1
-        ]
-        total = sum(step.bytes for step in steps)
-        seconds = _SECONDS_PER_RUN * len(steps) + len(rows) / _ENTRIES_PER_SECOND + total / _BYTES_PER_SECOND
-        return ReadPlan(reads=tuple(steps), bytes=total, seconds=round(seconds, 1))
+        rows = self._rows(held, paths or self._trees(held))
+        return self._chains.plan(held, [row for row in rows if row.kind == FileType.FILE], whole=whole)
 
     def _trees(self, held: Held) -> list[bytes]:
         return [place for place in (b"data", b"databases", b"info") if self._sidecar(held).lookup(place) is not None]
-
-    def _bytes_by_run(self, chain: Sequence[Held], rows: Sequence[Row]) -> list[tuple[int, int]]:
-        """For each link of a chain how many of the files, and how many of their bytes, are read from it."""
-        counts = [[0, 0] for _ in chain]
-        for row in rows:
-            for number, size in self._read_from(chain, row):
-                counts[number][0] += 1
-                counts[number][1] += size
-        return [(files, size) for files, size in counts]
-
-    def _read_from(self, chain: Sequence[Held], row: Row) -> Iterator[tuple[int, int]]:
-        """The links that a file's content is read from: where it was last stored or, where a tool replays, since it appeared."""
-        newest = len(chain) - 1
-        if newest == 0 or row.place:
-            yield newest, row.stored
-            return
-        current = row
-        for number in range(newest, -1, -1):
-            before = self._sidecar(chain[number - 1]).lookup(row.path) if number else None
-            if before is not None and before.digest == current.digest:
-                continue
-            yield number, current.stored
-            if before is None or before.kind != FileType.FILE or not self._tool.replays:
-                return
-            current = before
 
     # --- care -----------------------------------------------------------------------------------------------------
 
@@ -358,10 +306,6 @@ class ForeignClient:
                 self._holdings.chain(each)
             except ClientError as error:
                 yield Damage(object=each.data, message=str(error), points=(each.point.id,))
-
-
-def _said(files: int) -> str:
-    return f"{files:,} files and the sidecar" if files else "the sidecar"
 
 
 def _is_file(path: bytes) -> bool:
