@@ -76,14 +76,18 @@ class Ground:
     def __call__(self, *arguments: str | bytes) -> Answer:
         given = [os.fsdecode(argument) for argument in arguments]
         self._capture.readouterr()
-        status = main(["--config", str(self.config), *given], self.clients, lambda config: [cast(DatabaseServer, self.mysql)])
+        status = main(
+            ["--config", str(self.config), *given], self.clients, lambda config: [cast(DatabaseServer, self.mysql)]
+        )
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 
     def backup_dbs(self, *arguments: str) -> Answer:
         """The same for the program ``backup_dbs``."""
         self._capture.readouterr()
-        status = backup_dbs(["--config", str(self.config), *arguments], lambda config: [cast(DatabaseServer, self.mysql)])
+        status = backup_dbs(
+            ["--config", str(self.config), *arguments], lambda config: [cast(DatabaseServer, self.mysql)]
+        )
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 

@@ -129,6 +129,20 @@ def test_a_file_that_is_not_what_was_exported_is_refused(server: MysqlServer, sh
         server.load_export(other, changed.manifest, changed.read)
 
 
+def test_an_empty_database_and_one_of_routines_alone_are_exported(mariadb: MariaDB, server: MysqlServer) -> None:
+    mariadb.run("CREATE DATABASE bare")
+    try:
+        taken = take(server.export("bare"))
+        assert (taken.copy.status, taken.copy.tables, taken.said) == (Status.COMPLETE, 0, "")
+        mariadb.run("CREATE PROCEDURE p() SELECT 1", database="bare")
+        taken = take(server.export("bare"))
+        mariadb.run("DROP DATABASE bare")
+        assert server.load_export("bare", taken.manifest, taken.read) == []
+        assert mariadb.rows("CALL p()", database="bare") == [(1,)]
+    finally:
+        mariadb.run("DROP DATABASE IF EXISTS bare")
+
+
 def test_writers_of_transactional_tables_never_wait(mariadb: MariaDB, server: MysqlServer) -> None:
     """A writer adds rows to InnoDB all through an export; what came in is what was there when the transaction opened."""
     mariadb.run("DROP DATABASE IF EXISTS busy", "CREATE DATABASE busy")

@@ -20,11 +20,14 @@ from typing import Any
 
 from blake3 import blake3
 
+from strongroom.model import FileType
 from strongroom.vault import header, session, sweep
 from strongroom.vault.session import Lost, Pin
+from tests.vault.feeds import changed, feed_of, rows
 from tests.vault.plot import SMALL_CHUNKS, Ground, Seen
 
 HERE = Path(__file__).parent
+TABLE = b"mysql/shop/tables/posts.sql"
 # What a person thought of opens it as well, by a slot that stretches it in full.
 SECOND_PASSPHRASE = "zweiter Schlüssel".encode()
 
@@ -83,6 +86,14 @@ def second_night(root: Path) -> None:
     (root / "pipe").mkdir()
 
 
+def exported(ground: Ground, id: str, content: dict[bytes, bytes]) -> dict[bytes, Seen]:
+    """The part of a point that a feed made: what it has to hold is known, the moment when it was made is not."""
+    seen = {path: item for path, item in ground.read(id).items() if path.startswith(b"databases")}
+    files = {path: item.content for path, item in seen.items() if item.type is FileType.FILE}
+    assert files == {b"databases/" + path: data for path, data in content.items()}
+    return seen
+
+
 def shown(seen: Seen) -> dict[str, Any]:
     """An entry as it stands in ``expected.json``; content as its BLAKE3."""
     return {
@@ -97,6 +108,8 @@ def make(version: str) -> None:
     """Make one."""
     with tempfile.TemporaryDirectory() as folder:
         ground = Ground(Path(folder), chunker=SMALL_CHUNKS)
+        content = {TABLE: b"".join(rows(1700)), b"mysql/shop/before.sql": b"CREATE TABLE posts;"}
+        ground.feed = feed_of(content)
         vault = ground.vault()
         assert vault.keys.private is not None
         header.add_slot(ground.storage, vault.header.id, vault.keys.private, SECOND_PASSPHRASE, label="a person's")
@@ -105,10 +118,15 @@ def make(version: str) -> None:
         for level in ("full", "incremental", "differential"):
             if level == "incremental":
                 second_night(ground.source)
+                # Stored against the first night's: frames that rest on others.
+                content[TABLE] = b"".join(changed(rows(1700), 100, seed=1))
+                ground.feed = feed_of(content)
             outcome = ground.backup(level)
             assert outcome.complete
             assert outcome.level == level
-            expected[outcome.id] = {os.fsdecode(path): shown(seen) for path, seen in ground.live().items()}
+            points = ground.live() | exported(ground, outcome.id, content)
+            expected[outcome.id] = {os.fsdecode(path): shown(seen) for path, seen in points.items()}
+        assert "features/read-prefixed" in {item.name for item in ground.storage.list("features/")}
         forgotten = outcome.id
         del expected[forgotten]
         sweep.forget(ground.vault(), [forgotten])

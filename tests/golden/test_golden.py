@@ -37,8 +37,8 @@ def opened(place: Path, passphrase: bytes = PASSPHRASE) -> Vault:
     return Vault(FolderStorage(str(place / "vault")), str(place / "state"), passphrase)
 
 
-def test_there_is_one_of_the_first_format() -> None:
-    assert "v1" in VERSIONS
+def test_there_is_one_of_the_first_format_and_one_of_each_feature() -> None:
+    assert {"v1", "v1-prefixed"} <= set(VERSIONS)
 
 
 @pytest.mark.parametrize("passphrase", [PASSPHRASE, SECOND_PASSPHRASE])

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from strongroom.vault import header as headers
 from strongroom.vault import session, sweep
 from strongroom.vault.errors import DamagedError, FormatError, VaultError
-from strongroom.vault.frame import Kind
-from strongroom.vault.index import FramePlace
+from strongroom.vault.frame import Chunk, Item, Kind, Sealer, compress_against
+from strongroom.vault.index import FramePlace, PackEntry, put_run
 from strongroom.vault.mark import ids_in
-from strongroom.vault.pack import name_of
+from strongroom.vault.pack import PackWriter, name_of
 from strongroom.vault.prefixing import LastVersion
 from strongroom.vault.record import Row
 from strongroom.vault.series import Outcome, SeriesFailure
@@ -24,7 +25,7 @@ from strongroom.vault.vault import Vault
 from strongroom.vault.verify import verify
 from tests.vault.feeds import MadeFeed, MadeFile, changed, feed_of, rows
 from tests.vault.ground import Ground as TwoAccounts
-from tests.vault.plot import PASSPHRASE, Ground
+from tests.vault.plot import PASSPHRASE, SMALL_CHUNKS, Ground
 from tests.vault.second_reader import SecondReader
 
 POSTS = b"shop/tables/posts.sql"
@@ -130,10 +131,26 @@ def test_a_program_that_does_not_know_them_refuses(ground: Ground, monkeypatch: 
         sweep.forget(vault, [last.id])
 
 
+def scattered(night: int) -> bytes:
+    return table(night, SMALL_TABLE)
+
+
+def clustered(night: int) -> bytes:
+    """Stretches of the table are changed, another one each night, so that plain and prefixed chunks lie side by side."""
+    made = rows(24_000)
+    for turn in range(1, night + 1):
+        at = turn * 5 % 8 * 3000
+        made[at : at + 300 : 10] = rows(24_000, seed=turn)[at : at + 300 : 10]
+    return b"".join(made)
+
+
+@pytest.mark.parametrize("made", [scattered, clustered])
 @pytest.mark.parametrize("dedup", ["vault", "account"])
-def test_however_many_nights_every_frame_rests_on_plain_ones_alone(tmp_path: Path, dedup: str) -> None:
+def test_however_many_nights_every_frame_rests_on_plain_ones_alone(
+    tmp_path: Path, dedup: str, made: Callable[[int], bytes]
+) -> None:
     ground = Ground(tmp_path, dedup=dedup)
-    nights = {night(ground, content).id: content for content in ({POSTS: table(n, SMALL_TABLE)} for n in range(7))}
+    nights = {night(ground, content).id: content for content in ({POSTS: made(number)} for number in range(7))}
     vault = ground.vault()
     frames = prefixed(vault)
     assert len(frames) >= 6
@@ -186,6 +203,14 @@ def test_an_unchanged_night_after_it_stores_nothing(ground: Ground) -> None:
     assert night(ground, {POSTS: table(1)}).stored < 10_000
 
 
+def test_last_nights_dump_is_found_when_a_run_of_files_alone_lies_between(ground: Ground) -> None:
+    first = night(ground, {POSTS: table(0)})
+    ground.feed = None
+    between = ground.backup()
+    assert b"databases" not in ground.read(between.id)
+    assert night(ground, {POSTS: table(1)}).stored < 0.05 * first.stored
+
+
 def test_a_plan_counts_what_is_rested_on(ground: Ground) -> None:
     night(ground, {POSTS: table(0, SMALL_TABLE)})
     last = night(ground, {POSTS: table(1, SMALL_TABLE)})
@@ -234,6 +259,33 @@ def test_a_sparse_pack_of_them_is_written_anew_without_growing(ground: Ground) -
         ground.storage.delete(item.name)
     verify(ground.vault(), repair=True)
     assert held(ground.vault(), kept.id) == {b"3": new[b"3"]}
+
+
+def test_of_a_frame_that_is_copied_the_index_names_what_lives(tmp_path: Path) -> None:
+    """Else what is dead in it would have it copied by each prune, or take the place of another copy."""
+    ground = Ground(tmp_path, chunker=SMALL_CHUNKS)
+    first = night(ground, {POSTS: table(0, 18_000)})
+    second = night(ground, {POSTS: table(1, 18_000)})
+    third = {POSTS: table(1, 18_000)[: 1100 << 10]}
+    kept = night(ground, third)
+    sweep.forget(ground.vault(), [first.id, second.id])
+    sweep.prune(ground.vault())
+    vault = ground.vault()
+    needed = set(ids_in(_references(vault, kept.id)))
+    named = {id for id, _ in vault.index.pack_rows() if _kind(vault, id) == Kind.PREFIXED}
+    assert named and named <= needed
+    living = sum(len(vault.reader.chunk(id)) for id in named)
+    assert sum(vault.reader.read_frame(place).size for place in prefixed(vault).values()) > 2 * living
+    before = {item.name for item in ground.storage.list("packs/")}
+    assert sweep.prune(ground.vault()).objects == 0
+    assert {item.name for item in ground.storage.list("packs/")} == before
+    assert held(ground.vault(), kept.id) == third
+    assert verify(ground.vault(), read_data=1.0).damage == ()
+    night(ground, {POSTS: table(1, 18_000)})
+
+
+def _kind(vault: Vault, id: bytes) -> int:
+    return vault.reader.locate(id).pack.kind
 
 
 def rested_on(ground: Ground) -> set[bytes]:
@@ -314,17 +366,76 @@ def test_the_next_night_needs_no_check_when_a_pack_that_is_rested_on_is_gone(gro
 
 
 def test_what_is_healed_is_stored_plain_since_others_may_rest_on_it(ground: Ground) -> None:
-    """The very chunks that frames rest on are lost, and come again while there is a last version to rest on."""
-    base = {POSTS: table(0, SMALL_TABLE)}
-    night(ground, base)
-    second = night(ground, {POSTS: table(1, SMALL_TABLE)})
-    damage_base(ground, "flipped")
-    verify(ground.vault(), read_data=1.0)
-    night(ground, base)
+    """The very chunks that frames rest on are lost, and come again where there is a last version much like them."""
+    night(ground, {POSTS: table(0, SMALL_TABLE)})
+    lost = _references(ground.vault(), night(ground, {POSTS: table(0, SMALL_TABLE)}).id)
+    second = night(ground, {POSTS: table(1, SMALL_TABLE), b"alike": table(2, SMALL_TABLE)})
     vault = ground.vault()
-    for place in prefixed(vault).values():
-        assert {vault.reader.locate(base).pack.kind for base in vault.reader.bases(place)} == {Kind.DATA}
-    assert held(vault, second.id) == {POSTS: table(1, SMALL_TABLE)}
+    for id in ids_in(lost):
+        flip(ground, vault.reader.locate(id))
+    verify(ground.vault(), read_data=1.0)
+    night(ground, {POSTS: table(1, SMALL_TABLE), b"alike": table(0, SMALL_TABLE)})
+    vault = ground.vault()
+    assert {vault.reader.locate(id).pack.kind for id in ids_in(lost)} == {Kind.DATA}
+    assert held(vault, second.id) == {POSTS: table(1, SMALL_TABLE), b"alike": table(2, SMALL_TABLE)}
+
+
+def flip(ground: Ground, place: FramePlace) -> None:
+    path = ground.folder / name_of(place.pack.id)
+    data = bytearray(path.read_bytes())
+    data[place.offset + place.size - 5] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_quick_check_names_what_rests_on_a_pack_that_is_gone(ground: Ground) -> None:
+    night(ground, {POSTS: table(0, SMALL_TABLE)})
+    second = night(ground, {POSTS: table(1, SMALL_TABLE)})
+    vault = ground.vault()
+    assert {vault.reader.locate(id).pack.kind for id in ids_in(_references(vault, second.id))} == {Kind.PREFIXED}
+    damage_base(ground, "deleted")
+    named = [found for found in verify(ground.vault()).damage if second.id in found.snapshots]
+    assert [found.paths for found in named] == [(b"databases/" + POSTS,)]
+
+
+def put(vault: Vault, data: bytes, below: bytes = b"", *, scope: int = 0, of: int = 0, nothing: bool = False) -> bytes:
+    """Put a chunk as a writer of the vault could, plain or against another (of a scope); returns its id."""
+    id, base = (blake3(each, key=vault.keys.chunk_key(at)).digest(20) for each, at in ((data, scope), (below, of)))
+    kind = Kind.PREFIXED if below else Kind.DATA
+    made = PackWriter(vault.storage, vault.keys, Sealer(vault.keys, kind), kind)
+    if below:
+        items = [Item(id, len(data), 0 if nothing else 1)]
+        made.append_prefixed(scope, items, b"" if nothing else base, compress_against(below, data))
+    else:
+        made.append(scope, [Chunk(id, data)])
+    size = made.finish()
+    vault.storage.put(name_of(made.id), made.spool)
+    put_run(vault.storage, vault.keys, [PackEntry(made.id, kind, size, made.frames)])
+    return id
+
+
+ONE, OTHER = b"one " * 100, b"one " * 99 + b"two "
+
+
+def test_a_frame_that_rests_on_its_own_scope_reads(ground: Ground) -> None:
+    vault = ground.vault()
+    put(vault, ONE, scope=3)
+    assert vault.reader.chunk(put(vault, OTHER, ONE, scope=3, of=3)) == OTHER
+
+
+def test_a_frame_that_rests_on_another_scope_on_nothing_or_in_a_circle_is_damaged(ground: Ground) -> None:
+    vault = ground.vault()
+    put(vault, ONE, scope=3)
+    for id in (
+        put(vault, OTHER, ONE, scope=5, of=3),
+        put(vault, OTHER, ONE, scope=7, nothing=True),
+        put(vault, OTHER, ONE, scope=9, of=9),  # which is not there
+    ):
+        with pytest.raises(DamagedError):
+            vault.reader.chunk(id)
+    circle = (put(vault, ONE, OTHER), put(vault, OTHER, ONE))
+    for id in circle:
+        with pytest.raises(DamagedError, match="rests on nothing, or on itself"):
+            vault.reader.chunk(id)
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def rows(stream: Stream) -> Iterator[bytes]:
     if stream.begins_with(_ROWS_END[1:]):
         stream.line()
         return
-    yield from stream.until(_ROWS_END)
+    yield from stream.until(_ROWS_END, b"\\")
     if not stream.ended:
         yield stream.skip(1)
         stream.line()

@@ -57,9 +57,12 @@ class Stream:
         self._at += len(taken)
         return taken
 
-    def until(self, mark: bytes) -> Iterator[bytes]:
-        """What stands before a mark, in pieces, and go to the mark; to the end of all where there is none."""
-        while (found := self._data.find(mark, self._at)) < 0:
+    def until(self, mark: bytes, rare: bytes = b"") -> Iterator[bytes]:
+        """What stands before a mark, in pieces, and go to the mark; to the end of all where there is none.
+
+        ``rare`` is a byte of the mark that seldom stands elsewhere: where there is none, nobody looks for the mark.
+        """
+        while (found := self._find(mark, rare)) < 0:
             # The mark may lie across the end of what is here.
             end = max(self._at, len(self._data) - len(mark) + 1)
             if end > self._at:
@@ -72,6 +75,11 @@ class Stream:
         if found > self._at:
             yield self._data[self._at : found]
         self._at = found
+
+    def _find(self, mark: bytes, rare: bytes) -> int:
+        # A single byte is found many times faster than several.
+        near = self._data.find(rare, self._at)
+        return self._data.find(mark, max(self._at, near - len(mark))) if near >= 0 else -1
 
     def rest(self) -> Iterator[bytes]:
         """All that is left."""

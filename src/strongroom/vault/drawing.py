@@ -17,9 +17,9 @@ from strongroom.vault.feed import FeedFile, told
 from strongroom.vault.messages import Counts, Draw, Drawn, Folder, Remark, Walked
 from strongroom.vault.prefixing import LEAST, LastVersion
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
-from strongroom.vault.state import NO_DIGEST, Known, unpack
+from strongroom.vault.state import NO_DIGEST, Known
 from strongroom.vault.tools import Tools
-from strongroom.vault.walk import MOST_ENTRIES, Series, load_base
+from strongroom.vault.walk import MOST_ENTRIES, Series
 
 # The coordinating process hears how far a large file is after so many bytes.
 _TELL_EVERY = 32 << 20
@@ -37,11 +37,8 @@ class Drawing:
         self._feed, self._draw, self._tools = series.feed, draw, tools
         tools.begin(draw.series, series.alone)
         tools.held[draw.series] = series.feed
-        top = self._feed.name.encode()
-        self._rows: dict[bytes, dict[bytes, Row]] = {top: {}}
-        known = load_base(tools, draw.base) if draw.base else {}
-        inside = top + b"/"
-        self._base = {path: known for path, known in known.items() if path == top or path.startswith(inside)}
+        self._rows: dict[bytes, dict[bytes, Row]] = {self._feed.name.encode(): {}}
+        self._records_before = self._last_records()
         self._rows_before: dict[bytes, dict[bytes, Row]] = {}
         self._counts = Counts()
         self._remarks: list[Remark] = []
@@ -128,13 +125,23 @@ class Drawing:
 
     # --- last time's ----------------------------------------------------------------------------------------------
 
+    def _last_records(self) -> dict[bytes, bytes]:
+        """The ids of last time's records by path; none where they cannot be found any more."""
+        if not self._draw.last:
+            return {}
+        reader = self._tools.reader
+        try:
+            return dict(reader.directories(reader.snapshot(self._draw.last), self._feed.name.encode()))
+        except VaultError:
+            return {}
+
     def _before(self, folder: bytes) -> dict[bytes, Row]:
         """Last time's rows of a folder by name; none where its record is not there or cannot be read."""
         if folder not in self._rows_before:
             rows: list[Row] = []
-            if (packed := self._base.get(folder)) is not None:
+            if (id := self._records_before.get(folder)) is not None:
                 try:
-                    rows = self._tools.reader.record(unpack(packed).record).rows
+                    rows = self._tools.reader.record(id).rows
                 except VaultError:
                     rows = []  # damaged: nothing is compared with it, and everything stored all the same
             self._rows_before[folder] = {row.name: row for row in rows}
@@ -156,7 +163,7 @@ class Drawing:
             for row in self._before(folder).values():
                 if row.type == Type.FILE and row.name not in rows:
                     self._counts.removed += 1
-        return [path for path in self._base if path not in self._rows]
+        return [path for path in self._records_before if path not in self._rows]
 
     # --- results --------------------------------------------------------------------------------------------------
 

@@ -69,11 +69,11 @@ class Finish(msgspec.Struct, frozen=True, array_like=True, tag=4):
 
 
 class Draw(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """Draw the feed of a series."""
+    """Draw the feed of a series; ``last`` is the newest snapshot that has what it made then (empty: none)."""
 
     task: int
     series: int
-    base: Base | None
+    last: str
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, tag=6):

@@ -63,6 +63,12 @@ def listed_ids(storage: Storage) -> set[str]:
     return {item.name.removeprefix(snapshot.PREFIX) for item in storage.list(snapshot.PREFIX)}
 
 
+def newest_with(summaries: Iterable[Summary], series: str, tree: str) -> str:
+    """The newest snapshot of a series that has a tree, or nothing. The parent need not have it: not every run takes all."""
+    having = [item for item in summaries if item.series == series and tree in item.sources]
+    return max(having, key=lambda item: item.seq).id if having else ""
+
+
 def choose(state: State, summaries: Iterable[Summary], series: str, level: str, fingerprint: bytes) -> Parent:
     """What a series is compared with at a level; the level is full where there is nothing to compare with.
 

@@ -192,7 +192,7 @@ class Run:
         worker.shared[HUNGRY] = 0
         if task.source is None:
             self._feeds.given(run, worker)
-            self._tell(worker, Draw(number, task.series, run.base))
+            self._tell(worker, Draw(number, task.series, run.last_drawn))
             return
         run.walked = run.walked or time.time_ns()
         work = Work(number, task.series, task.source, task.paths, run.base, task.recheck)
@@ -208,6 +208,8 @@ class Run:
         for run in self._series:
             told = fingerprint(run.request.sources)
             run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
+            if run.request.feed is not None:
+                run.last_drawn = parents.newest_with(summaries.values(), run.request.series, run.request.feed.name)
         # The largest first: what is left at the end is then small, and shared among the workers.
         for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):
             if run.request.feed is not None:

@@ -79,6 +79,7 @@ class SeriesRun:
         self.started = 0
         self.walked = 0
         self.finished = 0
+        self.last_drawn = ""
         self.drawn: Drawn | None = None
         self.younger: list[bytes] = []
         self.younger_count = 0

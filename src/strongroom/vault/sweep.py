@@ -349,16 +349,20 @@ class _Repacker:
                     _insist_lost([id], lost, f"chunk {id.hex()} is not what was stored")
             if entry.kind == Kind.PREFIXED:
                 if whole:
-                    self._carry_whole(place)
+                    self._carry_whole(place, whole)
                 continue
             for chunk in whole:
                 self._add(entry.kind, decoded.scope, chunk)
 
-    def _carry_whole(self, place: FramePlace) -> None:
-        """Copy a prefixed frame as it is, with all of its chunks: made anew without what it rests on it would be large."""
+    def _carry_whole(self, place: FramePlace, living: Sequence[Chunk]) -> None:
+        """Copy a prefixed frame as it is: made anew without what it rests on it would be large.
+
+        The index names those of its chunks that live, and no others: these may stand elsewhere by now, or nobody needs them.
+        """
         sealed = self._vault.reader.sealed(place)
         writer = self._writer(Kind.PREFIXED)
-        writer.append_prefixed(sealed.scope, sealed.items, sealed.references, sealed.body)
+        made = writer.append_prefixed(sealed.scope, sealed.items, sealed.references, sealed.body)
+        writer.frames[-1] = FrameEntry(made.offset, made.size, b"".join([chunk.id for chunk in living]))
         if writer.full:
             self._put(Kind.PREFIXED)
 

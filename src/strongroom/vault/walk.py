@@ -76,7 +76,7 @@ class Walker:
         self._series, self._tools, self._depth = series, tools, depth
         self._shared = tools.shared
         self._filters = [Filter(source) for source in series.sources]
-        self._base = load_base(tools, work.base) if work.base else {}
+        self._base = _load_base(tools, work.base) if work.base else {}
         self._below: dict[bytes, list[bytes]] | None = None
         self._reading: ContentReader | None = None
         self._links: dict[int, tuple[int, int, Row]] = {}
@@ -408,7 +408,7 @@ def _own(stat: os.stat_result, extra: Extra) -> Own:
     )  # fmt: skip
 
 
-def load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
+def _load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
     """What a snapshot knew of each folder: as this machine remembers, else from the snapshot, without digests."""
     known = tools.state.load_base(base.file) if base.file else None
     return last_known(tools.reader, base.snapshot) if known is None else known
