@@ -39,6 +39,9 @@ class Notes:
     def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
         self.calls += 1
 
+    def read_back(self, done: int, expected: int) -> None:
+        self.calls += 1
+
     def note(self, message: str) -> None:
         self.notes.append(message)
 
@@ -214,5 +217,7 @@ class FakeClient:
         self.pruned += not dry_run
         return Pruned(freed_bytes=100, held_bytes=0, objects=2)
 
-    def verify(self, *, read_data: float, repair: bool) -> Verification:
+    def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
+        if read_data:
+            monitor.read_back(500, int(1000 * read_data))
         return Verification(objects=3, bytes_read=int(1000 * read_data))

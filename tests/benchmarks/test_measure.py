@@ -1,6 +1,7 @@
 """Measuring: what commands took, and that failures are told."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ def python(code: str) -> Command:
 
 
 def test_wall_time_runs_from_the_first_command_to_the_end_of_the_last() -> None:
+    began = time.perf_counter()
     figure = measure([python("import time; time.sleep(0.2)")] * 2)
-    assert 0.4 < figure.wall < 3
+    assert 0.4 < figure.wall < time.perf_counter() - began
     assert figure.memory is None
 
 
@@ -27,8 +29,14 @@ def test_processor_time_counts_the_children_of_children() -> None:
 
 
 def test_memory_is_that_of_all_processes_together() -> None:
-    hold = "import time; held = bytearray(60 << 20); held[::4096] = b'x' * len(held[::4096]); time.sleep(0.5)"
-    nested = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {hold!r}]); {hold}; child.wait()"
+    hold = "held = bytearray(60 << 20); held[::4096] = b'x' * len(held[::4096])"
+    child = f"{hold}; print('held', flush=True); input()"
+    # Both hold it until they were looked at several times.
+    nested = (
+        "import subprocess, sys, time; pipe = subprocess.PIPE\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=pipe, stdout=pipe)\n"
+        f"child.stdout.readline(); {hold}; time.sleep(1); child.communicate(b'\\n')"
+    )
     figure = measure([python(nested)], sample=True)
     assert figure.memory is not None
     assert 120 << 20 < figure.memory < 200 << 20

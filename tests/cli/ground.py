@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
+from strongroom.cli.invocation import Servers
 from strongroom.cli.main import backup_dbs, main
 from strongroom.clients.base import Client
 from strongroom.config import Config, load
@@ -59,7 +60,7 @@ class FakeClients:
 
 
 class Ground:
-    """Call it with a command line; ``strongroom("points", "--json")``."""
+    """Call it with a command line; ``strongroom("points", "--json")``. Without ``servers``, those of the configuration."""
 
     def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
@@ -67,6 +68,7 @@ class Ground:
         self.client = FakeClient()
         self.clients = FakeClients(self.client)
         self.mysql = FakeServer("mysql", {"site1": {"shop_wp": b"a dump", "shop_blog": b"another"}})
+        self.servers: Servers | None = lambda config: [cast(DatabaseServer, self.mysql)]
         self._capture = capture
         self.config.write_text(CONFIGURATION.format(folder=folder))
         self.client.server = server_id(load(str(self.config)).server)
@@ -76,18 +78,14 @@ class Ground:
     def __call__(self, *arguments: str | bytes) -> Answer:
         given = [os.fsdecode(argument) for argument in arguments]
         self._capture.readouterr()
-        status = main(
-            ["--config", str(self.config), *given], self.clients, lambda config: [cast(DatabaseServer, self.mysql)]
-        )
+        status = main(["--config", str(self.config), *given], self.clients, self.servers)
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 
     def backup_dbs(self, *arguments: str) -> Answer:
         """The same for the program ``backup_dbs``."""
         self._capture.readouterr()
-        status = backup_dbs(
-            ["--config", str(self.config), *arguments], lambda config: [cast(DatabaseServer, self.mysql)]
-        )
+        status = backup_dbs(["--config", str(self.config), *arguments], self.servers)
         out, err = self._capture.readouterr()
         return Answer(status, out, err)
 

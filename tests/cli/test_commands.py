@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from strongroom.cli.main import main
+from strongroom.clients.base import Monitor
 from strongroom.model import Damage, Remark, Status, Verification
 from tests.cli.ground import Ground
 from tests.fakes import FakeClient, file, folder, tree
@@ -300,7 +301,7 @@ def test_check_is_clean_or_names_the_damage(strongroom: Ground) -> None:
     assert strongroom.json("check", "--read-data=10%")["bytes_read"] == 100
 
     class Damaged(FakeClient):
-        def verify(self, *, read_data: float, repair: bool) -> Verification:
+        def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
             damage = Damage(object="packs/1", message="is gone", points=("a", "b"), paths=(HOSTILE,))
             return Verification(objects=3, bytes_read=0, damage=(damage,))
 
@@ -311,6 +312,20 @@ def test_check_is_clean_or_names_the_damage(strongroom: Ground) -> None:
         {"object": "packs/1", "points": ["a", "b"], "paths": ["/www/\x1b[2J\udcff\n.php"], "message": "is gone"}
     ]
     assert "packs/1: is gone (hurts points a, b)" in strongroom("check").out
+
+
+@pytest.mark.parametrize("given", ["x", "0", "1.5"])
+def test_a_number_that_is_none_is_told_what_it_has_to_be(strongroom: Ground, given: str) -> None:
+    answer = strongroom("points", "--limit", given)
+    assert (answer.status, f"'{given}' is not a whole number from 1 up" in answer.err) == (2, True)
+    answer = strongroom("status", "--max-age", given.replace("1.5", "nan"))
+    assert (answer.status, "is not a number of hours above 0" in answer.err) == (2, True)
+
+
+def test_one_of_a_thing_is_told_in_the_singular(strongroom: Ground) -> None:
+    strongroom("backup", "site1")
+    assert strongroom("backup", "site1").out.endswith("complete, 1 point\n")
+    assert "of 1 run, about" in strongroom("show", "site1:latest").out
 
 
 def test_forget_applies_the_retention_and_says_why_the_rest_stays(strongroom: Ground) -> None:

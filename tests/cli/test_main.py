@@ -85,13 +85,6 @@ def test_what_is_not_built_answers_in_one_line_that_names_its_argument(name: str
     assert strongroom.json(name, "something", status=2)["error"]["code"] == "not-built"
 
 
-@pytest.mark.parametrize("name", ["export", "import"])
-def test_what_a_group_has_not_yet_is_named_with_it(name: str, strongroom: Ground) -> None:
-    answer = strongroom("databases", name, "site1", "mysql:shop", "--yes")
-    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
-    assert f"'databases {name} site1'" in answer.err
-
-
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.cli import output
-from strongroom.cli.progress import Teller, progress_line
+from strongroom.cli.progress import Teller, progress_line, reading_line
+from strongroom.counting import counted
 from strongroom.errors import UsageError
 from strongroom.model import FileCounts
 from strongroom.paths import owners, stored
@@ -107,6 +108,25 @@ def test_progress_has_a_rate_and_the_time_left() -> None:
     line = progress_line("site1", FileCounts(seen=500, bytes_read=10_000_000), 2000, 5.0)
     assert line == "25 %  500 of 2,000 entries  100/s  10.0 MB (2.0 MB/s)  15.0 s left  site1"
     assert "left" not in progress_line("site1", FileCounts(seen=500), 0, 5.0)
+    line = reading_line(1_000_000, 4_000_000, 2.0)
+    assert line == "25 %  1.0 MB of 4.0 MB  500 KB/s  6.0 s left  read back"
+
+
+@pytest.mark.parametrize(("done", "seconds"), [(500, 1.9), (19, 60.0), (0, 60.0)])
+def test_no_time_left_is_told_before_there_is_something_to_judge_by(done: int, seconds: float) -> None:
+    assert "left" not in progress_line("site1", FileCounts(seen=done), 2000, seconds)
+    assert "left" not in reading_line(done, 2000, seconds)
+
+
+def test_a_terminal_shows_what_a_check_has_read_back() -> None:
+    screen = io.StringIO()
+    Teller(live=True, quiet=False, to=screen).read_back(10, 1000)
+    assert screen.getvalue().startswith("\r\x1b[K1 %  10 B of 1.0 KB  ")
+
+
+def test_a_number_stands_with_its_noun() -> None:
+    assert [counted(count, "point") for count in (0, 1, 1200)] == ["0 points", "1 point", "1,200 points"]
+    assert [counted(count, "entry", "entries") for count in (1, 2)] == ["1 entry", "2 entries"]
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal() -> None:

@@ -93,7 +93,7 @@ def test_of_two_backups_of_one_account_at_once_one_waits(server: Server) -> None
         subprocess.Popen(server.command("--json", "backup", "site2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    ends = [running.communicate(timeout=60) for running in both]
+    ends = [running.communicate(timeout=120) for running in both]
     assert [running.returncode for running in both] == [0, 0], ends
     ids = {json.loads(out)["points"][0]["id"] for out, _ in ends}
     assert len(ids) == 2
@@ -118,7 +118,7 @@ def test_a_backup_that_is_stopped_ends_in_order_and_stops_no_later_one(
     while running.poll() is None and not (making.exists() and list(making.glob("sessions+*"))):
         time.sleep(0.01)
     os.kill(running.pid, sent)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=120)
     big.unlink()
     if running.returncode != 0:  # on a quick machine it may have been done
         assert (running.returncode, err) == ends

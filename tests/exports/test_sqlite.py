@@ -53,14 +53,14 @@ def made(home: Path, name: str = "app.db", *, rows: int = 100) -> Path:
     return path
 
 
-def copied(path: Path, uid: int = OWNER) -> tuple[str, bytes]:
-    pieces: list[bytes] = []
+def copied(path: Path, status: os.stat_result | None = None) -> tuple[str, bytes]:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        reason = sqlite.copy(folder, os.fsencode(path.name), uid, uid, pieces.append)
+        copy = sqlite.SqliteFiles().copy(folder, os.fsencode(path.name), status or path.stat())
+        pieces = list(copy.pieces)
     finally:
         os.close(folder)
-    return reason, b"".join(pieces)
+    return copy.failure, b"".join(pieces)
 
 
 def rows(content: bytes, query: str = "SELECT COUNT(*), COUNT(DISTINCT x) FROM t") -> list[tuple[int, ...]]:
@@ -72,8 +72,8 @@ def rows(content: bytes, query: str = "SELECT COUNT(*), COUNT(DISTINCT x) FROM t
 
 
 def test_a_file_is_known_by_its_header(home: Path) -> None:
-    assert sqlite.is_sqlite(made(home).read_bytes()[:100])
-    assert not sqlite.is_sqlite(b"SQLite format 2\0")
+    assert sqlite.SqliteFiles().wants(made(home).read_bytes()[:100])
+    assert not sqlite.SqliteFiles().wants(b"SQLite format 2\0")
 
 
 @pytest.mark.parametrize("name", ["app.db", "a b?mode=memory&x=%41#é'\".sqlite"])
@@ -130,8 +130,72 @@ def test_a_file_that_stays_locked_is_named(home: Path, monkeypatch: pytest.Monke
         connection.execute("BEGIN EXCLUSIVE")
         monkeypatch.setattr(sqlite_child, "_LOCKED_SECONDS", 0.2)
         monkeypatch.chdir(home)
-        with pytest.raises((TimeoutError, sqlite3.OperationalError), match="locked"):
-            sqlite_child.copy(b"app.db", str(home / "scratch"))
+        inode = path.stat().st_dev, path.stat().st_ino
+        with closing(sqlite3.connect(home / "scratch")) as target:
+            with pytest.raises((TimeoutError, sqlite3.OperationalError), match="locked"):
+                sqlite_child.copy(b"app.db", target, inode, set())
+
+
+def test_the_way_to_the_folder_need_not_be_open_to_the_owner(home: Path) -> None:
+    path = made(home)
+    home.parent.chmod(0o700)
+    reason, content = copied(path)
+    assert reason == ""
+    assert rows(content) == [(100, 100)]
+
+
+def test_another_database_in_its_place_is_not_taken_for_it(home: Path) -> None:
+    """A link that is planted once the file was looked at; its target belongs to the same owner, and is still not the file."""
+    asked, other = made(home), made(home, "other.db", rows=7)
+    status = asked.stat()
+    asked.unlink()
+    asked.symlink_to("other.db")
+    reason, _ = copied(asked, status)
+    assert "another file stands in its place" in reason
+    assert other.exists()
+
+
+def test_anothers_log_in_the_place_of_its_own_is_not_played_into_the_copy(home: Path) -> None:
+    path, other = made(home), made(home, "other.db")
+    writer = as_owner(
+        home,
+        "import shutil\n"
+        "for name in ('app.db', 'other.db'):\n"
+        " c = sqlite3.connect(name); c.execute('PRAGMA journal_mode = WAL'); c.close()\n"
+        "c = sqlite3.connect('other.db'); c.execute('PRAGMA wal_autocheckpoint = 0')\n"
+        "c.execute(\"UPDATE t SET pad = 'secret'\"); c.commit(); print(flush=True); sys.stdin.read()\n",
+    )
+    try:
+        (home / "app.db-wal").symlink_to("other.db-wal")
+        reason, content = copied(path)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert other.exists()
+    assert reason or b"secret" not in content
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_of_a_frozen_folder_what_was_left_half_done_is_recovered_elsewhere(home: Path, journal: str) -> None:
+    path = made(home, rows=5000)
+    writer = as_owner(
+        home,
+        f"c = sqlite3.connect('app.db'); c.execute('PRAGMA journal_mode = {journal}'); c.execute('PRAGMA cache_size = 5')\n"
+        "c.execute('PRAGMA wal_autocheckpoint = 0'); c.execute('INSERT INTO t (pad) VALUES (1)'); c.commit()\n"
+        "c.execute('BEGIN IMMEDIATE'); c.execute(\"UPDATE t SET pad = 'torn'\"); print(flush=True); sys.stdin.read()\n",
+    )
+    writer.kill()
+    writer.wait()
+    subprocess.run(["mount", "--bind", home, home], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", home], check=True)
+        before = {file.name: file.read_bytes() for file in home.iterdir()}
+        reason, content = copied(path)
+        assert {file.name: file.read_bytes() for file in home.iterdir()} == before
+    finally:
+        subprocess.run(["umount", home], check=True)
+    assert reason == ""
+    assert rows(content, "SELECT COUNT(*), SUM(pad = 'torn') FROM t") == [(5001, 0)]
 
 
 @pytest.mark.parametrize("at", [100, 4096])
@@ -187,9 +251,9 @@ def test_a_file_of_roots_is_never_opened_with_roots_rights(home: Path) -> None:
     path = made(home)
     os.chown(path, 0, 0)
     path.chmod(0o600)
-    assert copied(path, uid=0) == ("SQLite: unable to open database file", b"")
+    assert copied(path) == ("SQLite: unable to open database file", b"")
     path.chmod(0o644)
-    reason, content = copied(path, uid=0)
+    reason, content = copied(path)
     assert reason == ""
     assert rows(content) == [(100, 100)]
 

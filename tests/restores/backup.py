@@ -44,6 +44,9 @@ class Quiet:
     def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
         pass
 
+    def read_back(self, done: int, expected: int) -> None:
+        pass
+
     def note(self, message: str) -> None:
         pass
 
@@ -145,7 +148,7 @@ class Memory:
     def prune(self, *, dry_run: bool) -> Pruned:
         raise NotImplementedError
 
-    def verify(self, *, read_data: float, repair: bool) -> Verification:
+    def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
         raise NotImplementedError
 
 

@@ -8,11 +8,13 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from strongroom.errors import UnknownError
-from strongroom.model import Entry, Point, Status
+from strongroom.model import Entry, FileCounts, Point, Status
 from strongroom.restores.download import ArchiveFormat, DownloadRequest, DownloadResult, download
+from tests.fakes import Notes
 from tests.restores.backup import Memory, picture, xattrs_of
 from tests.restores.conftest import OWNER, Server
 
@@ -69,7 +71,9 @@ def fetch(server: Server, client: Memory | None, kind: ArchiveFormat, *paths: by
     request = DownloadRequest(
         paths=paths or (b"data",), format=kind, point=client.point() if client else None, account=server.account
     )
-    result = download(request, client, out)
+    watching = Notes()
+    result = download(request, client, out, watching)
+    assert watching.calls > 0
     assert result.bytes == len(out.content)
     return out.content, result
 
@@ -177,7 +181,7 @@ def test_a_live_file_that_shrinks_meanwhile_leaves_the_archive_whole(server: Ser
 
     out = Shrinking()
     request = DownloadRequest(paths=(b"data",), format=ArchiveFormat.TAR, account=server.account)
-    result = download(request, None, out)
+    result = download(request, None, out, Notes())
     assert result.status is Status.INCOMPLETE
     there = unpacked(out.content, tmp_path / "out")
     assert Path(os.fsdecode(there + b"/b")).read_bytes() == b"after"
@@ -202,3 +206,30 @@ def test_where_a_file_was_copied_up_from_stays_out_of_an_archive(server: Server,
     os.setxattr(server.write(b"file"), "trusted.overlay.origin", b"handle")
     content, _ = fetch(server, None, ArchiveFormat.TAR)
     assert xattrs_of(unpacked(content, tmp_path / "out") + b"/file") == {}
+
+
+def test_live_data_of_which_a_tree_is_lost_are_incomplete_and_it_is_named(server: Server) -> None:
+    server.write(b"file")
+    account = msgspec.structs.replace(server.account, locations=server.account.locations[:1])
+    account = msgspec.structs.replace(account, absent=(("info", server.info),))
+    out = Pipe()
+    everything = DownloadRequest(paths=(), format=ArchiveFormat.TAR, account=account)
+    result = download(everything, None, out, Notes())
+    (said,) = result.warnings
+    assert (result.status, said.path, os.fsdecode(server.info) in said.message) == (Status.INCOMPLETE, b"info", True)
+    assert result.entries == 1
+    asked = msgspec.structs.replace(everything, paths=(b"data",))
+    assert download(asked, None, Pipe(), Notes()).status is Status.COMPLETE
+
+
+def test_who_watches_hears_of_bytes_and_entries_of_how_many(server: Server) -> None:
+    class Watching(Notes):
+        def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
+            told.append((accounts, done.seen, done.bytes_read, expected_entries))
+
+    told: list[tuple[str, int, int, int]] = []
+    server.write(b"file", b"x" * 1000)
+    client = Memory().snapshot(b"data", server.shadow)
+    request = DownloadRequest(paths=(b"data",), format=ArchiveFormat.TAR, point=client.point(), account=server.account)
+    download(request, client, Pipe(), Watching())
+    assert told[0] == ("site1", 0, 1000, client.point().entries)

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from strongroom.config import Postgresql
-from tests.servers.process import ServerProcess
+from strongroom.demo.process import ServerProcess
 
 USER = "postgres"
 PORT = 5432

@@ -22,6 +22,7 @@ from strongroom.vault.keys import CHEAP
 from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.source import Source
 from strongroom.vault.storage import Storage
+from strongroom.vault.substitute import Substitute
 from strongroom.vault.vault import Vault
 from strongroom.vault.walk import FRESH
 
@@ -59,6 +60,7 @@ class Ground:
         self.source.mkdir(exist_ok=True)
         self.exclude: tuple[str, ...] = ()
         self.feed: Feed | None = None
+        self.substitute: Substitute | None = None
         self.storage = storage or FolderStorage(str(self.folder))
         if not vaults.exists(self.storage):
             vaults.create(self.storage, PASSPHRASE, cost=CHEAP, chunker=chunker, dedup=dedup)
@@ -70,7 +72,9 @@ class Ground:
 
     def request(self, level: str = "incremental", series: str = SERIES) -> Request:
         source = Source(name="data", path=os.fsencode(self.source), exclude=self.exclude)
-        return Request(series=series, level=level, sources=(source,), owners=self.owners, feed=self.feed)
+        return Request(
+            series=series, level=level, sources=(source,), owners=self.owners, feed=self.feed, substitute=self.substitute
+        )
 
     def run(self, level: str = "incremental", *, workers: int = 1, series: str = SERIES) -> Outcome | SeriesFailure:
         """Back up once."""

@@ -39,7 +39,7 @@ ROW = st.builds(
 OWN = st.builds(Own, st.integers(0, 0o7777), UINT32, UINT32, INT64, UINT32, INT64, UINT32, st.integers(0, 2**64 - 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(OWN, st.lists(ROW, max_size=8, unique_by=lambda row: row.name), st.integers(0, 2))
 def test_a_record_comes_back_as_it_was(own: Own, rows: list[Row], references: int) -> None:
     made = Record(own, sorted(rows), [(b"name", "what is told")], b"o" * (ID_SIZE * references))
@@ -92,7 +92,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return header.create(FolderStorage(str(tmp_path_factory.mktemp("keys") / "vault")), b"x", cost=CHEAP)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.builds(
         Snapshot, id=st.just("0123456789abcdef"), series=st.text(max_size=20), seq=st.integers(1, 2**40),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.vault import session, sweep
-from strongroom.vault.errors import DamagedError, VaultError
+from strongroom.vault.errors import BusyError, DamagedError, VaultError
 from strongroom.vault.verify import verify
 from tests.vault.plot import Ground
 
@@ -153,3 +153,100 @@ def test_what_lies_under_a_mount_is_not_in_the_point(ground: Ground) -> None:
     ground.age()
     third = ground.backup()
     assert ground.read(third.id) == ground.live()
+
+
+def pack_of(ground: Ground, id: str, path: bytes) -> Path:
+    """The pack in which the index finds a file's first chunk."""
+    vault = ground.vault()
+    row = vault.reader.row(vault.snapshot(id), path)
+    assert row is not None
+    return next(ground.folder.rglob(vault.reader.locate(row.references[:20]).pack.id.hex()))
+
+
+def test_a_pack_that_is_gone_and_was_stored_again_is_out_of_the_index_after_a_prune(ground: Ground) -> None:
+    first = ground.backup()
+    ground.age()
+    (ground.source / "other").write_bytes(b"edited")
+    second = ground.backup()
+    ground.age()
+    pack_of(ground, first.id, b"data/a/file").unlink()
+    (ground.source / "other").write_bytes(b"other " * 100)  # what both points had comes again, and heals them
+    third = ground.backup()
+    (found,) = verify(ground.vault()).damage
+    assert (found.snapshots, "strongroom prune" in found.message) == ((), True)
+    sweep.prune(ground.vault())
+    assert verify(ground.vault(), read_data=1).damage == ()
+    ground.lose_state()
+    assert verify(ground.vault(), read_data=1).damage == ()
+    assert [len(ground.read(point.id)) for point in (first, second, third)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("harm", ["cut short", "flipped"])
+def test_a_pack_that_lost_only_what_nothing_needs_is_written_anew_by_a_prune(ground: Ground, harm: str) -> None:
+    for name, size in (("a/file", 1_500_000), ("large", 4_000_000)):
+        (ground.source / name).write_bytes(b"\xff\xd8\xff" + os.urandom(size))
+    first = ground.backup()
+    for name in ("a/file", "other"):
+        (ground.source / name).unlink()
+    second = ground.backup()
+    held = ground.read(second.id)
+    (ground.source / "large").unlink()
+    third = ground.backup()
+    pack = pack_of(ground, first.id, b"data/a/file")
+    assert pack == pack_of(ground, second.id, b"data/large")
+    if harm == "flipped":
+        flip(ground, first.id, b"data/a/file")
+    else:
+        os.truncate(pack, pack.stat().st_size - 1)
+    sweep.forget(ground.vault(), [first.id])
+    (found,) = verify(ground.vault(), read_data=1).damage
+    assert found.snapshots == ()
+    sweep.prune(ground.vault())
+    assert not pack.exists()
+    assert verify(ground.vault(), read_data=1).damage == ()
+    assert (ground.read(second.id), ground.read(third.id)) == (held, ground.live())
+
+
+def test_a_repair_removes_a_damaged_tombstone_and_says_so_unless_a_sweeper_is_at_work(ground: Ground) -> None:
+    first = ground.backup()
+    ground.backup()
+    sweep.forget(ground.vault(), [first.id])
+    (stone,) = ground.storage.list(session.TOMBSTONES)
+    (ground.folder / stone.name).write_bytes(b"unreadable")
+    (found,) = verify(ground.vault()).damage
+    assert (found.object, "check --repair" in found.message) == (stone.name, True)
+    told = Told()
+    hold = ground.storage.hold(session.SWEEPER, b"")
+    try:
+        with pytest.raises(BusyError, match="a prune is at work"):
+            verify(ground.vault(), repair=True, monitor=told)
+    finally:
+        hold.release()
+    assert [item.name for item in ground.storage.list(session.TOMBSTONES)] == [stone.name]
+    assert verify(ground.vault(), repair=True, monitor=told).damage == ()
+    assert ground.storage.list(session.TOMBSTONES) == []
+    assert (len(told.notes), stone.name in told.notes[0]) == (1, True)
+    assert ground.read(first.id) == ground.live()
+
+
+def test_who_watches_a_check_hears_how_many_bytes_of_how_many_were_read_back(ground: Ground) -> None:
+    ground.backup()
+    told = Told()
+    checked = verify(ground.vault(), read_data=1, monitor=told)
+    assert told.read == sorted(told.read)
+    assert told.read[-1] == (checked.bytes_read, checked.bytes_read)
+    assert {expected for _, expected in told.read} == {checked.bytes_read}
+
+
+class Told:
+    """Remembers what a check told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.read: list[tuple[int, int]] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def read_back(self, done: int, expected: int) -> None:
+        self.read.append((done, expected))

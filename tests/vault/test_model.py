@@ -211,7 +211,7 @@ class Nights(RuleBasedStateMachine):
         assert self.ground.vault().ids() == set(self.points)
 
 
-_COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+_COMMON = {"suppress_health_check": list(HealthCheck), "print_blob": True}
 
 TestNights = Nights.TestCase
 TestNights.settings = settings(max_examples=60, stateful_step_count=30, derandomize=True, **_COMMON)  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def opened(keys: Keys, data: bytes, pack: bytes = PACK) -> tuple[list[bytes], by
 # --- frames -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.binary(min_size=20, max_size=20), st.binary(max_size=300), st.integers(0, 3)), max_size=6),
     st.booleans(),

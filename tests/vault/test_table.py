@@ -103,7 +103,7 @@ def test_a_scratch_table_has_no_name(tmp_path: Path) -> None:
     assert table.get(numbered(2_999)) == Place(1, 1, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 9)), max_size=400))
 def test_it_is_a_dictionary(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]) -> None:
     table = Table(str(tmp_path_factory.mktemp("table") / "table"))

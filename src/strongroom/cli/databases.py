@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from strongroom.cli import later
+from strongroom.cli.databases_by_hand import all_databases, export, load, owned_target
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import Group, command
 from strongroom.cli.output import escaped, size, table
@@ -34,7 +34,7 @@ def databases() -> None:
 @click.pass_obj
 def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> int:
     """List the databases of an account, or of all, with their schedules."""
-    held = _databases(invocation)
+    held = all_databases(invocation)
     accounts = [invocation.layout.account(account).name] if account else list(held.accounts)
     schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
     targets = [target for name in accounts for engine in held.servers for target in held.of(name, engine)]
@@ -101,8 +101,7 @@ def schedule(
         one = target(_known(invocation, account, kept), database)
         _list(invocation, [each for each in kept.of(one.account) if each.target == one])
     else:
-        one = target(invocation.layout.account(account).name, database)
-        _check_owned(invocation, one)
+        one = owned_target(invocation, all_databases(invocation), account, database)
         now = kept.set(one, _today(invocation), span=span, preserve=preserve, extension=extension, email=email)
         _note_panel(invocation)
         invocation.answer(_document(now), _lines([now]), summary=True)
@@ -120,7 +119,7 @@ def dump(invocation: Invocation, force: bool) -> int:
     if force and not invocation.servers:
         raise UnknownError("no database server in the configuration; add [databases.mysql] or [databases.postgresql]")
     with durable.alone(invocation.config.server.state, b"dumps", "another run is dumping databases; try again later"):
-        dumper = Dumper(_databases(invocation), _schedules(invocation), find_mail(), invocation.teller.note)
+        dumper = Dumper(all_databases(invocation), _schedules(invocation), find_mail(), invocation.teller.note)
         dumps = []
         for each in dumper.everything() if force else dumper.due():
             dumps.append(each)
@@ -132,8 +131,8 @@ def dump(invocation: Invocation, force: bool) -> int:
 
 
 databases.add_command(dump)
-databases.add_command(later.command("export", "One database to a file of the owner's", "databases"))
-databases.add_command(later.command("import", "A file of the owner's into a database", "databases"))
+databases.add_command(export)
+databases.add_command(load)
 
 
 def _files(
@@ -159,12 +158,6 @@ def _file(each: Restorable) -> dict[str, Any]:
     return {"path": each.path, "stamp": each.stamp, "bytes": each.bytes, "snapshot": each.snapshot}
 
 
-def _databases(invocation: Invocation) -> Databases:
-    from strongroom.settings.databases import Databases
-
-    return Databases(invocation.layout.accounts(), invocation.servers)
-
-
 def _schedules(invocation: Invocation) -> Schedules:
     from strongroom.settings.schedules import Schedules
 
@@ -183,13 +176,6 @@ def _known(invocation: Invocation, account: str, kept: Schedules) -> str:
         if kept.of(account):
             return account
         raise
-
-
-def _check_owned(invocation: Invocation, target: Target) -> None:
-    held = _databases(invocation)
-    if not held.holds(target):
-        others = ", ".join(each.name for each in held.of(target.account, target.engine)) or "none"
-        raise UnknownError(f"{target.name} is no database of {target.account}; it has there {others}")
 
 
 def _note_panel(invocation: Invocation) -> None:

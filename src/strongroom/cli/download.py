@@ -15,6 +15,7 @@ from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
 from strongroom.cli.output import escaped, size
 from strongroom.cli.restore import asked_paths, chosen
+from strongroom.counting import counted
 from strongroom.errors import UnknownError, UsageError
 from strongroom.paths import owners, stored
 
@@ -48,13 +49,13 @@ def download(
 
     request, client = _request(invocation, account, paths, kind or _kind(output), wanted)
     with _opened(output) as out:
-        result = pack(request, client, out)
+        result = pack(request, client, out, invocation.teller)
     say = invocation.teller.note if result.status == "complete" else invocation.teller.error
     for remark in result.warnings:
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
         say(f"{where}{escaped(remark.message)}")
     if output != STANDARD_OUTPUT:
-        line = f"{escaped(output)}: {size(result.bytes)}, {result.entries:,} entries, {result.status}"
+        line = f"{escaped(output)}: {size(result.bytes)}, {counted(result.entries, 'entry', 'entries')}, {result.status}"
         invocation.answer(_document(output, result), [line], summary=True)
     return 0 if result.status == "complete" else 1
 
@@ -88,7 +89,7 @@ def _request(
         live = invocation.layout.account(account)
         if not live.locations:
             raise UnknownError(f"{live.name} has lost all its folders on this server; take a point: --point latest")
-        inside = tuple(stored(path) for path in paths) or tuple(where.tree.encode() for where in live.locations)
+        inside = tuple(stored(path) for path in paths)
         return DownloadRequest(paths=inside, format=ArchiveFormat(kind), account=live, excludes=excludes), None
     subject, point = chosen(invocation, account, wanted)
     inside = asked_paths(invocation, point, paths)

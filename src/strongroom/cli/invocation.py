@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
+from strongroom.counting import counted
 from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ class Invocation:
         self._fresh.add(client)
         if gone:
             self.teller.note(
-                f"no longer in {opened.name}, and lost unless another machine forgot them: {len(gone)} points, the newest "
-                f"{gone[0].id} of {gone[0].account}, {gone[0].time}"
+                f"no longer in {opened.name}, and lost unless another machine forgot them: {counted(len(gone), 'point')}, "
+                f"the newest {gone[0].id} of {gone[0].account}, {gone[0].time}"
             )
 
     def subject(self, account: str, client: str | None = None) -> Subject:

@@ -36,11 +36,11 @@ def refuse(what: str) -> NotBuiltError:
     return NotBuiltError(f"{what} is not in this version yet; see: strongroom --help")
 
 
-def command(name: str, summary: str, within: str = "") -> click.Command:
-    """A promised command, or one ``within`` a group of commands."""
+def command(name: str, summary: str) -> click.Command:
+    """A promised command."""
 
     def answer(arguments: tuple[str, ...]) -> None:
-        raise refuse(subject(f"{within} {name}".lstrip(), arguments))
+        raise refuse(subject(name, arguments))
 
     return Command(
         name,

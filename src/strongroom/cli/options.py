@@ -115,6 +115,22 @@ def point_options(function: Function) -> Function:
     return with_point  # type: ignore[return-value]
 
 
+class AtLeastOne(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer click alone
+    """A whole number from 1 up."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; a usage error that says what it has to be."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if number < 1:
+            self.fail(f"'{value}' is not a whole number from 1 up", param, ctx)
+        return number
+
+
 client_option = click.option(
     "--client", metavar="NAME", help="The client (default: backup.client of the configuration)."
 )

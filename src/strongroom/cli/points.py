@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import command
+from strongroom.cli.options import AtLeastOne, command
 from strongroom.cli.output import duration, escaped, size, table, write_json_list
+from strongroom.counting import counted
 from strongroom.paths import owners
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("account", required=False, metavar="[ACCOUNT]")
 @click.option("--client", metavar="NAME", help="Only points of this client.")
 @click.option("--since", metavar="TIME", help="Only points made at this time or later.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the newest N.")
+@click.option("--limit", metavar="N", type=AtLeastOne(), help="Only the newest N.")
 @click.pass_obj
 def points(
     invocation: Invocation, account: str | None, client: str | None, since: str | None, limit: int | None
@@ -94,16 +95,16 @@ def _described(point: Point, plan: ReadPlan) -> Iterator[str]:
         ("client", point.client),
         ("run", f"{point.run}, {point.started} to {point.finished}"),
         ("server", point.server),
-        ("holds", f"{point.entries:,} entries, {size(point.bytes)}"),
+        ("holds", f"{counted(point.entries, 'entry', 'entries')}, {size(point.bytes)}"),
         ("files", f"{files.seen:,} seen, {files.changed:,} changed, {files.unchanged:,} unchanged"),
         ("", f"{files.removed:,} removed, {size(files.bytes_read)} read"),
         ("stored", size(point.stored_bytes)),
-        ("restore", f"reads {size(plan.bytes)} of {len(plan.reads)} runs, about {duration(plan.seconds)}"),
+        ("restore", f"reads {size(plan.bytes)} of {counted(len(plan.reads), 'run')}, about {duration(plan.seconds)}"),
         ("synchrony", _synchrony(point)),
     ):
         yield f"{name:<10} {escaped(value)}"
     for copy in point.databases:
-        what = f"{copy.status}, {copy.tables} tables, {size(copy.bytes)}"
+        what = f"{copy.status}, {counted(copy.tables, 'table')}, {size(copy.bytes)}"
         yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}"
     for remark in point.warnings:
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
@@ -114,4 +115,4 @@ def _synchrony(point: Point) -> str:
     found = point.synchrony
     if not point.databases:
         return f"files only, {found.files_started or '?'} to {found.files_finished or '?'}"
-    return f"{found.method}, {found.gap_seconds:.1f} s apart, {found.changed_in_gap} files changed meanwhile"
+    return f"{found.method}, {found.gap_seconds:.1f} s apart, {counted(found.changed_in_gap, 'file')} changed meanwhile"

@@ -172,6 +172,7 @@ def _bring_back(invocation: Invocation, subject: Subject, order: Order, *, dry_r
             invocation.answer(documents.restore(forecast), forecast_lines(forecast))
             return 0
         _confirm(invocation, order.point, forecast)
+        invocation.teller.begin()
     result = accounts.restore(order, client, invocation.teller, restorer)
     invocation.answer(documents.restore(result), lines(result), summary=True)
     if order.files is not None:

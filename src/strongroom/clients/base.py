@@ -7,6 +7,7 @@ A *client* is one such software, set up by one table of the configuration. The r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import stat_result
 from typing import Protocol
 
 from strongroom.model import (
@@ -56,6 +57,30 @@ class Exports(Protocol):
         """The folders were copied: let go of what held them still. Harmless where nothing is held."""
 
 
+class Copy(Protocol):
+    """One file's copy in the making: ``pieces`` is read once, to its end; then ``failure`` says why it is none (empty: whole)."""
+
+    pieces: Iterator[bytes]
+    failure: str
+
+
+class Substitute(Protocol):
+    """Copies files whose bytes alone may be torn (databases in accounts' folders), where a client can hand them over.
+
+    ``suffixes`` end the names of a file's companions (logs, journals), whose content its copy holds: they are left out then.
+    """
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What is added to a file's name for its companions'."""
+
+    def wants(self, begins: bytes) -> bool:
+        """Whether a file that begins so is to be copied, not read."""
+
+    def copy(self, folder: int, name: bytes, status: stat_result) -> Copy:
+        """Begin to copy a file of an open folder, the one with this status. Never raises."""
+
+
 class Task(Frozen):
     """One account to back up at one level (a client makes a point a full one when it has nothing to compare with).
 
@@ -69,13 +94,17 @@ class Task(Frozen):
 
 
 class RunHead(Frozen):
-    """What all points of one run share; ``excludes`` are the administrator's gitignore-style patterns."""
+    """What all points of one run share.
+
+    ``excludes`` are the administrator's gitignore-style patterns; ``substitute`` copies what it wants of the accounts' files.
+    """
 
     id: str
     started: str
     server: str
     workers: int
     excludes: tuple[str, ...] = ()
+    substitute: Substitute | None = None
 
 
 class Failure(Frozen):
@@ -113,6 +142,9 @@ class Monitor(Protocol):
 
     def progress(self, *, accounts: str, done: FileCounts, expected_entries: int) -> None:
         """Say which accounts are at work, what has been done in all, and how many entries last time had (0: unknown)."""
+
+    def read_back(self, done: int, expected: int) -> None:
+        """Say how many bytes of how many a check has read back."""
 
     def note(self, message: str) -> None:
         """Say one thing a user should read now, such as an attribute that cannot be kept without root."""
@@ -166,7 +198,7 @@ class Client(Protocol):
     def prune(self, *, dry_run: bool) -> Pruned:
         """Free what no point needs."""
 
-    def verify(self, *, read_data: float, repair: bool) -> Verification:
+    def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
         """Check the storage; ``read_data`` is the share of the content to read back (0.0 to 1.0)."""
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Tas
 from strongroom.clients.vault_feed import ExportFeed, exported, iso, remarks, synchrony
 from strongroom.clients.vault_state import state_folder
 from strongroom.config import Config
+from strongroom.counting import counted
 from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
 from strongroom.model import (
     DATABASES,
@@ -225,7 +226,8 @@ class VaultClient:
                         frames[place.pack.id, place.offset] = place.size
         read = sum(frames.values())
         packs = len({pack for pack, _ in frames})
-        step = ReadStep(run=point.run, level=point.level, what=f"{len(frames)} frames of {packs} packs", bytes=read)
+        what = f"{counted(len(frames), 'frame')} of {counted(packs, 'pack')}"
+        step = ReadStep(run=point.run, level=point.level, what=what, bytes=read)
         seconds = entries / _ENTRIES_PER_SECOND + read / _BYTES_PER_SECOND
         return ReadPlan(reads=(step,), bytes=read, seconds=round(seconds, 1))
 
@@ -246,12 +248,12 @@ class VaultClient:
             swept = sweep.prune(self._vault, dry_run=dry_run)
         return Pruned(freed_bytes=swept.freed, held_bytes=swept.held, objects=swept.objects)
 
-    def verify(self, *, read_data: float, repair: bool) -> Verification:
+    def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
         """See the port."""
         from strongroom.vault import verify
 
         with told():
-            found = verify.verify(self._vault, read_data=read_data, repair=repair)
+            found = verify.verify(self._vault, read_data=read_data, repair=repair, monitor=monitor)
         damage = tuple(
             Damage(object=item.object, message=item.message, points=item.snapshots, paths=item.paths)
             for item in found.damage
@@ -306,7 +308,10 @@ def _request(task: Task, run: RunHead) -> Request:
     feed = ExportFeed(task.exports) if task.exports else None
     # What belongs to root is nobody else's in the server's own pseudo-account, which no tenant can write to.
     owners = task.account.users or frozenset({0})
-    return Request(series=_series(run, task.account), level=task.level.value, sources=sources, owners=owners, feed=feed)
+    return Request(
+        series=_series(run, task.account), level=task.level.value, sources=sources, owners=owners, feed=feed,
+        substitute=run.substitute,
+    )  # fmt: skip
 
 
 def _source(location: Location, excludes: tuple[str, ...]) -> Source:

@@ -1,4 +1,4 @@
-"""An account back: its files first, then its databases, then its users, each whatever became of the others."""
+"""An account back: its files, then its databases between two looks at its users, each whatever became of the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from strongroom.clients.base import Client, Monitor
 from strongroom.errors import StrongroomError
 from strongroom.model import DATABASES, Frozen, Point, Remark, Status
 from strongroom.restores.databases import DatabaseRestorer
-from strongroom.restores.request import DatabaseBack, DatabaseWish, RestoreCounts, RestoreRequest, RestoreResult
+from strongroom.restores.request import (
+    DatabaseBack,
+    DatabaseWish,
+    RestoreCounts,
+    RestoreForecast,
+    RestoreRequest,
+    RestoreResult,
+)
 from strongroom.restores.restore import restore as restore_files
 
 # Made when the files are back: only then may it be known whose the databases are.
@@ -33,7 +40,7 @@ class Order(Frozen):
 
 def forecast(order: Order, client: Client, monitor: Monitor, restorer: Restorer) -> RestoreResult:
     """What an order would do. Raises what a restore of its files raises, and what refuses a database asked for by name."""
-    files = _nothing(order)
+    files = msgspec.structs.replace(_nothing(order), forecast=RestoreForecast())
     if order.files is not None:
         files = restore_files(msgspec.structs.replace(order.files, dry_run=True), client, monitor)
     databases = [_one(order, wish, lambda wish: restorer().forecast(wish)) for wish in order.databases]
@@ -48,6 +55,10 @@ def restore(order: Order, client: Client, monitor: Monitor, restorer: Restorer) 
     files = restore_files(order.files, client, monitor) if order.files is not None else _nothing(order)
     if not order.databases and not order.users:
         return files
+    if order.users:
+        # What the databases' tables belong to has to be there first. What cannot be said before the databases are there
+        # is said below, where it counts.
+        list(_users(restorer))
     databases = [_one(order, wish, lambda wish: restorer().bring_back(wish)) for wish in order.databases]
     said = list(_users(restorer)) if order.users else []
     return _joined(files, databases, said)
@@ -82,7 +93,7 @@ def _nothing(order: Order) -> RestoreResult:
 def _joined(files: RestoreResult, databases: list[DatabaseBack], users: list[str]) -> RestoreResult:
     """One result of all: complete where everything is."""
     whole = not users and all(back.status is Status.COMPLETE for back in databases)
-    nothing = not files.files.written and not files.files.unchanged and files.forecast is None
+    nothing = not files.files.written and not files.files.unchanged and not files.forecast
     failed = nothing and databases and all(back.status is Status.FAILED for back in databases)
     status = Status.FAILED if failed else files.status if whole else Status.INCOMPLETE
     warnings = tuple(Remark(path=DATABASES.encode(), message=message) for message in users)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-from strongroom.clients.base import Client
+import msgspec
+
+from strongroom.clients.base import Client, Monitor
 from strongroom.errors import UnknownError, UsageError
-from strongroom.model import Account, Entry, FileType, Frozen, Point, Remark, Status
+from strongroom.model import Account, Entry, FileType, Frozen, Point, Remark, Status, text
 from strongroom.paths import owners
 from strongroom.restores.attributes import without_origin
 from strongroom.restores.contents import BATCH_FILES, deliver
@@ -22,6 +24,7 @@ from strongroom.restores.live import LiveData
 from strongroom.restores.pieces import Output, Pieces, Spool
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.tar import TarWriter
+from strongroom.restores.telling import Telling, expected_entries
 from strongroom.restores.zip import ZipWriter
 
 _LEVEL = 3
@@ -38,7 +41,10 @@ class ArchiveFormat(StrEnum):
 
 
 class DownloadRequest(Frozen, frozen=True):
-    """What to put in an archive: stored paths of ``point``, or live data of ``account`` when there is no point."""
+    """What to put in an archive: stored paths of ``point``, or live data of ``account`` when there is no point.
+
+    No paths of live data: all that the account has to have.
+    """
 
     paths: tuple[bytes, ...]
     format: ArchiveFormat
@@ -73,7 +79,7 @@ class LinkingArchive(Archive, Protocol):
         """Add one more name of what was added under ``first``."""
 
 
-def download(request: DownloadRequest, client: Client | None, out: Output) -> DownloadResult:
+def download(request: DownloadRequest, client: Client | None, out: Output, monitor: Monitor) -> DownloadResult:
     """Write an archive to a stream, which is neither sought nor closed.
 
     Raises UnknownError for a path that is not there, before anything is written; OSError when the stream takes no more.
@@ -81,21 +87,25 @@ def download(request: DownloadRequest, client: Client | None, out: Output) -> Do
     remarks = Remarks()
     counted = _Counted(out)
     if request.point is not None and client is not None:
-        entries = _of_point(request, request.point, client, counted, remarks)
+        told = _Told(Telling(monitor, request.point.account, expected_entries(request.point, request.paths)))
+        entries = _of_point(request, request.point, client, counted, remarks, told)
     elif request.account is not None:
-        entries = _of_live(request, request.account, counted, remarks)
+        told = _Told(Telling(monitor, request.account.name))
+        entries = _of_live(request, request.account, counted, remarks, told)
     else:
         raise UsageError("a download needs a point, or an account of this server")
     return DownloadResult(status=remarks.status, bytes=counted.bytes, entries=entries, warnings=remarks.all())
 
 
-def _of_point(request: DownloadRequest, point: Point, client: Client, out: _Counted, remarks: Remarks) -> int:
+def _of_point(
+    request: DownloadRequest, point: Point, client: Client, out: _Counted, remarks: Remarks, told: _Told
+) -> int:
     for path in request.paths:
         if client.lookup(point, path) is None:
             raise UnknownError(f"no '{owners(path)}' in point {point.id}; look with: strongroom ls {point.id[:12]}")
     names = _Names(request, lambda path: client.lookup(point, path) is not None)
-    with _Packer(request.format, out, names, remarks) as packer:
-        queue = _Queue(client, point, packer)
+    with _Packer(request.format, out, names, remarks, told) as packer:
+        queue = _Queue(client, point, packer, told)
         for entry in client.walk(point, request.paths):
             if entry.defect:
                 missing = point.status is not Status.COMPLETE
@@ -106,16 +116,20 @@ def _of_point(request: DownloadRequest, point: Point, client: Client, out: _Coun
     return packer.entries
 
 
-def _of_live(request: DownloadRequest, account: Account, out: _Counted, remarks: Remarks) -> int:
+def _of_live(request: DownloadRequest, account: Account, out: _Counted, remarks: Remarks, told: _Told) -> int:
+    if not request.paths:
+        request = msgspec.structs.replace(request, paths=tuple(where.tree.encode() for where in account.locations))
+        for tree, path in account.absent:
+            remarks.warn(tree.encode(), f"there is no folder {text(path)}: nothing of it is in the archive")
     live = LiveData(account, request.excludes, remarks)
     try:
         for path in request.paths:
             if not live.has(path):
                 raise UnknownError(f"no '{owners(path)}' in what {account.name} has now")
-        with _Packer(request.format, out, _Names(request, live.has), remarks) as packer:
+        with _Packer(request.format, out, _Names(request, live.has), remarks, told) as packer:
             for entry, pieces in live.walk(request.paths):
                 packer.awaits(entry)
-                packer.pack(entry, pieces)
+                packer.pack(entry, told.passing(pieces))
         return packer.entries
     finally:
         live.close()
@@ -140,12 +154,13 @@ class _Names:
 class _Packer:
     """Puts entries into an archive, the names of one inode as links where the format has them."""
 
-    def __init__(self, format: ArchiveFormat, out: _Counted, names: _Names, remarks: Remarks) -> None:
+    def __init__(self, format: ArchiveFormat, out: _Counted, names: _Names, remarks: Remarks, told: _Told) -> None:
         self._compressed: _Compressed | None = None
         self._linking: LinkingArchive | None = None
         self._archive = self._open(format, out, remarks)
         self._names = names
         self._remarks = remarks
+        self._told = told
         # For each inode the first name that came, and which of them are in the archive.
         self._first: dict[bytes, bytes] = {}
         self._packed: set[bytes] = set()
@@ -169,6 +184,7 @@ class _Packer:
     def pack(self, entry: Entry, pieces: Pieces) -> None:
         """Put one entry into the archive, as a link when the first name of its inode is there."""
         name = self._names.of(entry.path)
+        self._told.entry()
         if not name or entry.type is FileType.SOCKET:
             return
         if entry.flags & SETTABLE:
@@ -204,17 +220,18 @@ class _Packer:
 class _Queue:
     """Entries on their way into an archive, in the order of the walk: tar gives a folder its time when it leaves it."""
 
-    def __init__(self, client: Client, point: Point, packer: _Packer) -> None:
+    def __init__(self, client: Client, point: Point, packer: _Packer, told: _Told) -> None:
         self._client = client
         self._point = point
         self._packer = packer
+        self._told = told
         self._waiting: list[_Collected] = []
         self._bytes = 0
 
     def add(self, entry: Entry) -> None:
         """Add an entry, and pack all that wait when they are many."""
         linked = self._packer.awaits(entry)
-        self._waiting.append(_Collected(entry, 0 if linked else entry.stored))
+        self._waiting.append(_Collected(entry, 0 if linked else entry.stored, self._told))
         self._bytes += entry.stored
         if len(self._waiting) >= BATCH_FILES or self._bytes >= _BATCH_BYTES:
             self.flush()
@@ -234,9 +251,10 @@ class _Queue:
 class _Collected:
     """Takes the pieces of one file, so that no half file is in an archive."""
 
-    def __init__(self, entry: Entry, wanted: int) -> None:
+    def __init__(self, entry: Entry, wanted: int, told: _Told) -> None:
         """``wanted`` is how many bytes are to come."""
         self.entry = entry
+        self._told = told
         self.spool = Spool()
         self.failure: str | None = None
         self._left = wanted
@@ -244,6 +262,7 @@ class _Collected:
     def take(self, offset: int, data: bytes) -> None:
         """Keep one piece."""
         self._left -= len(data)
+        self._told.read(len(data))
         self.spool.put(offset, data)
 
     @property
@@ -261,6 +280,31 @@ class _Collected:
         self._left = 0
         self.spool.clear()
         self.failure = why
+
+
+class _Told:
+    """Counts what was read and packed, and has it told."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._entries = 0
+        self._bytes = 0
+
+    def entry(self) -> None:
+        """One more entry comes to the archive."""
+        self._entries += 1
+        self._telling.tell(written=self._entries, read=self._bytes)
+
+    def read(self, count: int) -> None:
+        """So many bytes more were read."""
+        self._bytes += count
+        self._telling.tell(written=self._entries, read=self._bytes)
+
+    def passing(self, pieces: Pieces) -> Pieces:
+        """Pieces of content, counted as they pass."""
+        for offset, data in pieces:
+            self.read(len(data))
+            yield offset, data
 
 
 class _Counted:

@@ -9,6 +9,7 @@ from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType
 from strongroom.restores.attributes import same_attributes, same_xattrs
 from strongroom.restores.beneath import FOLDER, Folders, lstat, split
+from strongroom.restores.companions import beside, may_be_database, standing
 from strongroom.restores.contents import Batch
 from strongroom.restores.exclusions import Exclusions
 from strongroom.restores.ground import ground_of, parents_of
@@ -161,6 +162,11 @@ class _Seer:
 
     def _judge(self, seen: _Seen, status: os.stat_result) -> None:
         wanted = seen.wanted
+        if may_be_database(wanted.entry) and beside(self._folders, wanted.parent, wanted.name):
+            if not self._request.mirrors:
+                self._deleted(wanted)
+            self._decide(seen, Verdict.REPLACE)
+            return
         if identical(status, wanted.entry):
             self._decide(seen, Verdict.UNCHANGED)
             return
@@ -174,6 +180,12 @@ class _Seer:
             self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
         else:
             self._decide(seen, verdict)
+
+    def _deleted(self, wanted: Wanted) -> None:
+        """Count what belongs to a database that is replaced; a mirror finds it among what is extra."""
+        for name in standing(self._folders, wanted.parent, wanted.name):
+            self._counts["deleted"] += 1
+            self._note("deleted", wanted.parent.path + b"/" + name)
 
     def _decide(self, seen: _Seen, verdict: Verdict) -> None:
         seen.verdict = verdict

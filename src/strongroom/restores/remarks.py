@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strongroom.counting import counted
 from strongroom.model import Remark, Status
 
 _MOST = 10_000
@@ -36,6 +37,6 @@ class Remarks:
 
     def all(self) -> tuple[Remark, ...]:
         """Every warning, what was said once first."""
-        said = [Remark(path=b"", message=f"{text} ({count} times)") for text, count in self._repeated.items()]
-        more = [Remark(path=b"", message=f"{self._beyond} more warnings are not shown")] if self._beyond else []
+        said = [Remark(path=b"", message=f"{text} ({counted(count, 'time')})") for text, count in self._repeated.items()]
+        more = [Remark(path=b"", message=f"not shown: {counted(self._beyond, 'more warning')}")] if self._beyond else []
         return (*said, *self._list, *more)

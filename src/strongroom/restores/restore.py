@@ -9,14 +9,13 @@ Until that last step, what was replaced is in staging, and a restore that stops 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
 import msgspec
 
 from strongroom.clients.base import Client, Monitor
 from strongroom.errors import RestoreError, StrongroomError
-from strongroom.model import FileCounts, text
+from strongroom.model import text
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper
 from strongroom.restores.beneath import LOOK
@@ -28,9 +27,8 @@ from strongroom.restores.policy import policy_of
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreCounts, RestoreForecast, RestoreRequest, RestoreResult
 from strongroom.restores.target import Place, Target
+from strongroom.restores.telling import Telling, expected_entries
 from strongroom.restores.writer import Writer
-
-_TELL_EVERY = 0.2
 
 
 def restore(request: RestoreRequest, client: Client, monitor: Monitor) -> RestoreResult:
@@ -76,13 +74,12 @@ class _Restore:
     ) -> None:
         self._request = request
         self._client = client
-        self._monitor = monitor
         self._target = target
         self._exclusions = exclusions
         self._remarks = remarks
         self._keeper = Keeper(remarks)
         self._writer = Writer(request, client, target, policy_of(request, client), remarks)
-        self._told = 0.0
+        self._telling = Telling(monitor, request.point.account, expected_entries(request.point, request.paths))
 
     def run(self) -> RestoreCounts:
         request, writer = self._request, self._writer
@@ -96,7 +93,7 @@ class _Restore:
         self._finish_built()
         self._finish_standing()
         self._finish_flags()
-        return msgspec.structs.replace(writer.counts, deleted=deleted)
+        return msgspec.structs.replace(writer.counts, deleted=writer.counts.deleted + deleted)
 
     def _take_extras(self) -> int:
         deleted = 0
@@ -173,20 +170,8 @@ class _Restore:
             self._remarks.warn(place.path, str(error))
 
     def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._told < _TELL_EVERY:
-            return
-        self._told = now
         counts = self._writer.counts
-        done = FileCounts(
-            seen=counts.written + counts.unchanged,
-            changed=counts.written,
-            unchanged=counts.unchanged,
-            bytes_read=counts.bytes,
-        )
-        point = self._request.point
-        whole = b"data" in self._request.paths
-        self._monitor.progress(accounts=point.account, done=done, expected_entries=point.entries if whole else 0)
+        self._telling.tell(written=counts.written, unchanged=counts.unchanged, read=counts.bytes)
 
 
 def _where(request: RestoreRequest, target: Target) -> str:

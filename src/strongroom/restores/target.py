@@ -33,10 +33,11 @@ class Place(Folder):
     """A folder of this restore.
 
     ``entry`` is what it is to become in the end (None: it stays as it is), ``goes_to`` where a folder that is built on
-    its own is put, ``names`` what the point has in it, ``frozen`` the flags that were taken off.
+    its own is put, ``names`` what the point has in it, ``frozen`` the flags that were taken off,
+    ``logs`` the names in it that may be databases' logs (None: not looked at yet).
     """
 
-    __slots__ = ("entry", "frozen", "goes_to", "mount", "names", "staging")
+    __slots__ = ("entry", "frozen", "goes_to", "logs", "mount", "names", "staging")
 
     def __init__(self, path: bytes, name: bytes, parent: Folder | None, *, built: bool = False) -> None:
         super().__init__(path, name, parent, built=built)
@@ -46,6 +47,7 @@ class Place(Folder):
         self.names: set[bytes] = set()
         self.staging: Staging | None = None
         self.frozen = 0
+        self.logs: frozenset[bytes] | None = None
 
 
 class Target:
@@ -115,13 +117,18 @@ class Target:
                 continue
         raise RestoreError("what stands there changes all the time; stop what changes it and restore again")
 
-    def take_away(self, parent: Place, extra: Extra, holder: Folder) -> None:
-        """Move something extra from an open folder at or below ``parent`` into staging."""
+    def take_away(self, parent: Place, extra: Extra, holder: Folder) -> bytes:
+        """Move something extra from an open folder at or below ``parent`` into staging; returns its name there."""
         staging = self.staging_for(parent)
         name = staging.fresh()
         staging.will_keep(name, extra.path)
         fd = self.folders.fd(holder)
         self._thawed(parent, extra.name, partial(rename_new, fd, extra.name, staging.fd, name), at=fd)
+        return name
+
+    def bring_back(self, parent: Place, kept: bytes, name: bytes) -> None:
+        """Put something that was taken away from a folder back. Raise OSError."""
+        rename_new(self.staging_for(parent).fd, kept, self.folders.fd(parent), name)
 
     def settle(self, place: Place) -> None:
         """Put a folder that was built on its own, now complete, where it belongs."""

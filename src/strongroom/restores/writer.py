@@ -13,6 +13,7 @@ from strongroom.paths import owners
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
 from strongroom.restores.beneath import lstat, split
+from strongroom.restores.companions import beside, may_be_database, taken_away
 from strongroom.restores.contents import Batch
 from strongroom.restores.links import Group
 from strongroom.restores.policy import Policy
@@ -23,7 +24,7 @@ from strongroom.restores.request import RestoreCounts, RestoreRequest
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Place, Target
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # These stop a restore: the next file would meet the same.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}
@@ -53,14 +54,16 @@ class Writer:
         self._sound = request.point.status is Status.COMPLETE
         # Folders of the server itself are everybody's: what stands is left as it is.
         self._mends_folders = request.point.account != "server"
-        self._written = self._unchanged = self._bytes = 0
+        self._written = self._unchanged = self._deleted = self._bytes = 0
         self.places: list[Place] = []
         self.frozen: list[tuple[Wanted, tuple[int, int]]] = []
 
     @property
     def counts(self) -> RestoreCounts:
         """What was made and found so far."""
-        return RestoreCounts(written=self._written, unchanged=self._unchanged, bytes=self._bytes)
+        return RestoreCounts(
+            written=self._written, unchanged=self._unchanged, deleted=self._deleted, bytes=self._bytes
+        )
 
     def take(self, entry: Entry, *, asked: bool = True) -> None:
         """Bring one entry back; ``asked`` is False for folders that are only on the way to what was asked for."""
@@ -103,7 +106,9 @@ class Writer:
             if entry.flags & flags.FORBIDDING:
                 self._freeze_later(wanted, fd)
             if staging is not None:
-                self._target.put(staging, made, wanted.parent, wanted.name)
+                with taken_away(self._target, self._remarks, wanted, fd) as gone:
+                    self._target.put(staging, made, wanted.parent, wanted.name)
+                self._deleted += gone
         except RestoreError as error:
             self._discard(wanted, made, staging)
             self.give_up(wanted, str(error))
@@ -192,7 +197,9 @@ class Writer:
         """Decide what an entry needs, and do it or queue it."""
         parent, name = wanted.parent, wanted.name
         status = None if parent.built else lstat(self._folders.fd(parent), name)
-        if status is not None and identical(status, wanted.entry):
+        # What was written to a database since may stand in its log alone.
+        logged = may_be_database(wanted.entry) and beside(self._folders, parent, name)
+        if status is not None and not logged and identical(status, wanted.entry):
             self._found(wanted, (status.st_dev, status.st_ino))
             return
         admitted = self._policy.admit(wanted.entry, self._remarks)
@@ -203,7 +210,7 @@ class Writer:
         verdict = Verdict.NEW if status is None else judge(self._folders.fd(parent), name, status, admitted)
         if status is not None and verdict is Verdict.UNCHANGED:
             self._found(wanted, (status.st_dev, status.st_ino))
-        elif status is not None and verdict is Verdict.COMPARE:
+        elif status is not None and verdict is Verdict.COMPARE and not logged:
             self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
         elif admitted.type is not FileType.FILE:
             self._node(wanted)

@@ -16,6 +16,7 @@ import msgspec
 from strongroom.clients.base import Client, Exports, Failure, Monitor, RunHead, Task
 from strongroom.config import Backup, Config
 from strongroom.errors import BusyError, ClientError, SourceError, StrongroomError, UsageError
+from strongroom.exports.sqlite import SqliteFiles
 from strongroom.model import DATABASES, FILES, Account, Frozen, Level, Point, Status
 from strongroom.panel.base import Layout
 from strongroom.panel.sources import refuse_database_folders
@@ -158,6 +159,7 @@ class Runner:
             server=self._server,
             workers=self._config.backup.workers,
             excludes=self._config.backup.exclude,
+            substitute=SqliteFiles(),
         )
         points: list[Point] = []
         with Locks(self._config.server.state) as locks:

@@ -11,6 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
+from strongroom.counting import counted
 from strongroom.errors import UsageError
 from strongroom.model import Time
 
@@ -145,5 +146,5 @@ def ago(seconds: float) -> str:
     """A length of time in one or two words: ``5 minutes``, ``3 days``."""
     for unit, length in (("day", _DAY), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
-            return f"{int(seconds // length)} {unit}s"
-    return f"{max(0, int(seconds))} seconds"
+            return counted(int(seconds // length), unit)
+    return counted(max(0, int(seconds)), "second")

@@ -22,6 +22,9 @@ class DumpingServer(Protocol):
     def dump(self, database: str) -> Iterator[bytes]:
         """The whole database as one SQL text."""
 
+    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+        """Replace what a database holds by a text; return what had to be left out."""
+
 
 class Databases:
     """The databases of some accounts on some servers; whatever is asked of a server may raise ExportError."""

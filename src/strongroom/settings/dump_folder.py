@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
 from strongroom.errors import SettingError
 from strongroom.model import Account, text
-from strongroom.settings.home import FOLDER, Home, Owner, open_home
+from strongroom.settings.home import FOLDER, Home, Owner, open_home, open_within
 
 FOLDERS = {"mysql": b"mysql_backups", "postgresql": b"pgsql_backups"}
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Opening a pipe with O_NONBLOCK returns at once; what it is, fstat says.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DRAFT = b".strongroom-"
 _DRAFT_END = b".part"
 
@@ -51,6 +53,28 @@ class DumpFolder:
     def holds(self, name: str) -> bool:
         """Whether anything at all has this name, a link among them."""
         return self._stat(os.fsencode(name)) is not None
+
+    def is_free(self, name: str) -> bool:
+        """Whether a dump may have this name: nothing has it, or an empty regular file."""
+        status = self._stat(os.fsencode(name))
+        return status is None or (stat.S_ISREG(status.st_mode) and status.st_size == 0)
+
+    @contextmanager
+    def reading(self, name: str, users: Collection[int]) -> Iterator[IO[bytes]]:
+        """Open a regular file to read. One that has more names and is not one of the account's own users' may be anybody's,
+        linked to here by a tenant, and is refused.
+        """
+        try:
+            descriptor = os.open(os.fsencode(name), _LOOK, dir_fd=self._fd)
+        except OSError as error:
+            raise SettingError(f"{self.path}/{name}: {error.strerror}; links are not followed") from None
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise SettingError(f"{self.path}/{name} is no regular file")
+            if status.st_nlink > 1 and status.st_uid not in {self._owner.uid, *users}:
+                raise SettingError(f"{self.path}/{name} is a hard link to somebody else's file")
+            yield file
 
     @contextmanager
     def draft(self, name: str) -> Iterator[IO[bytes]]:
@@ -116,6 +140,19 @@ def dump_folder(account: Account, engine: str, *, make: bool) -> Iterator[DumpFo
             raise SettingError(f"{account.name}: {path}: {problem}") from None
         with DumpFolder(fd, path, home.owner) as folder:
             yield folder
+
+
+@contextmanager
+def folder_of(account: Account, path: bytes) -> Iterator[tuple[DumpFolder, str]]:
+    """The folder of a file of an account's, and the file's name there; ``path`` is absolute, as its owner sees it.
+
+    Raise SettingError when there is no such folder.
+    """
+    above, _, name = path.rpartition(b"/")
+    if not name:
+        raise SettingError(f"{account.name}: {text(path)} is a folder; name a file in it")
+    with open_within(account, above) as home, DumpFolder(os.dup(home.fd), text(above), home.owner) as folder:
+        yield folder, os.fsdecode(name)
 
 
 def _open(home: Home, name: bytes, *, make: bool) -> int:

@@ -5,21 +5,18 @@ One failing database stops no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from itertools import product
-from typing import IO, Protocol
+from typing import Protocol
 
-from strongroom.errors import SettingError, StrongroomError
+from strongroom.errors import StrongroomError
 from strongroom.model import Account, Frozen, Status
 from strongroom.settings.databases import Databases
 from strongroom.settings.dump_folder import DumpFolder, dump_folder
-from strongroom.settings.naming import SUFFIXES, dump_name, is_scheduled, stamp
-from strongroom.settings.packing import pack
+from strongroom.settings.dumping import free_name, pour
+from strongroom.settings.naming import is_scheduled, stamp
 from strongroom.settings.schedules import Schedule, Schedules, Target
-
-# As many dumps of one database may fall into the same second, before something must be wrong.
-_MOST_TRIES = 60
 
 
 class Dump(Frozen):
@@ -116,33 +113,16 @@ class Dumper:
         extension = schedule.extension if schedule else "gz"
         with dump_folder(self._databases.accounts[target.account], target.engine, make=True) as folder:
             folder.clear_drafts()
-            name = self._free_name(folder, target, extension)
+            moment = self._clock()
+            name = free_name(folder, target.database, moment, extension)
             if schedule:
                 self._schedules.remember(target, name)
             with folder.draft(name) as file:
-                self._pour(target, extension, name, file)
+                pour(self._databases.servers[target.engine], target.database, file, extension, name, moment)
             if schedule:
                 self._remove_old(folder, schedule)
             size = next((status.st_size for each, status in folder.files() if each == name), 0)
             return Dump(target=target, status=Status.COMPLETE, path=f"{folder.path}/{name}", bytes=size)
-
-    def _pour(self, target: Target, extension: str, name: str, file: IO[bytes]) -> None:
-        pieces = self._databases.servers[target.engine].dump(target.database)
-        text_name = name.removesuffix(SUFFIXES[extension]) + ".sql"
-        try:
-            pack(pieces, file, extension, text_name, self._clock())
-        finally:
-            # What makes the pieces ends now, and not when the last trace of a failure is cleared away.
-            if isinstance(pieces, Generator):
-                pieces.close()
-
-    def _free_name(self, folder: DumpFolder, target: Target, extension: str) -> str:
-        moment = self._clock()
-        names = (dump_name(target.database, moment + timedelta(seconds=late), extension) for late in range(_MOST_TRIES))
-        for name in names:
-            if not folder.holds(name):
-                return name
-        raise SettingError(f"{folder.path}: every name of this minute is taken")
 
     def _remove_old(self, folder: DumpFolder, schedule: Schedule) -> None:
         """Keep as many of the schedule's own dumps as it says; whatever else is in the folder is the owner's."""

@@ -26,7 +26,7 @@ class Owner(Frozen):
 
 
 class Home:
-    """An open home. Closing it is the caller's: ``with open_home(account) as home``."""
+    """An open home, or another folder of an account. Closing it is the caller's: ``with open_home(account) as home``."""
 
     def __init__(self, fd: int, owner: Owner) -> None:
         self.fd = fd
@@ -45,6 +45,30 @@ def open_home(account: Account) -> Home:
     Where the panel has owners, home and ids are those in the account's ``etc/passwd``, which is root's. An account that
     is just a folder is its own home.
     """
+    root, owner = _root(account)
+    try:
+        names = _names(owner.home)
+        if b".." in names or (account.owner and not names):
+            raise SettingError(f"{account.name}: {text(owner.home)!r} cannot be a home")
+        return Home(_descend(root, names, f"{account.name}: its owner's home {text(owner.home)}"), owner)
+    finally:
+        os.close(root)
+
+
+def open_within(account: Account, folder: bytes) -> Home:
+    """Open a folder of an account by the path that its owner knows it by, which has no ``..``; raise SettingError.
+
+    No link is followed, and the folder belongs to whomever it belongs to.
+    """
+    root, owner = _root(account)
+    try:
+        return Home(_descend(root, _names(folder), f"{account.name}: {text(folder)}"), owner)
+    finally:
+        os.close(root)
+
+
+def _root(account: Account) -> tuple[int, Owner]:
+    """The folder that an account's owner sees as ``/``, open, and the owner."""
     data = next((location.path for location in account.locations if location.tree == "data"), None)
     if data is None:
         raise SettingError(f"{account.name} has no files on this server, so nowhere to put a dump")
@@ -53,10 +77,10 @@ def open_home(account: Account) -> Home:
     except OSError as error:
         raise SettingError(f"{account.name}: {text(data)}: {error.strerror}") from None
     try:
-        owner = _owner(root, account)
-        return Home(_descend(root, owner, account), owner)
-    finally:
+        return root, _owner(root, account)
+    except BaseException:
         os.close(root)
+        raise
 
 
 def open_folder(path: bytes) -> int:
@@ -120,16 +144,17 @@ def _ids(fields: list[bytes]) -> tuple[int, int] | None:
     return (uid, gid) if 0 < uid <= _MOST_ID and 0 < gid <= _MOST_ID else None
 
 
-def _descend(root: int, owner: Owner, account: Account) -> int:
-    names = [name for name in owner.home.split(b"/") if name not in (b"", b".")]
-    if b".." in names or (account.owner and not names):
-        raise SettingError(f"{account.name}: {text(owner.home)!r} cannot be a home")
+def _names(path: bytes) -> list[bytes]:
+    return [name for name in path.split(b"/") if name not in (b"", b".")]
+
+
+def _descend(root: int, names: list[bytes], what: str) -> int:
     fd = os.dup(root)
     for name in names:
         try:
             below = os.open(name, FOLDER, dir_fd=fd)
         except OSError as error:
-            raise SettingError(f"{account.name}: its owner's home {text(owner.home)}: {error.strerror}") from None
+            raise SettingError(f"{what}: {error.strerror}; links are not followed") from None
         finally:
             os.close(fd)
         fd = below

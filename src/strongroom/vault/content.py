@@ -13,14 +13,17 @@ import itertools
 import os
 import stat as modes
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
-from strongroom.vault.cutting import SMALL, Cutter, Keep
+from strongroom.vault import holes
+from strongroom.vault.cutting import SMALL, Cutter, Keep, Pieces
 from strongroom.vault.header import Chunker
 from strongroom.vault.record import INLINE_XATTR, NOTHING, Defect, Extra, Row, Type
 from strongroom.vault.scan import identity
+from strongroom.vault.substitute import Substitute, pending
 
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TYPES = {
@@ -35,21 +38,38 @@ _TYPES = {
 _GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h
 # Flags that a restore could set again (s u c S i a d A, m j t D T C x P of chattr); the rest say how a file is stored.
 _FLAGS_KEPT = 0xFF | 0x400 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
-# A file with more pieces than this between its holes is over the limit: its list alone would fill the memory.
-_MOST_EXTENTS = 100_000
 # What opening a link (ELOOP) or a socket or pipe without a reader (ENXIO) says: no file stands there any more.
 _NO_FILE_NOW = (errno.ELOOP, errno.ENXIO)
 _NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
 _BILLION = 1_000_000_000
 
+# Names and values; of large values the number among the references, which come with them.
+_Xattrs = tuple[tuple[tuple[bytes, bytes | int], ...], bytes]
+
+
+class _Read(NamedTuple):
+    """What was read of a file: its references, what few entries have, and its size with its holes."""
+
+    references: bytes
+    extra: Extra
+    size: int
+
 
 class ContentReader:
-    """Reads entries of one series' folders."""
+    """Reads entries of one series' folders; ``copies`` are the files of this folder that the substitute has copied."""
 
     def __init__(
-        self, keep: Keep, chunker: Chunker, seed: int, owners: frozenset[int], count: Callable[[int], None]
+        self,
+        keep: Keep,
+        chunker: Chunker,
+        seed: int,
+        owners: frozenset[int],
+        count: Callable[[int], None],
+        substitute: Substitute | None = None,
     ) -> None:
         self._keep, self._owners, self._count = keep, owners, count
+        self._substitute = substitute
+        self.copies: set[str] = set()
         self._cutter = Cutter(keep, chunker, seed)
         self._device = 0
         self._flags_supported = True
@@ -64,6 +84,7 @@ class ContentReader:
         if device != self._device:
             self._device, self._flags_supported = device, True
         self._trusted_links = trusted_links
+        self.copies = set()
 
     # --- any entry ------------------------------------------------------------------------------------------------
 
@@ -121,7 +142,10 @@ class ContentReader:
                 if not self._same_file(opened, seen):
                     seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
                     continue
-                references, extra, size = self._read(fd, opened)
+                read = self._read(fd, opened, self._substitute)
+                if read is None and self._substitute is not None:
+                    return self._copied(self._substitute, dir_fd, name, fd, opened)
+                references, extra, size = read or _Read(b"", NOTHING, 0)
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
@@ -150,41 +174,89 @@ class ContentReader:
             return ""
         return foreign(seen, self._owners)
 
-    def _read(self, fd: int, seen: os.stat_result) -> tuple[bytes, Extra, int]:
-        """References, extra, and the logical size of what was read."""
-        xattrs, large = self._xattrs(fd)
-        flags = self._inode_flags(fd)
-        size = seen.st_size
-        sparse = extents(fd, size) if size > 4096 or seen.st_blocks == 0 or xattrs else None
+    def _copied(self, substitute: Substitute, dir_fd: int, name: str, fd: int, opened: os.stat_result) -> Row:
+        """The row of a file that the substitute wants: its copy, else its bytes, which are one state of it if nothing moved.
+
+        Where a copy has another size than a file that stands still, that file's bytes hold what the copy does not.
+        """
+        copy = substitute.copy(dir_fd, os.fsencode(name), opened)
+        ids, lengths = self._keep_all(Pieces(lambda: next(copy.pieces, None)).chunks(self._cutter))
+        now = os.fstat(fd)
+        moves = pending(substitute, dir_fd, name) or identity(now) != identity(opened)
+        if not copy.failure and (moves or sum(lengths) == opened.st_size):
+            self.copies.add(name)
+            read = self._finished(ids, lengths, self._xattrs(fd), self._inode_flags(fd))
+            return _row(name, Type.FILE, opened, read.references, read.extra)._replace(size=read.size)
+        read = self._read(fd, now) or _Read(b"", NOTHING, 0)
+        extra, after = read.extra, os.fstat(fd)
+        if moves or identity(after) != identity(now) or read.size != now.st_size:
+            why = f"written to while it was read, and not copied: {copy.failure or 'it is not what it was'}"
+            extra = msgspec.structs.replace(extra, defect=Defect.CHANGED, remark=why)
+        elif copy.failure:
+            extra = msgspec.structs.replace(extra, remark=f"kept byte by byte: {copy.failure}")
+        return _row(name, Type.FILE, after, read.references, extra)._replace(size=read.size)
+
+    def _keep_all(self, chunks: Iterable[bytes]) -> tuple[list[bytes], list[int]]:
+        """Hand chunks over; returns their ids and sizes."""
         ids: list[bytes] = []
         lengths: list[int] = []
-        pieces: list[tuple[int, int]] = []
+        for data in chunks:
+            ids.append(self._keep.data(data))
+            lengths.append(len(data))
+        return ids, lengths
+
+    def _read(self, fd: int, seen: os.stat_result, substitute: Substitute | None = None) -> _Read | None:
+        """What a file holds; None where the substitute wants it, asked with its first bytes."""
+        xattrs = self._xattrs(fd)
+        flags = self._inode_flags(fd)
+        size = seen.st_size
+        sparse = holes.extents(fd, size) if size > 4096 or seen.st_blocks == 0 or xattrs[0] else None
+        ids: list[bytes] = []
+        lengths: list[int] = []
+        extents: list[tuple[int, int]] = []
         for offset, length in ((0, size),) if sparse is None else sparse:
-            first = len(lengths)
-            for data in self._chunks(fd, offset, length):
-                ids.append(self._keep.data(data))
-                lengths.append(len(data))
-            pieces.append((offset, sum(lengths[first:])))
+            chunks = self._chunks(fd, offset, length)
+            if substitute is not None and not offset:
+                begins = next(chunks, b"")
+                if substitute.wants(begins):
+                    return None
+                chunks = itertools.chain((begins,) if begins else (), chunks)
+            more, sizes = self._keep_all(chunks)
+            ids += more
+            lengths += sizes
+            extents.append((offset, sum(sizes)))
+        if sparse is None:
+            return self._finished(ids, lengths, xattrs, flags)
+        return self._finished(ids, lengths, xattrs, flags, tuple(extents))._replace(size=size)
+
+    def _finished(
+        self,
+        ids: list[bytes],
+        lengths: list[int],
+        attributes: _Xattrs,
+        flags: int,
+        extents: tuple[tuple[int, int], ...] | None = None,
+    ) -> _Read:
+        """A file's references and what else its row says, once its chunks were handed over."""
         read = sum(lengths)
         self._count(read)
+        xattrs, large = attributes
         references, sizes, depth = self._cutter.listed(b"".join(ids), lengths)
-        if not (xattrs or flags or sizes or depth or sparse is not None):
-            return references, NOTHING, read
-        extra = Extra(
-            xattrs=xattrs, flags=flags, lengths=sizes, depth=depth, extents=None if sparse is None else tuple(pieces)
-        )
-        return references + large, extra, read if sparse is None else size
+        if not (xattrs or flags or sizes or depth or extents is not None):
+            return _Read(references, NOTHING, read)
+        extra = Extra(xattrs=xattrs, flags=flags, lengths=sizes, depth=depth, extents=extents)
+        return _Read(references + large, extra, read)
 
     def _chunks(self, fd: int, offset: int, length: int) -> Iterator[bytes]:
         """A stretch of a file: whole when small, else in content-defined chunks."""
         if length > SMALL:
-            yield from self._cutter.cut(_Extent(fd, offset, length))
-        elif length and (data := _read_all(fd, offset, length)):
+            yield from self._cutter.cut(holes.Extent(fd, offset, length))
+        elif length and (data := holes.read_all(fd, offset, length)):
             yield data
 
     # --- attributes -----------------------------------------------------------------------------------------------
 
-    def _xattrs(self, where: int | str) -> tuple[tuple[tuple[bytes, bytes | int], ...], bytes]:
+    def _xattrs(self, where: int | str) -> _Xattrs:
         """Names and values; of large values the number among the references that are returned with them."""
         follow = isinstance(where, int)
         try:
@@ -234,62 +306,6 @@ def inode_flags(fd: int) -> int | None:
     except OSError:
         return None
     return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
-
-
-class _Extent:
-    """A part of a file as the stream that the chunker reads."""
-
-    def __init__(self, fd: int, offset: int, length: int) -> None:
-        self._fd, self._offset, self._left = fd, offset, length
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer; 0 at the end."""
-        want = min(len(buffer), self._left)
-        got = os.preadv(self._fd, [buffer[:want]], self._offset) if want else 0
-        self._offset += got
-        self._left -= got
-        return got
-
-
-def _read_all(fd: int, offset: int, length: int) -> bytes:
-    """Up to ``length`` bytes from an offset; fewer when the file ends."""
-    data = os.pread(fd, length, offset)
-    while 0 < len(data) < length:
-        more = os.pread(fd, length - len(data), offset + len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-def extents(fd: int, size: int) -> tuple[tuple[int, int], ...] | None:
-    """The data of a sparse file as (offset, size), or None for a file without holes."""
-    try:
-        if os.lseek(fd, 0, os.SEEK_HOLE) >= size:
-            return None
-        found = tuple(itertools.islice(_data_extents(fd, size), _MOST_EXTENTS + 1))
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENXIO):
-            return None  # the file system does not say, or the file shrank: then the sizes will not fit
-        raise
-    if len(found) > _MOST_EXTENTS:
-        raise OSError(errno.EFBIG, f"more than {_MOST_EXTENTS:,} pieces between its holes")
-    return found
-
-
-def _data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        if start >= size:
-            return
-        at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        yield start, at - start
 
 
 def _row(name: str, kind: Type, stat: os.stat_result, references: bytes = b"", extra: Extra = NOTHING) -> Row:

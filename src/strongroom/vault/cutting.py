@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -75,3 +75,37 @@ class Cutter:
             references, sizes = b"".join(ids), sums
             depth += 1
         return Listed(references, () if depth or len(sizes) < 2 else tuple(sizes), depth)
+
+
+class Pieces:
+    """A file's pieces as the stream that the chunker reads; ``pull`` gives the next, None at the end."""
+
+    def __init__(self, pull: Callable[[], bytes | None]) -> None:
+        self._pull = pull
+        self._held = memoryview(b"")
+
+    def chunks(self, cutter: Cutter) -> Iterator[bytes]:
+        """The file as a folder's would be cut: whole when small, else by its content."""
+        first = bytearray()
+        while len(first) <= SMALL and (piece := self._pull()) is not None:
+            first += piece
+        if len(first) > SMALL:
+            self._held = memoryview(first)
+            yield from cutter.cut(self)
+        elif first:
+            yield bytes(first)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer; less only at the end."""
+        filled = 0
+        while filled < len(buffer):
+            if not self._held:
+                piece = self._pull()
+                if piece is None:
+                    break
+                self._held = memoryview(piece)
+            size = min(len(buffer) - filled, len(self._held))
+            buffer[filled : filled + size] = self._held[:size]
+            self._held = self._held[size:]
+            filled += size
+        return filled

@@ -6,12 +6,12 @@ A file's size and chunks are known at its end; a few mebibytes of it are in memo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import itemgetter
 from typing import TypeVar
 
 from strongroom.vault import record
-from strongroom.vault.cutting import SMALL, Cutter
+from strongroom.vault.cutting import Cutter, Pieces
 from strongroom.vault.errors import SourceError, VaultError
 from strongroom.vault.feed import FeedFile, told
 from strongroom.vault.messages import Counts, Draw, Drawn, Folder, Remark, Walked
@@ -70,7 +70,7 @@ class Drawing:
         folder, name = self._place(file.path)
         before = self._before(folder).get(name)
         version = self._last_version(before)
-        stream = _Pieces(lambda: self._from_feed(lambda: next(file.pieces, None)))
+        stream = Pieces(lambda: self._from_feed(lambda: next(file.pieces, None)))
         ids: list[bytes] = []
         lengths: list[int] = []
         for data in stream.chunks(cutter):
@@ -185,40 +185,6 @@ class Drawing:
         nodes = self._tools.take_nodes()
         self._tools.send(Walked(self._draw.task, folders, nodes, removed, self._remarks, [], self._counts))
         self._remarks, self._counts = [], Counts()
-
-
-class _Pieces:
-    """A file's pieces as the stream that the chunker reads."""
-
-    def __init__(self, pull: Callable[[], bytes | None]) -> None:
-        self._pull = pull
-        self._held = memoryview(b"")
-
-    def chunks(self, cutter: Cutter) -> Iterator[bytes]:
-        """The file as a folder's would be cut: whole when small, else by its content."""
-        first = bytearray()
-        while len(first) <= SMALL and (piece := self._pull()) is not None:
-            first += piece
-        if len(first) > SMALL:
-            self._held = memoryview(first)
-            yield from cutter.cut(self)
-        elif first:
-            yield bytes(first)
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer; less only at the end."""
-        filled = 0
-        while filled < len(buffer):
-            if not self._held:
-                piece = self._pull()
-                if piece is None:
-                    break
-                self._held = memoryview(piece)
-            size = min(len(buffer) - filled, len(self._held))
-            buffer[filled : filled + size] = self._held[:size]
-            self._held = self._held[size:]
-            filled += size
-        return filled
 
 
 def _row(name: bytes, size: int, references: bytes, extra: Extra) -> Row:

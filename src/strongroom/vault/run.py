@@ -109,7 +109,8 @@ class Run:
         try:
             self._session.sweep_leftovers()
             specs = [
-                Series(run.request.sources, run.request.owners, run.alone, run.request.feed) for run in self._series
+                Series(run.request.sources, run.request.owners, run.alone, run.request.feed, run.request.substitute)
+                for run in self._series
             ]
             self._crew.start(workers, specs, self._session.abandon)
         except BaseException:

@@ -12,6 +12,7 @@ from strongroom.vault.parents import Parent
 from strongroom.vault.scan import CLOCK_LAG
 from strongroom.vault.source import Source
 from strongroom.vault.state import unpack
+from strongroom.vault.substitute import Substitute
 
 # Remarks kept with a snapshot; of more, their number.
 MOST_REMARKS = 2000
@@ -22,7 +23,8 @@ MOST_PATH_BYTES = 512 << 20
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to back up as one series. ``owners``: the account's own users, whose files with several links are its own.
 
-    ``feed`` is drawn before the sources are walked; its name is none of theirs.
+    ``feed`` is drawn before the sources are walked; its name is none of theirs. ``substitute`` copies what it wants of the
+    sources' files.
     """
 
     series: str
@@ -30,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     owners: frozenset[int]
     feed: Feed | None = None
+    substitute: Substitute | None = None
 
     @property
     def names(self) -> list[str]:

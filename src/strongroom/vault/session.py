@@ -61,6 +61,11 @@ def writers(storage: Storage) -> list[str]:
     return [name for name in _alive(storage) if not name.startswith(SWEEPER)]
 
 
+def sweepers(storage: Storage) -> list[str]:
+    """The sessions of sweepers that are at work; dead ones are removed on the way."""
+    return [name for name in _alive(storage) if name.startswith(SWEEPER)]
+
+
 def _alive(storage: Storage) -> list[str]:
     alive = []
     for item in storage.list(SESSIONS):
@@ -81,7 +86,7 @@ def only_sweeper(storage: Storage) -> Iterator[None]:
     own = SWEEPER + os.urandom(12).hex()
     hold = storage.hold(own, b"")
     try:
-        if any(name.startswith(SWEEPER) and name != own for name in _alive(storage)):
+        if any(name != own for name in sweepers(storage)):
             raise BusyError("another prune is at work on this vault; wait for its end")
         yield
     finally:
@@ -141,7 +146,7 @@ def writable_tombstones(storage: Storage, keys: Keys) -> Iterable[Tombstone]:
     """
     stones = tombstones(storage, keys)
     unread = [name for name, stone in stones.items() if stone is None]
-    if unread and any(name.startswith(SWEEPER) for name in _alive(storage)):
+    if unread and sweepers(storage):
         raise DamagedError(f"{unread[0]} is damaged while a prune is at work; run the backup again after its end")
     return [stone for stone in stones.values() if stone is not None]
 

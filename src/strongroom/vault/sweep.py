@@ -18,7 +18,7 @@ from strongroom.vault.index import FrameEntry, FramePlace, PackEntry, PackHead, 
 from strongroom.vault.keys import ID_SIZE
 from strongroom.vault.mark import Reached, ids_in, mark
 from strongroom.vault.reader import Reader
-from strongroom.vault.session import Tombstone
+from strongroom.vault.session import Lost, Tombstone
 from strongroom.vault.vault import Vault
 
 # A pack less alive than this is written anew with what lives.
@@ -29,7 +29,7 @@ _RUN_DAMAGED = "prune deletes nothing while an index run is damaged; run: strong
 
 
 class Swept(NamedTuple):
-    """Bytes freed, bytes that would be but for a run under way, and objects deleted."""
+    """Bytes freed, bytes that would be but for a run under way, and objects deleted, or found to be gone and forgotten."""
 
     freed: int
     held: int
@@ -39,7 +39,7 @@ class Swept(NamedTuple):
 class _Dead(NamedTuple):
     """What no snapshot needs: whole packs, packs to be written anew, packs that no index run names, forgotten snapshots.
 
-    The snapshots are given with their sizes.
+    The snapshots are given with their sizes. A whole pack may be gone already: then its size is 0, and the index is to forget it.
     """
 
     whole: list[PackHead]
@@ -170,24 +170,21 @@ def _find_dead(vault: Vault, forgotten: frozenset[str]) -> _Dead:
     if vault.index.damaged:
         raise DamagedError(_RUN_DAMAGED)
     sizes = {item.name.removeprefix(snapshot.PREFIX): item.size for item in storage.list(snapshot.PREFIX)}
-    lost = frozenset(session.lost(storage, vault.keys, vault.index).chunks)
+    lost = session.lost(storage, vault.keys, vault.index)
+    chunks = frozenset(lost.chunks)
     reached = Reached(vault.state.folder)
     try:
         roots = [head.id for id in sizes.keys() - forgotten for head in _insist_read(reader, id).segments]
         for id, message in mark(reader, roots, reached):
-            _insist_lost([id], lost, message)
+            _insist_lost([id], chunks, message)
         listed = {item.name: item.size for item in storage.list(pack.PREFIX)}
-        for entry, frame in _out_of_reach(vault, listed):
-            needed = [id for id in ids_in(frame.ids) if _lives(vault, entry.id, id, reached, set())]
-            _insist_lost(needed, lost, f"{pack.name_of(entry.id)} is gone, or was cut short")
+        damaged = _damaged(vault, listed, lost, reached)
         missing = {head.id for head in vault.index.packs if pack.name_of(head.id) not in listed}
         whole, sparse = [], []
         for head, share in _shares(vault, reached, missing):
-            if head.id in missing:
-                continue
             if share == 0:
-                whole.append(head)
-            elif share < _SPARSE:
+                whole.append(PackHead(head.id, head.kind, listed.get(pack.name_of(head.id), 0)))
+            elif head.id not in missing and (share < _SPARSE or head.id in damaged):
                 sparse.append((head, int(head.size * (1 - share))))
         indexed = {pack.name_of(head.id) for head in vault.index.packs}
         orphans = [(pack.id_of(name), size) for name, size in listed.items() if name not in indexed]
@@ -215,11 +212,31 @@ def _insist_lost(ids: Iterable[bytes], lost: Collection[bytes], message: str) ->
         )
 
 
+def _damaged(vault: Vault, listed: dict[str, int], lost: Lost, reached: Reached) -> set[bytes]:
+    """The packs that lost something, and nothing that is needed: written anew, they are whole.
+
+    Raise DamagedError for one that lost what is needed, unless a check has found that.
+    """
+    chunks = frozenset(lost.chunks)
+    hurt = {pack_id for id, pack_id in zip(lost.chunks, lost.packs, strict=True) if id in reached}
+    for entry, frame in _out_of_reach(vault, listed):
+        needed = [id for id in ids_in(frame.ids) if _lives(vault, entry.id, id, reached, set())]
+        _insist_lost(needed, chunks, f"{pack.name_of(entry.id)} is gone, or was cut short")
+        if needed:
+            hurt.add(entry.id)
+    return _misfits(vault, listed).union(lost.packs) - hurt
+
+
+def _misfits(vault: Vault, listed: dict[str, int]) -> set[bytes]:
+    """The packs that are gone, or are not as long as they were."""
+    return {head.id for head in vault.index.packs if listed.get(pack.name_of(head.id), 0) != head.size}
+
+
 def _out_of_reach(vault: Vault, listed: dict[str, int]) -> Iterator[tuple[PackEntry, FrameEntry]]:
     """The frames that lie behind the end of their packs, or in packs that are gone."""
-    short = {head.id for head in vault.index.packs if listed.get(pack.name_of(head.id), 0) < head.size}
-    for entry in _entries(vault) if short else ():
-        if entry.id in short:
+    wrong = _misfits(vault, listed)
+    for entry in _entries(vault) if wrong else ():
+        if entry.id in wrong:
             size = listed.get(pack.name_of(entry.id), 0)
             yield from ((entry, frame) for frame in entry.frames if frame.offset + frame.size > size)
 

@@ -36,6 +36,7 @@ from strongroom.vault.reader import Reader
 from strongroom.vault.record import Row
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
+from strongroom.vault.substitute import Substitute
 
 # Positions in the memory shared with the coordinating process: some worker has nothing to do; finish your open pack.
 HUNGRY, ROTATE = 0, 1
@@ -158,11 +159,12 @@ class Tools:
             self._packer.begin(self._series, self.keys.scope(self._alone))
         return self._packer
 
-    def content(self, owners: frozenset[int], count: Callable[[int], None]) -> ContentReader:
+    def content(
+        self, owners: frozenset[int], count: Callable[[int], None], substitute: Substitute | None
+    ) -> ContentReader:
         """Reads the files of a series whose own users are ``owners``."""
-        return ContentReader(
-            self.packer, self._chunker, self.keys.chunker_seed(self.keys.scope(self._alone)), owners, count
-        )
+        seed = self.keys.chunker_seed(self.keys.scope(self._alone))
+        return ContentReader(self.packer, self._chunker, seed, owners, count, substitute)
 
     def cutter(self) -> Cutter:
         """Cuts what is stored now."""

@@ -2,16 +2,17 @@
 
 The structure: every snapshot, every tree node reachable from one, a place in the index for every chunk, and the pack it lies
 in. The data: every frame, or a share of them, decrypted, decompressed and each chunk hashed. What cannot be read back is
-recorded as lost, so that the next run stores it again and does not rely on it.
+recorded as lost, so that the next run stores it again and does not rely on it. What is damaged and needed by nothing is for
+a prune to take out, in its own order.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, session, snapshot
@@ -27,6 +28,7 @@ from strongroom.vault.vault import Vault
 _THREADS = 2
 # Paths named for one damaged object.
 _MOST_PATHS = 1000
+_UNNEEDED = "nothing that points need was there: strongroom prune takes it out"
 
 
 class Found(NamedTuple):
@@ -46,22 +48,43 @@ class Checked(NamedTuple):
     damage: tuple[Found, ...]
 
 
-def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False) -> Checked:
+class Monitor(Protocol):
+    """Is told how a check goes on; calls are frequent, and must not block."""
+
+    def read_back(self, done: int, expected: int) -> None:
+        """So many bytes of so many were read back."""
+
+    def note(self, message: str) -> None:
+        """Something was mended that an administrator has to know of."""
+
+
+class Unwatched:
+    """The monitor of a check that nobody watches."""
+
+    def read_back(self, done: int, expected: int) -> None:
+        """See the port."""
+
+    def note(self, message: str) -> None:
+        """See the port."""
+
+
+def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False, monitor: Monitor | None = None) -> Checked:
     """Check a vault; ``read_data`` is the share of frames to read back (0 to 1)."""
+    monitor = monitor or Unwatched()
     if repair:
-        mend_index(vault)
+        mend(vault, monitor.note)
     checker = _Checker(vault)
     checker.small_objects()
     checker.structure()
     if read_data > 0:
-        checker.data(read_data)
+        checker.data(read_data, monitor.read_back)
     damage = tuple(checker.found())
     checker.record_lost(whole=read_data >= 1)
     return Checked(checker.objects, checker.bytes_read, damage)
 
 
-def mend_index(vault: Vault) -> int:
-    """Drop damaged index runs, and put new ones for packs that none names; returns how many packs were added.
+def mend(vault: Vault, note: Callable[[str], None]) -> None:
+    """Remove damaged tombstones, drop damaged index runs, and put new ones for packs that none names.
 
     A writer's session of our own keeps sweepers away. Raise BusyError while others write: an unnamed pack may be theirs.
     """
@@ -69,12 +92,25 @@ def mend_index(vault: Vault) -> int:
     try:
         if len(session.writers(vault.storage)) > 1:
             raise BusyError("a backup is at work on this vault; run check --repair when it has ended")
-        return _mend_index(vault)
+        _mend_tombstones(vault, note)
+        _mend_index(vault)
     finally:
         own.close()
 
 
-def _mend_index(vault: Vault) -> int:
+def _mend_tombstones(vault: Vault, note: Callable[[str], None]) -> None:
+    """Remove the tombstones that cannot be read: only a sweeper at work needs them, and one that begins now gives way to us."""
+    storage = vault.storage
+    damaged = [name for name, stone in session.tombstones(storage, vault.keys).items() if stone is None]
+    if damaged and session.sweepers(storage):
+        raise BusyError("a prune is at work on this vault; run check --repair when it has ended")
+    for name in damaged:
+        storage.delete(name)
+        note(f"{name} was damaged, and is removed: points that it forgot are in sight again; forget them again")
+    storage.barrier()
+
+
+def _mend_index(vault: Vault) -> None:
     storage, index = vault.storage, vault.index
     damaged = {**index.damaged, **damaged_runs(index)}
     for name in damaged:
@@ -83,7 +119,7 @@ def _mend_index(vault: Vault) -> int:
     index.damaged.clear()
     index.reload()
     buried = session.buried(session.tombstones(storage, vault.keys).values())[0]
-    return rebuild(vault.reader, unindexed(storage, index, buried))
+    rebuild(vault.reader, unindexed(storage, index, buried))
 
 
 def damaged_runs(index: Index) -> dict[str, str]:
@@ -124,9 +160,8 @@ class _Checker:
             )
         for name, stone in session.tombstones(storage, keys).items():
             if stone is None:
-                self._direct.append(
-                    Found(name, "the tombstone is damaged: what it forgot is in sight again; forget it again")
-                )
+                message = "the tombstone is damaged: what it forgot is in sight again; run check --repair, and forget it again"
+                self._direct.append(Found(name, message))
         for kind in ("lost", "pin", "foreign"):
             for name, record in session.records(storage, keys, kind).items():
                 if record is None:
@@ -156,7 +191,7 @@ class _Checker:
             reached.close()
         for id, message in wrong.items():
             if pack.name_of(id) not in self._bad:
-                self._direct.append(Found(pack.name_of(id), f"{message}; nothing that points need was there"))
+                self._direct.append(Found(pack.name_of(id), f"{message}; {_UNNEEDED}"))
 
     def _out_of_reach(self, wrong: dict[bytes, str], listed: dict[str, int], reached: Reached) -> None:
         """Note what lay behind the end of packs that were cut short, or in packs that are gone."""
@@ -199,12 +234,14 @@ class _Checker:
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def data(self, share: float) -> None:
+    def data(self, share: float, tell: Callable[[int, int], None]) -> None:
         """Read frames back."""
         frames = [frame for frame in self._frames() if share >= 1 or random.random() < share]  # noqa: S311 - a sample
+        expected = sum(place.size for place, _ in frames)
         with ThreadPoolExecutor(_THREADS) as pool:
             for size, bad in pool.map(self._read_back, frames):
                 self.bytes_read += size
+                tell(self.bytes_read, expected)
                 for id, message in bad:
                     self._note(id, message)
 
@@ -244,7 +281,8 @@ class _Checker:
         hurt = _Hurt(self._vault, {id for bad in self._bad.values() for id in bad})
         for name, bad in sorted(self._bad.items()):
             snapshots, paths = hurt.by(bad)
-            yield Found(name, next(iter(bad.values())), snapshots, paths)
+            message = next(iter(bad.values()))
+            yield Found(name, message if snapshots else f"{message}; {_UNNEEDED}", snapshots, paths)
 
     def record_lost(self, *, whole: bool) -> None:
         """Remember what is lost for the next run, or that nothing is any more; a vault that is read-only keeps silent.

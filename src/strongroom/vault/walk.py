@@ -25,6 +25,7 @@ from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Ty
 from strongroom.vault.scan import CLOCK_LAG, Scan, newest, open_folder, scan
 from strongroom.vault.source import Filter, Source, Take
 from strongroom.vault.state import NO_DIGEST, Known, undigested, unpack
+from strongroom.vault.substitute import Substitute, companions, mains
 from strongroom.vault.tools import HUNGRY, ROTATE, Tools
 
 # Changed later than this before the scan began: a store through a mapped page may still come without a new ctime.
@@ -41,13 +42,14 @@ _BILLION = 1_000_000_000
 
 class Series(msgspec.Struct, frozen=True):
     """What a worker must know of an account: its sources, whose files with several links are its own, whether it shares
-    chunks with all (no name) or only with what is stored under the same name, and its feed.
+    chunks with all (no name) or only with what is stored under the same name, its feed, and what copies files in place of us.
     """
 
     sources: tuple[Source, ...]
     owners: frozenset[int]
     alone: str
     feed: Feed | None = None
+    substitute: Substitute | None = None
 
 
 class _Level(NamedTuple):
@@ -108,7 +110,7 @@ class Walker:
     def _content(self) -> ContentReader:
         """What reads this series' files; made when there is one to read, since it needs the keys."""
         if self._reading is None:
-            self._reading = self._tools.content(self._series.owners, self._read_bytes)
+            self._reading = self._tools.content(self._series.owners, self._read_bytes, self._series.substitute)
         self._reading.enter(self._device, self._trusted_links)
         return self._reading
 
@@ -242,11 +244,16 @@ class Walker:
         reading = self._content()
         remarks = [(os.fsencode(name), "vanished while its folder was read") for name in look.vanished]
         rows: list[Row] = []
-        for name, stat in zip(look.names, look.stats, strict=True):
+        beside, again = self._beside(look, before)
+        entries = zip(look.names, look.stats, strict=True)
+        for name, stat in sorted(entries, key=lambda entry: entry[0] in beside) if beside else entries:
             if not self._filter.trivial and self._take(path, name, folder=False) is not Take.ALL:
                 continue
+            if beside and beside.get(name) in reading.copies:
+                remarks.append((os.fsencode(name), f"left out: what it holds is in the copy of {_shown(beside[name])}"))
+                continue
             last = rows_before.get(os.fsencode(name))
-            row = self._row(reading, fd, name, stat, last)
+            row = self._row(reading, fd, name, stat, None if name in again else last)
             if row is None:
                 remarks.append((os.fsencode(name), "vanished before it could be read"))
                 continue
@@ -272,6 +279,19 @@ class Walker:
         self._counts.entries += files
         self._counts.size += size
         self._emit(path, look, Record(_own(look.own, extra), rows, remarks, references), files, size)
+
+    def _beside(self, look: Scan, before: Record | None) -> tuple[dict[str, str], set[str]]:
+        """Companions of files that the substitute may copy, each with that file's name; and the files to read again.
+
+        What was written to such a file may stand in its companion alone, now or when it was copied last, and its own stat
+        would not tell.
+        """
+        substitute = self._series.substitute
+        if substitute is None:
+            return {}, set()
+        beside = companions(substitute, look.names, look.stats)
+        told = [os.fsdecode(name) for name, _ in before.remarks] if before else []
+        return beside, {*beside.values(), *mains(substitute, told)}
 
     def _tell_younger(self, path: bytes, rows: list[Row], than: int) -> None:
         """Note what was changed since the feed's moment. Folders that are used again by digest are older by a minute."""
@@ -406,6 +426,10 @@ def _own(stat: os.stat_result, extra: Extra) -> Own:
         stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, *divmod(stat.st_mtime_ns, _BILLION),
         *divmod(stat.st_ctime_ns, _BILLION), stat.st_ino, 0, extra,
     )  # fmt: skip
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _load_base(tools: Tools, base: Base) -> dict[bytes, bytes]:
