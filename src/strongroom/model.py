@@ -70,11 +70,15 @@ class Exclusion(Frozen):
 
 
 class Selection(Frozen):
-    """Something a location takes where it does not take all: a pattern of ``Location.select``, and the reason shown."""
+    """Something a location takes where it does not take all: a pattern of ``Location.select``, and the reason shown.
+
+    ``export`` is the file of a point's databases that is made instead where the server itself makes none, or an old one.
+    """
 
     pattern: bytes
     reason: str
     required: bool = True
+    export: bytes = b""
 
 
 class Location(Frozen):
@@ -146,6 +150,12 @@ class FileCounts(Frozen):
 
 FILES = "files"
 DATABASES = "databases"
+
+# What the servers have of their own, and an account's rows of the panel's mail map, below a point's databases.
+GRANTS = b"mysql/grants.sql"
+GLOBALS = b"postgresql/globals.sql"
+MAIL_MAP = b"postgresql/mailer_table.sql"
+MAIL_ROWS = b"postgresql/mailer_rows.sql"
 
 
 class DatabaseCopy(Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Synchrony
+from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Status, Synchrony
 from strongroom.paths import owners
 from strongroom.runs import times
 
@@ -112,6 +112,12 @@ def entry(value: Entry) -> Document:
     if value.defect:
         document["defect"] = value.defect
     return document
+
+
+def export(value: Entry) -> Document:
+    """A file of a point's databases that is no database's."""
+    status = Status.INCOMPLETE if value.defect else Status.COMPLETE
+    return {"path": owners(value.path), "bytes": value.size, "status": status.value}
 
 
 def account(value: Account) -> Document:

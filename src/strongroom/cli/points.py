@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +14,8 @@ from strongroom.counting import counted
 from strongroom.paths import owners
 
 if TYPE_CHECKING:
-    from strongroom.model import Point, ReadPlan
+    from strongroom.clients.base import Client
+    from strongroom.model import Entry, Point, ReadPlan
 
 
 @command()
@@ -80,11 +81,23 @@ def show(invocation: Invocation, point: str) -> None:
     found = invocation.named_point(point)
     client = invocation.client(found.client)
     plan = client.plan(found, trees(client, found))
-    document = documents.point(found, warnings=True) | {"reads": documents.plan(plan)}
-    invocation.answer(document, _described(found, plan))
+    exports = list(_beside_databases(client, found))
+    document = documents.point(found, warnings=True) | {"exports": [documents.export(entry) for entry in exports]}
+    invocation.answer(document | {"reads": documents.plan(plan)}, _described(found, plan, exports))
 
 
-def _described(point: Point, plan: ReadPlan) -> Iterator[str]:
+def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
+    """What a point holds of database servers that is no database: users, grants, rows of the panel's mail map."""
+    from strongroom.model import DATABASES, FileType
+
+    if client.lookup(point, DATABASES.encode()) is None:
+        return
+    for engine in client.ls(point, DATABASES.encode()):
+        if engine.type is FileType.DIR:
+            yield from (entry for entry in client.ls(point, engine.path) if entry.type is FileType.FILE)
+
+
+def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterator[str]:
     files = point.files
     for name, value in (
         ("point", point.id),
@@ -106,6 +119,9 @@ def _described(point: Point, plan: ReadPlan) -> Iterator[str]:
     for copy in point.databases:
         what = f"{copy.status}, {counted(copy.tables, 'table')}, {size(copy.bytes)}"
         yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}"
+    for entry in exports:
+        what = "incomplete" if entry.defect else "complete"
+        yield f"{'export':<10} {escaped(owners(entry.path))} {what}, {size(entry.size)}"
     for remark in point.warnings:
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
         yield f"{'warning':<10} {where}{escaped(remark.message)}"

@@ -13,7 +13,9 @@ The files come in the order in which the server gives them; only the manifest's 
 `strongroom.exports.names`.
 
 Below ``ENGINE/`` of an account stands also ``users.sql``: its users, roles and grants on its own databases, with password
-hashes, and nothing of anybody else.
+hashes, and nothing of anybody else. Below ``postgresql/`` of an account of a panel that keeps its map of mail there,
+``mailer_rows.sql``: its domains and addresses. The account ``server`` has ``mysql/grants.sql``, ``postgresql/globals.sql`` and
+``postgresql/mailer_table.sql`` instead.
 """
 
 from __future__ import annotations
@@ -93,6 +95,24 @@ class DatabaseServer(Protocol):
         """Make the account's users again from such statements, as far as they are its own; return what was left out.
 
         After its databases are there again, so that grants and owners have what they are about.
+        """
+
+    def whole(self, made_elsewhere: Collection[bytes]) -> Iterator[ExportFile]:
+        """What belongs to no account, but for the paths that are made elsewhere: all users and grants with password hashes, and
+        the panel's map of mail where there is one. Raise ExportError.
+        """
+
+    def may_map_mail(self, account: Account) -> bool:
+        """Whether the panel's map of mail, if it is on this server, could have rows of an account; asks nobody."""
+
+    def mail_rows(self, account: Account) -> ExportFile | None:
+        """The account's domains and addresses of the panel's map of mail, None where there is no map. Raise ExportError."""
+
+    def load_mail_rows(self, account: Account, text: Iterator[bytes]) -> list[str]:
+        """Put such rows back into the map, all or none; return what was left out, and why.
+
+        Of the domains in the text, the account has then the addresses in the text; its other domains stay as they are, and
+        those that are another account's by now stay that one's. Raise ExportError, also where there is no map.
         """
 
     def dump(self, database: str) -> Iterator[bytes]:

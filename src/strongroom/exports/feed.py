@@ -1,4 +1,6 @@
-"""All databases of one account as one sequence of files: what a run reads, and what came of it."""
+"""All databases of one account, and what else servers have of it, as one sequence of files: what a run reads, and what
+came of it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from strongroom.exports.base import DatabaseServer, Export, ExportFile
 from strongroom.exports.export import remark
 from strongroom.exports.manifest import NAME
 from strongroom.exports.names import file_name
-from strongroom.model import Account, DatabaseCopy, Exported, Remark, Status
+from strongroom.model import MAIL_ROWS, Account, DatabaseCopy, Exported, Remark, Status
 
 Previous = Callable[[str, str], bytes | None]
 # Transactions of one account that are open at once while its folders are frozen; with more databases there is no freeze.
@@ -78,9 +80,17 @@ class AccountExports:
 
     def files(self) -> Iterator[ExportFile]:
         """Each file, to be read to its end before the next is asked for."""
-        if not self._account.claims:
+        mapping = [server for server in self._servers if server.may_map_mail(self._account)]
+        if not self._account.claims and not mapping:
             return
         self._started = time.time()
+        if self._account.claims:
+            yield from self._databases()
+        for server in mapping:
+            yield from self._mail_rows(server)
+
+    def _databases(self) -> Iterator[ExportFile]:
+        """The databases, and their users."""
         wanted = [(server, name) for server in self._servers for name in self._owned(server)]
         if self._freezer and 0 < len(wanted) <= _MOST_AT_ONCE and self._freezer.possible():
             yield from self._together(wanted, self._freezer.take)
@@ -168,13 +178,25 @@ class AccountExports:
         self._incomplete |= copy.status is not Status.COMPLETE
 
     def _users(self, server: DatabaseServer) -> Iterator[ExportFile]:
-        file = server.users(self._account, self._everyone)
+        yield from self._watched(server.users(self._account, self._everyone), f"users of {server.engine}")
+
+    def _mail_rows(self, server: DatabaseServer) -> Iterator[ExportFile]:
+        """The account's rows of the panel's map of mail, where there is one."""
+        what = "mail domains and addresses"
+        try:
+            file = server.mail_rows(self._account)
+        except ExportError as error:
+            self._incomplete = True
+            self._remarks.append(Remark(path=MAIL_ROWS, message=f"{what} are missing: {error}"))
+            return
+        if file:
+            yield from self._watched(file, what)
+
+    def _watched(self, file: ExportFile, what: str) -> Iterator[ExportFile]:
         yield file
         if file.failure:
             self._incomplete = True
-            self._remarks.append(
-                Remark(path=file.path, message=f"users of {server.engine} are not whole: {file.failure}")
-            )
+            self._remarks.append(Remark(path=file.path, message=f"{what} are not whole: {file.failure}"))
 
     def _unreachable(self, engine: str, why: str) -> None:
         known = ownership.known(engine, self._account)

@@ -10,7 +10,7 @@ import msgspec
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, mysql_facts, mysql_load, mysql_users, ownership
+from strongroom.exports import gate, mysql_facts, mysql_grants, mysql_load, mysql_users, ownership
 from strongroom.exports.base import MYSQL, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
@@ -19,7 +19,7 @@ from strongroom.exports.mysql_dump import Dump, Item, opened, program
 from strongroom.exports.mysql_split import END, Rows, Split
 from strongroom.exports.names import file_name
 from strongroom.exports.stream import Stream
-from strongroom.model import Account, DatabaseCopy, Remark
+from strongroom.model import GRANTS, Account, DatabaseCopy, Remark
 
 _CUT = "the dump was cut short: its end mark is missing"
 _SANDBOX = b"/*M!999999\\-"
@@ -87,6 +87,29 @@ class MysqlServer:
         databases = self.owned(account, everyone).names
         with Connection(self._settings) as connection:
             return mysql_users.replay(connection, text, databases, own)
+
+    def whole(self, made_elsewhere: Collection[bytes]) -> Iterator[ExportFile]:
+        """All users, roles and grants of the server."""
+        if GRANTS not in made_elsewhere:
+            file = ExportFile(GRANTS, iter(()))
+            file.pieces = guarded(file, self._grants())
+            yield file
+
+    def may_map_mail(self, account: Account) -> bool:
+        """The panel keeps its map of mail in PostgreSQL."""
+        return False
+
+    def mail_rows(self, account: Account) -> ExportFile | None:
+        """None: the panel keeps its map of mail in PostgreSQL."""
+        return None
+
+    def load_mail_rows(self, account: Account, text: Iterator[bytes]) -> list[str]:
+        """Refused."""
+        raise ExportError("a panel's map of mail is in PostgreSQL, not in MySQL")
+
+    def _grants(self) -> Iterator[bytes]:
+        with Connection(self._settings) as connection:
+            yield from mysql_grants.grants(connection)
 
     def _users(self, account: Account, everyone: Sequence[Account]) -> Iterator[bytes]:
         own = partial(ownership.own_user, self.engine, account, everyone)

@@ -11,16 +11,23 @@ import msgspec
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, ownership, postgresql_facts, postgresql_load, postgresql_users
+from strongroom.exports import (
+    gate,
+    ownership,
+    postgresql_facts,
+    postgresql_load,
+    postgresql_mail,
+    postgresql_users,
+)
 from strongroom.exports.base import POSTGRESQL, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.names import joined
 from strongroom.exports.postgresql_connection import Connection, program, system_user, tool_arguments
 from strongroom.exports.postgresql_facts import Relation
-from strongroom.exports.postgresql_split import Data, Definitions, Part, Tail, text
+from strongroom.exports.postgresql_split import CLUSTER_END, END, Data, Definitions, Part, Tail, text
 from strongroom.exports.tool import Tool
-from strongroom.model import Account, DatabaseCopy, Remark
+from strongroom.model import GLOBALS, MAIL_MAP, MAIL_ROWS, Account, DatabaseCopy, Remark
 
 _CUT = "the dump was cut short: its end mark is missing"
 _OPTIONS = (
@@ -56,14 +63,10 @@ class PostgresqlServer:
         with Connection(self._settings, database) as connection:
             command = self._command or _program(connection)
         options = ["--encoding=UTF8", "--no-owner", "--no-privileges", "--no-tablespaces"]
-        with tool_arguments(self._settings, database) as (arguments, descriptors):
-            command_line = [command, *options, *arguments]
-            with Tool(command_line, descriptors=descriptors, user=system_user(self._settings)) as tool:
-                tail = Tail(tool.blocks())
-                yield from tail
-                tool.finish()
-                if not tail.ended:
-                    raise ExportError(f"{self.engine}:{database}: {_CUT}")
+        try:
+            yield from self._dumped([command, *options], database, END)
+        except ExportError as error:
+            raise ExportError(f"{self.engine}:{database}: {error}") from None
 
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by a text that a stranger may have written."""
@@ -79,9 +82,7 @@ class PostgresqlServer:
 
     def users(self, account: Account, everyone: Sequence[Account]) -> ExportFile:
         """The account's users, roles and grants on its databases."""
-        file = ExportFile(f"{self.engine}/users.sql".encode(), iter(()))
-        file.pieces = guarded(file, self._users(account, everyone))
-        return file
+        return self._file(f"{self.engine}/users.sql".encode(), self._users(account, everyone))
 
     def load_users(self, account: Account, everyone: Sequence[Account], text: Iterator[bytes]) -> list[str]:
         """Make the account's users again."""
@@ -89,6 +90,67 @@ class PostgresqlServer:
         databases = self.owned(account, everyone).names
         with Connection(self._settings) as connection:
             return postgresql_users.replay(connection, text, databases, own)
+
+    def whole(self, made_elsewhere: Collection[bytes]) -> Iterator[ExportFile]:
+        """All roles of the server, and the panel's map of mail where there is one."""
+        if GLOBALS not in made_elsewhere:
+            yield self._file(GLOBALS, self._globals())
+        if MAIL_MAP not in made_elsewhere and self._maps_mail():
+            yield self._file(MAIL_MAP, self._mail_map())
+
+    def may_map_mail(self, account: Account) -> bool:
+        """Whether it is an account of a panel."""
+        return postgresql_mail.site_of(account) is not None
+
+    def mail_rows(self, account: Account) -> ExportFile | None:
+        """The account's domains and addresses of the panel's map of mail."""
+        site = postgresql_mail.site_of(account)
+        return self._file(MAIL_ROWS, self._mail_rows(site)) if site is not None and self._maps_mail() else None
+
+    def load_mail_rows(self, account: Account, text: Iterator[bytes]) -> list[str]:
+        """Put such rows back into the map."""
+        site = postgresql_mail.site_of(account)
+        if site is None or not self._maps_mail():
+            raise ExportError(f"{account.name}: PostgreSQL has no panel's map of mail here that could have it")
+        with Connection(self._settings, postgresql_mail.DATABASE) as connection:
+            return postgresql_mail.load_rows(connection, site, text)
+
+    def _file(self, path: bytes, pieces: Iterator[bytes]) -> ExportFile:
+        file = ExportFile(path, iter(()))
+        file.pieces = guarded(file, pieces)
+        return file
+
+    def _maps_mail(self) -> bool:
+        with Connection(self._settings) as connection:
+            return postgresql_mail.is_there(connection)
+
+    def _mail_rows(self, site: int) -> Iterator[bytes]:
+        with Connection(self._settings, postgresql_mail.DATABASE) as connection:
+            yield from postgresql_mail.rows(connection, site)
+
+    def _globals(self) -> Iterator[bytes]:
+        with Connection(self._settings) as connection:
+            command = _program(connection, "pg_dumpall")
+        yield from self._dumped([command, "--globals-only"], "postgres", CLUSTER_END)
+
+    def _mail_map(self) -> Iterator[bytes]:
+        with Connection(self._settings, postgresql_mail.DATABASE) as connection:
+            command, missing = self._command or _program(connection), postgresql_mail.missing(connection)
+        if missing:
+            raise ExportError(f"database {postgresql_mail.DATABASE} has no table {', '.join(missing)}")
+        options = ["--encoding=UTF8", "--lock-wait-timeout=60000"]
+        options += [f"--table=public.{table}" for table in postgresql_mail.TABLES]
+        yield from self._dumped([command, *options], postgresql_mail.DATABASE, END)
+
+    def _dumped(self, command: list[str], database: str, end: bytes) -> Iterator[bytes]:
+        """What one of the server's programs writes. Raise ExportError unless all of it came."""
+        with tool_arguments(self._settings, database) as (arguments, descriptors):
+            with Tool([*command, *arguments], descriptors=descriptors, user=system_user(self._settings)) as tool:
+                tail = Tail(tool.blocks(), end)
+                yield from tail
+                tool.finish()
+                if not tail.ended:
+                    raise ExportError(_CUT)
 
     def _users(self, account: Account, everyone: Sequence[Account]) -> Iterator[bytes]:
         own = partial(ownership.own_user, self.engine, account, everyone)
@@ -204,8 +266,8 @@ class PostgresqlExport:
         )
 
 
-def _program(connection: Connection) -> str:
-    return program("pg_dump", int(connection.value("SHOW server_version_num")) // 10000)
+def _program(connection: Connection, name: str = "pg_dump") -> str:
+    return program(name, int(connection.value("SHOW server_version_num")) // 10000)
 
 
 def _whole(part: Part, data: Data) -> Iterator[bytes]:

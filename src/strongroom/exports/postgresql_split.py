@@ -20,6 +20,7 @@ SET row_security = off;
 SELECT pg_catalog.set_config('search_path', '', false);
 """
 END = b"-- PostgreSQL database dump complete"
+CLUSTER_END = b"-- PostgreSQL database cluster dump complete"
 
 _IDENTIFIER = rb'(?:"(?:[^"]|"")+"|[a-z_\x80-\xff][a-z0-9_$\x80-\xff]*)'
 _COPY = re.compile(rb"COPY (" + _IDENTIFIER + rb"\." + _IDENTIFIER + rb")\s")
@@ -44,8 +45,8 @@ class Part(NamedTuple):
 class Tail:
     """Passes blocks on and remembers how they ended."""
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: Iterator[bytes], mark: bytes = END) -> None:
+        self._blocks, self._mark = blocks, mark
         self._last = b""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -56,7 +57,7 @@ class Tail:
     @property
     def ended(self) -> bool:
         """Whether the end mark was among the last that passed."""
-        return END in self._last
+        return self._mark in self._last
 
 
 class Definitions:

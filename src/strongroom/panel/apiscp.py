@@ -10,7 +10,17 @@ import re
 
 from strongroom.config import Config
 from strongroom.errors import SourceError, UnknownError
-from strongroom.model import Account, DatabaseClaim, Exclusion, Location, Selection, text
+from strongroom.model import (
+    GLOBALS,
+    GRANTS,
+    MAIL_MAP,
+    Account,
+    DatabaseClaim,
+    Exclusion,
+    Location,
+    Selection,
+    text,
+)
 from strongroom.panel import info
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
@@ -46,9 +56,10 @@ _SELECTIONS: tuple[Selection, ...] = (
     Selection(
         pattern=b"/var/log/mailer_table*",
         reason="mail addresses, domains and ids of all accounts, dumped by logrotate",
+        export=MAIL_MAP,
     ),
-    Selection(pattern=b"/var/lib/mysql/mysql-grants*", reason="users and grants of the MySQL server"),
-    Selection(pattern=b"/var/lib/pgsql/*/backups", reason="roles and grants of the PostgreSQL server"),
+    Selection(pattern=b"/var/lib/mysql/mysql-grants*", reason="users and grants of the MySQL server", export=GRANTS),
+    Selection(pattern=b"/var/lib/pgsql/*/backups", reason="roles and grants of the PostgreSQL server", export=GLOBALS),
     Selection(pattern=b"/root/apnscp-vars.yml", reason="the panel's installation: makes a rebuilt server the same"),
     Selection(pattern=b"/root/apnscp-vars-runtime.yml", reason="the panel's installation, as changed by scopes since"),
     Selection(pattern=b"/usr/local/apnscp/config/custom", reason="the panel's settings and hooks made on this server"),

@@ -10,9 +10,12 @@ from strongroom.clients.base import Client, Exports
 from strongroom.errors import StrongroomError
 from strongroom.exports.base import DatabaseServer
 from strongroom.exports.feed import AccountExports, manifest_path
+from strongroom.exports.whole_server import ServerExports
 from strongroom.model import DATABASES, Account, Point
+from strongroom.panel.base import SERVER
 from strongroom.runs.catalog import Catalog, Identity
 from strongroom.runs.freeze import Freeze
+from strongroom.runs.rotation import made_elsewhere
 
 # What is compared with may not fill the memory: a manifest has some hundred bytes for each table.
 _MOST_MANIFEST = 64 << 20
@@ -41,7 +44,9 @@ class AccountExporter:
 
     def of(self, account: Account) -> Exports | None:
         """See the port. An account that may have databases has exports, if only to find that there is none."""
-        if not account.claims:
+        if account.name == SERVER:
+            return ServerExports(self._servers, made_elsewhere(account))
+        if not account.claims and not any(server.may_map_mail(account) for server in self._servers):
             return None
         folders = {location.tree: location.path for location in account.locations}
         freeze = Freeze(folders, f"{self._server[:16]}-{account.name}") if folders else None
