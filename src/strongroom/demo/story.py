@@ -44,7 +44,7 @@ Trees = dict[str, Manifest]
 def run(folder: Path | None = None, plant_difference: bool = False, json: bool = False) -> int:
     """Tell the whole story in a folder (default: ``place.DEFAULT``); 0 when the proof holds, else 1.
 
-    ``plant_difference`` changes one byte after the restore, which the proof must find. With ``json``, one document goes
+    ``plant_difference`` changes a byte and a row after the restore, which the proof must find. With ``json``, one document goes
     to standard output and the story to standard error. Raise StrongroomError when the story cannot be told to its end.
     """
     telling = Telling(sys.stderr if json else sys.stdout)
@@ -319,7 +319,7 @@ class Story:
         self._telling.line()
         if not self.differences:
             self._telling.line(
-                f"PROOF OK: {self._compared:,} entries equal in name, bytes and every attribute ({self._seconds:.0f} s)"
+                f"PROOF OK: {self._compared:,} entries and tables equal, every byte and attribute ({self._seconds:.0f} s)"
             )
             self._telling.line(f"Look around: strongroom --config {self._place.config} points")
             return
