@@ -22,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The servers of databases are started once for all tests of a worker, whichever room they are of.
 pytest_plugins = ["tests.servers.fixtures"]
 
+
 @pytest.fixture
 def passable() -> Iterator[Path]:
     """A folder that other users can enter."""

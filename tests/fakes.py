@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from strongroom.clients.base import ExportFile, Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, ExportFile, Failure, Monitor, RunHead, Task
 from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
@@ -143,6 +143,12 @@ class FakeClient:
             sorted((entries or tree(folder(b"data"))).items(), key=lambda item: item[0].split(b"/"))
         )
         return point
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(driver=self.name, version="1", levels=tuple(Level))
+
+    def close(self) -> None:
+        pass
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         for task in tasks:

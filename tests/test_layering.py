@@ -25,7 +25,7 @@ MAY_SEE = {
     "exports": {"config", "model"},
     "settings": {"exports", "panel", "config", "model"},
     "runs": {"settings", "clients", "exports", "panel", "config", "model"},
-    "restores": {"runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
+    "restores": {"demo", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "demo": {"model"},
     "cli": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
     "__main__": {"cli"},

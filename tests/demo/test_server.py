@@ -24,7 +24,7 @@ from tests.demo import packages
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    made = server.build(os.fsencode(folder / "root"), packages.make(folder / "unpacked"))
+    made = server.build(os.fsencode(folder / "root"), packages.make(folder / "unpacked"), folder / "mysqld.sock")
     yield made
     inode_flags.release(made.root)
     shutil.rmtree(os.fsencode(folder))

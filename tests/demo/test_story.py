@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -61,8 +62,14 @@ def test_it_fails_when_a_difference_is_planted_or_the_program_loses_something(fo
     assert found[:2] == ["backup: incomplete, not complete (exit status 1) /x: could not be read"] * 2
     assert found[2] == "site1 data: var/www/html/index.php: missing"
     assert found[3].startswith("site1 data: var/www/html/wp-config.php: sha256: ")
-    assert found[4:] == ["site1 data: var/www/html/wp-includes: mode: 0755, then 0700"]
-    assert told.getvalue().endswith("PROOF FAILED: 5 differences\n")
+    assert found[4] == "site1 data: var/www/html/wp-includes: mode: 0755, then 0700"
+    # The value that the program lost, and the letter that was planted; without its index.php there is no page.
+    assert [line.partition(": 1 rows, checksum ")[0] for line in found[5:7]] == [
+        "shopkeeper_wp: wp_options",
+        "shopkeeper_wp: wp_posts",
+    ]
+    assert found[7:] == ["http://www.shop.example/: it answers with status 404"]
+    assert told.getvalue().endswith("PROOF FAILED: 8 differences\n")
     assert story.document()["proof"] == "failed"
 
 
@@ -105,3 +112,23 @@ def test_a_link_in_place_of_the_folder_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="root alone can write"):
         place.prepare(folder)
     assert list((folder.parent / "elsewhere").iterdir()) == []
+
+
+def test_nothing_runs_any_more_when_it_is_interrupted(folder: Path) -> None:
+    """Interrupted in the middle of a backup: the terminal's signal reaches us and what we called, and nothing is left."""
+    told = io.StringIO()
+    unpacked = packages.make(folder.parent / "unpacked")
+    story = Story(place.prepare(folder), Telling(told), lambda: unpacked, _fake("interrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        story.tell()
+    assert not (folder / "mysql/mysqld.sock").exists()
+    assert _running(folder) == []
+
+
+def _running(folder: Path) -> list[str]:
+    """The command lines of processes that have to do with a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if str(folder) in line]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from strongroom.clients.base import Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
 from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
@@ -62,6 +62,12 @@ class Memory:
         self.hook: Callable[[Entry, int], None] | None = None
         self.broken: set[bytes] = set()
         self.fetched: list[bytes] = []
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(driver=self.name, version="1", levels=tuple(Level))
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def snapshot(self, tree: bytes, root: bytes) -> Memory:
         """Take a folder into the point as a tree."""

@@ -46,13 +46,24 @@ def backup(
         invocation.catalog(client),
         invocation.exporter(client),
     )
+    tasks = runner.tasks(order)
     if dry_run:
-        return _forecast(invocation, runner.tasks(order))
+        return _forecast(invocation, tasks)
+    _prove(invocation, client)
     result = runner.run(order, invocation.teller)
     invocation.answer(documents.run(result), _lines(result, verbose=bool(invocation.verbose)), summary=True)
     for failure in result.failures:
         invocation.teller.error(f"{failure.account}: {failure.message}")
     return result.exit_status
+
+
+def _prove(invocation: Invocation, client: str | None) -> None:
+    """See to it that a client which is not the vault has been probed."""
+    if (client or invocation.config.backup.client) != "vault":
+        from strongroom.restores import probe
+
+        default = client in (None, invocation.config.backup.client)
+        probe.need(invocation.client(client), invocation.config, invocation.teller, default=default)
 
 
 def _forecast(invocation: Invocation, tasks: list[Task]) -> int:

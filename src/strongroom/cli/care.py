@@ -151,7 +151,9 @@ def prune(invocation: Invocation, client: str | None, dry_run: bool) -> None:
         "objects": found.objects,
     }
     held = f"; {size(found.held_bytes)} are still held by a run under way" if found.held_bytes else ""
-    line = f"{'would free' if dry_run else 'freed'} {size(found.freed_bytes)} in {counted(found.objects, 'object')}{held}"
+    line = (
+        f"{'would free' if dry_run else 'freed'} {size(found.freed_bytes)} in {counted(found.objects, 'object')}{held}"
+    )
     invocation.answer(document | ({"dry_run": True} if dry_run else {}), [line], summary=True)
 
 

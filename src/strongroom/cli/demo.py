@@ -10,7 +10,7 @@ from strongroom.cli.options import command
 
 @command()
 @click.option("--folder", metavar="DIR", help="Where the demo lives (a folder of its own).")
-@click.option("--plant-difference", is_flag=True, help="Change one byte after the restore: the proof must find it.")
+@click.option("--plant-difference", is_flag=True, help="Change one byte and one row after the restore: the proof must find them.")
 @click.pass_obj
 def demo(invocation: Invocation, folder: str | None, plant_difference: bool) -> int:
     """Run the main job on a small real server, and show the proof."""

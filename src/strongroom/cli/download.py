@@ -55,7 +55,9 @@ def download(
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
         say(f"{where}{escaped(remark.message)}")
     if output != STANDARD_OUTPUT:
-        line = f"{escaped(output)}: {size(result.bytes)}, {counted(result.entries, 'entry', 'entries')}, {result.status}"
+        line = (
+            f"{escaped(output)}: {size(result.bytes)}, {counted(result.entries, 'entry', 'entries')}, {result.status}"
+        )
         invocation.answer(_document(output, result), [line], summary=True)
     return 0 if result.status == "complete" else 1
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from strongroom.cli import output
 from strongroom.cli.progress import Teller
 from strongroom.counting import counted
+from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,10 +58,13 @@ class Invocation:
         self._given_servers = servers
         self._opened: dict[str, Client] = {}
         self._open = ExitStack()
+        self._fresh: set[str] = set()
 
     def close(self) -> None:
         """Close what was opened."""
         self.teller.clear()
+        for client in self._opened.values():
+            client.close()
         self._open.close()
 
     @cached_property
@@ -148,15 +152,29 @@ class Invocation:
         return self._open.enter_context(Catalog.open(self.config.server.state, self.teller.note))
 
     def catalog(self, client: str | None = None) -> Catalog:
-        """The catalog, up to date with one client (the default one)."""
+        """The catalog, up to date with one client, or with all of them (the default one has to be there)."""
+        self._refresh(client or self.config.backup.client)
+        if client is None:
+            for other in self.config.clients:
+                try:
+                    self._refresh(other)
+                except StrongroomError as error:
+                    if other not in self._fresh:
+                        self.teller.note(f"client {other}: {error}")
+                        self._fresh.add(other)
+        return self._catalog
+
+    def _refresh(self, client: str) -> None:
+        if client in self._fresh:
+            return
         opened = self.client(client)
         gone = [point for point in self._catalog.refresh(opened) if point.server == self.server]
+        self._fresh.add(client)
         if gone:
             self.teller.note(
                 f"no longer in {opened.name}, and lost unless another machine forgot them: {counted(len(gone), 'point')}, "
                 f"the newest {gone[0].id} of {gone[0].account}, {gone[0].time}"
             )
-        return self._catalog
 
     def subject(self, account: str, client: str | None = None) -> Subject:
         """The account that a name or domain means."""

@@ -12,7 +12,6 @@ from strongroom.errors import NotBuiltError
 _PROMISED = {
     "undo": "Put back what a restore replaced",
     "apps": "Web apps: snapshots and Update Assurance",
-    "clients": "The clients, and what each can do",
     "mount": "Every account and point as a read-only file system",
     "copy": "Carry a point to another client",
     "rebuild": "A whole server from the vault's URL and passphrase",

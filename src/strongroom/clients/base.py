@@ -114,6 +114,29 @@ class Failure(Frozen):
     message: str
 
 
+# What a client may keep, as words for people and for `strongroom clients`.
+KEEPS = ("acl", "xattr", "hardlinks", "holes", "nanoseconds", "devices", "flags", "odd names")
+
+
+class Capabilities(Frozen):
+    """What a client can do. ``version`` is None where its software is not installed.
+
+    ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
+    the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
+    ``partial``: single files are brought back without the rest being read.
+    """
+
+    driver: str
+    version: str | None
+    levels: tuple[Level, ...]
+    keeps: tuple[str, ...] = KEEPS
+    sidecar: tuple[str, ...] = ()
+    scheduled: bool = True
+    partial: bool = True
+    encrypted: bool = True
+    remote: bool = False
+
+
 class Monitor(Protocol):
     """Is told how work goes on. Calls are cheap and frequent (a few per second); implementations must not block."""
 
@@ -131,6 +154,9 @@ class Client(Protocol):
     """What every client can do. Errors are `strongroom.errors`; an unreadable file is never one, but a remark."""
 
     name: str
+
+    def capabilities(self) -> Capabilities:
+        """What it can do, and whether its software is there."""
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """Back up accounts, several at once where the client can, and yield each one's outcome once it is durable."""
@@ -174,3 +200,6 @@ class Client(Protocol):
 
     def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
         """Check the storage; ``read_data`` is the share of the content to read back (0.0 to 1.0)."""
+
+    def close(self) -> None:
+        """Let go of whatever was made for this command alone."""

@@ -15,8 +15,14 @@ from strongroom.errors import ClientError, NotBuiltError, UnknownError
 
 GROUP = "strongroom.clients"
 VAULT = "vault"
-_OURS = {VAULT: ("strongroom.clients.vault", "VaultClient")}
-_PROMISED = ("duplicity", "restic", "borg", "bacula", "command")
+_OURS = {
+    VAULT: ("strongroom.clients.vault", "VaultClient"),
+    "command": ("strongroom.clients.command", "CommandTool"),
+    "restic": ("strongroom.clients.restic", "ResticTool"),
+    "borg": ("strongroom.clients.borg", "BorgTool"),
+    "duplicity": ("strongroom.clients.duplicity", "DuplicityTool"),
+}
+_PROMISED = ("bacula",)
 
 
 def open_client(config: Config, name: str | None = None) -> Client:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from strongroom.clients.base import Failure, Monitor, RunHead, Task
+from strongroom import __version__
+from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
 from strongroom.clients.vault_feed import ExportFeed, exported, iso, remarks, synchrony
 from strongroom.clients.vault_state import state_folder
 from strongroom.config import Config
@@ -54,7 +55,7 @@ _LONGEST_PASSPHRASE = 4096
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Turn the vault's errors into ours."""
     try:
         yield
@@ -80,11 +81,11 @@ class VaultClient:
     @classmethod
     def open(cls, config: Config) -> VaultClient:
         """The configured vault. Raise ClientError when it is absent, or its passphrase file cannot be read."""
-        storage = _storage(config)
+        storage = storage_of(config)
         folder, once = state_folder(config)
-        with _told():
+        with told():
             try:
-                return cls(Vault(storage, folder, _passphrase(config)), once)
+                return cls(Vault(storage, folder, passphrase_of(config)), once)
             except vault_errors.AbsentError as error:
                 where = config.vault.url
                 raise ClientError(f"no vault at {where}: mount its disk, or make one with: strongroom init") from error
@@ -95,13 +96,20 @@ class VaultClient:
 
         Raise ClientError when there is a vault already.
         """
-        storage = _storage(config)
-        with _told():
+        storage = storage_of(config)
+        with told():
             if vaults.exists(storage):
                 raise ClientError(f"there is a vault at {config.vault.url} already; it is left as it is")
             made = _make_passphrase(config.vault.passphrase_file)
-            vaults.create(storage, _passphrase(config), dedup=config.vault.dedup, cost=CHEAP if made else DEAR)
+            vaults.create(storage, passphrase_of(config), dedup=config.vault.dedup, cost=CHEAP if made else DEAR)
         return made
+
+    def capabilities(self) -> Capabilities:
+        """See the port."""
+        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level))
+
+    def close(self) -> None:
+        """See the port: nothing is held that does not close itself."""
 
     # --- backing up -----------------------------------------------------------------------------------------------
 
@@ -128,7 +136,7 @@ class VaultClient:
         def describe(outcome: Outcome) -> bytes:
             return msgspec.msgpack.encode(_point(outcome, by_series[outcome.request.series], run))
 
-        with _told():
+        with told():
             outcomes = self._vault.backup(
                 [_request(task, run) for task in ready],
                 workers=run.workers or os.cpu_count() or 1,
@@ -146,7 +154,7 @@ class VaultClient:
 
     def unlock(self) -> None:
         """See the port."""
-        with _told():
+        with told():
             self._vault.unlock()
 
     def points(self) -> list[Point]:
@@ -155,13 +163,13 @@ class VaultClient:
 
     def ids(self) -> set[str]:
         """See the port."""
-        with _told():
+        with told():
             return self._vault.ids()
 
     def load(self, ids: Iterable[str]) -> list[Point]:
         """See the port. A snapshot that cannot be read is left out; `verify` tells of it."""
         points = []
-        with _told():
+        with told():
             for id in ids:
                 with contextlib.suppress(vault_errors.AbsentError, vault_errors.DamagedError, msgspec.MsgspecError):
                     detail = self._vault.reader.snapshot(id).detail
@@ -181,17 +189,17 @@ class VaultClient:
 
     def lookup(self, point: Point, path: bytes) -> Entry | None:
         """See the port."""
-        with _told():
+        with told():
             return self._tree(point).lookup(path)
 
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """See the port."""
-        with _told():
+        with told():
             return self._tree(point).ls(path)
 
     def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
         """See the port."""
-        with _told():
+        with told():
             yield from self._tree(point).walk(paths)
 
     def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
@@ -201,14 +209,14 @@ class VaultClient:
         rows = [entry.content.row for entry in entries if isinstance(entry.content, StoredContent)]
         if len(rows) != len(entries):
             raise ClientError("content was asked of something that is no file of the vault")
-        with _told():
+        with told():
             yield from self._vault.reader.contents(rows)
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """See the port: a snapshot stands alone, so one run is read, whatever lies between."""
         frames: dict[tuple[bytes, int], int] = {}
         entries = 0
-        with _told():
+        with told():
             reader = self._vault.reader
             tree = self._tree(point)
             for row in tree.rows(paths or [b""]):
@@ -229,14 +237,14 @@ class VaultClient:
         """See the port."""
         from strongroom.vault import sweep
 
-        with _told():
+        with told():
             sweep.forget(self._vault, ids)
 
     def prune(self, *, dry_run: bool) -> Pruned:
         """See the port."""
         from strongroom.vault import sweep
 
-        with _told():
+        with told():
             swept = sweep.prune(self._vault, dry_run=dry_run)
         return Pruned(freed_bytes=swept.freed, held_bytes=swept.held, objects=swept.objects)
 
@@ -244,7 +252,7 @@ class VaultClient:
         """See the port."""
         from strongroom.vault import verify
 
-        with _told():
+        with told():
             found = verify.verify(self._vault, read_data=read_data, repair=repair, monitor=monitor)
         damage = tuple(
             Damage(object=item.object, message=item.message, points=item.snapshots, paths=item.paths)
@@ -253,14 +261,16 @@ class VaultClient:
         return Verification(objects=found.objects, bytes_read=found.bytes_read, damage=damage)
 
 
-def _storage(config: Config) -> FolderStorage:
+def storage_of(config: Config) -> FolderStorage:
+    """Where the configured vault lies. Raise ClientError."""
     folder = config.vault.folder
     if folder is None:
         raise ClientError(f"vault.url {config.vault.url!r}: only folders are built yet; give an absolute path")
     return FolderStorage(os.fsdecode(folder))
 
 
-def _passphrase(config: Config) -> bytes:
+def passphrase_of(config: Config) -> bytes:
+    """The configured vault's passphrase. Raise ClientError."""
     path = config.vault.passphrase_file
     try:
         with open(path, "rb") as file:

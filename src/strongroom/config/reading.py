@@ -269,7 +269,8 @@ def _bacula(table: Table, driver: str) -> Bacula:
 
 
 def _command(table: Table, driver: str) -> Command:
-    backup, restore, listing = table.texts("backup"), table.texts("restore"), table.texts("list")
+    backup, restore = table.texts("backup"), table.texts("restore")
+    listing, forget = table.texts("list"), table.texts("forget")
     table.done()
     _check_arguments(table, "backup", backup, "sources")
     _check_arguments(table, "restore", restore, "target")
@@ -277,7 +278,9 @@ def _command(table: Table, driver: str) -> Command:
         raise table.error("backup", 'must have "{sources}" as an argument of its own, since it becomes several')
     if listing is not None and not listing:
         raise table.wrong("list", "a program and its arguments")
-    return _build(Command, driver=driver, backup=backup, restore=restore, list=listing)
+    if forget is not None:
+        _check_arguments(table, "forget", forget, "point")
+    return _build(Command, driver=driver, backup=backup, restore=restore, list=listing, forget=forget)
 
 
 def _check_arguments(table: Table, key: str, arguments: tuple[str, ...] | None, place: str) -> None:

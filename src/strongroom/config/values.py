@@ -149,12 +149,16 @@ class Bacula(Frozen):
 
 
 class Command(Frozen):
-    """A client of commands; each a list of arguments with ``{point}``, ``{sources}``, ``{target}``, ``{since}``."""
+    """A client of commands; each a list of arguments with ``{point}``, ``{sources}``, ``{target}``, ``{since}``.
+
+    ``list`` prints a point a line; ``forget`` takes one away.
+    """
 
     driver: str
     backup: tuple[str, ...]
     restore: tuple[str, ...]
     list: tuple[str, ...] | None = None
+    forget: tuple[str, ...] | None = None
 
 
 class Foreign(Frozen):

@@ -32,8 +32,10 @@ class Churn(Frozen):
 def change(server: Server) -> Churn:
     """Change one percent of the accounts' files, WordPress's configuration among them; the same ones every time."""
     source = random.Random("a night")  # noqa: S311 - the same demo every time, no secrets
-    config = server.data(server.tenants[0]) + b"/" + wordpress.CONFIG
-    files = [path for tenant in server.tenants[:3] for path in _files(server.data(tenant)) if path != config]
+    shop = server.data(server.tenants[0]) + b"/"
+    config = shop + wordpress.CONFIG
+    files = [path for tenant in server.tenants[:3] for path in _files(server.data(tenant))]
+    files = [path for path in files if not wordpress.needs(path.removeprefix(shop))]
     total = max(10, int(len(files) * _SHARE))
     chosen = source.sample(files, total)
     shares = (total // 2, total * 15 // 100, total * 15 // 100, total // 10)

@@ -23,6 +23,7 @@ FAST = (
     "--key-buffer-size=8M",
     "--max-connections=40",
     "--performance-schema=0",
+    "--debug-no-sync",
 )
 
 

@@ -37,6 +37,11 @@ class Place(Frozen):
         return self.folder / "state"
 
     @property
+    def mysql(self) -> Path:
+        """The shop's database server: data, socket, logs."""
+        return self.folder / "mysql"
+
+    @property
     def restored(self) -> Path:
         """What is restored beside, not in place."""
         return self.folder / "restored"
@@ -88,7 +93,7 @@ def unlock(place: Place) -> None:
 
 def _clear(place: Place) -> None:
     unlock(place)
-    for part in (place.server, place.vault, place.state, place.restored):
+    for part in (place.server, place.vault, place.state, place.mysql, place.restored):
         if part.exists():
             shutil.rmtree(os.fsencode(part))
     for file in (place.config, place.passphrase):

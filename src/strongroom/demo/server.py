@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from pathlib import Path
 
 from strongroom.demo import information, mail, oddities, wordpress
 from strongroom.demo.ground import Ground
@@ -18,7 +19,7 @@ TENANTS = (
         owner="shopkeeper",
         purpose="WordPress",
         addons=("outlet.example",),
-        database="shopkeeper_wp",
+        database=wordpress.DATABASE,
     ),
     Tenant(number=2, domain="bakery.example", owner="baker", purpose="static pages"),
     Tenant(
@@ -56,24 +57,28 @@ class Server(Frozen):
         return self.root + b"/home/virtual/" + tenant.name.encode()
 
 
-def build(root: bytes, packages: bytes) -> Server:
-    """Build the server in an empty folder (made when absent); ``packages`` as `wordpress.build` wants it.
+def build(root: bytes, packages: bytes, socket: Path) -> Server:
+    """Build the server in an empty folder (made when absent); ``packages`` and ``socket`` as `wordpress.build`
+    wants them.
 
     Raise SourceError when a tool is not there.
     """
     skipped: set[str] = set()
     _template(root)
     for tenant in TENANTS:
-        skipped |= _account(root, tenant, packages)
+        skipped |= _account(root, tenant, packages, socket)
     _own(root)
     return Server(root=root, tenants=TENANTS, skipped=tuple(sorted(skipped)))
 
 
-def _account(root: bytes, tenant: Tenant, packages: bytes) -> set[str]:
+def _account(root: bytes, tenant: Tenant, packages: bytes, socket: Path) -> set[str]:
     home = root + b"/home/virtual/" + tenant.name.encode()
     data = Ground(home + b"/shadow", tenant.uid, tenant.uid, tenant.domain)
     _everyone(data, tenant)
-    {1: _shop, 2: _pages, 3: _mailboxes, 4: _museum, 5: _debtor}[tenant.number](data, tenant, packages)
+    if tenant.number == 1:
+        _shop(data, packages, socket)
+    else:
+        {2: _pages, 3: _mailboxes, 4: _museum, 5: _debtor}[tenant.number](data, tenant)
     info = Ground(home + b"/info", 0, 0, tenant.domain)
     information.write(info, tenant, wordpress.PREFERENCES if tenant.number == 1 else {"language": "en"})
     _mounted(home)
@@ -105,15 +110,15 @@ def _everyone(data: Ground, tenant: Tenant) -> None:
         data.file(table, data.random.randbytes(300_000), mode=0o660)
 
 
-def _shop(data: Ground, tenant: Tenant, packages: bytes) -> None:
-    wordpress.build(data, packages)
+def _shop(data: Ground, packages: bytes, socket: Path) -> None:
+    wordpress.build(data, packages, socket)
     oddities.whiteout(data, b"etc/motd")
     oddities.whiteout(data, b"usr/bin/telnet")
     oddities.opaque(data, b"var/www/cgi-bin")
     data.link(b"var/www/outlet", b"html")
 
 
-def _pages(data: Ground, tenant: Tenant, packages: bytes) -> None:
+def _pages(data: Ground, tenant: Tenant) -> None:
     for number in range(240):
         body = b"<p>Bread number %d, baked today.</p>\n" % number * data.random.randrange(5, 120)
         page = b"<!doctype html><title>Bread %d</title>\n%b" % (number, body)
@@ -123,15 +128,15 @@ def _pages(data: Ground, tenant: Tenant, packages: bytes) -> None:
     data.file(b"var/www/html/style.css", b"body { font-family: serif; }\n" * 60)
 
 
-def _mailboxes(data: Ground, tenant: Tenant, packages: bytes) -> None:
+def _mailboxes(data: Ground, tenant: Tenant) -> None:
     mail.build(data, tenant.domain, (tenant.owner, *tenant.users))
 
 
-def _museum(data: Ground, tenant: Tenant, packages: bytes) -> None:
+def _museum(data: Ground, tenant: Tenant) -> None:
     oddities.build(data)
 
 
-def _debtor(data: Ground, tenant: Tenant, packages: bytes) -> None:
+def _debtor(data: Ground, tenant: Tenant) -> None:
     for number in range(25):
         data.file(b"var/www/html/page-%02d.html" % number, b"<h1>Coming soon</h1>\n" * (number + 1))
 

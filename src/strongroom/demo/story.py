@@ -8,16 +8,18 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from strongroom.demo import churn, packages, place, proof, server, wordpress
+from strongroom.demo import churn, packages, place, proof, server, shop, wordpress
 from strongroom.demo.information import Tenant
 from strongroom.demo.place import Place
 from strongroom.demo.program import Answer, Program
 from strongroom.demo.proof import Manifest
+from strongroom.demo.shop import Facts, Shop
 from strongroom.demo.telling import Step, Telling, rate, size
-from strongroom.errors import ClientError
+from strongroom.errors import ClientError, SourceError
 
 _DATA_LEFT_OUT = (b"var/lib/mysql", b"var/lib/pgsql")
 _INFO_LEFT_OUT = (b"work",)
@@ -31,6 +33,9 @@ state = {state}
 [vault]
 url = {vault}
 passphrase_file = {passphrase}
+
+[databases.mysql]
+socket = {socket}
 """
 
 Trees = dict[str, Manifest]
@@ -39,7 +44,7 @@ Trees = dict[str, Manifest]
 def run(folder: Path | None = None, plant_difference: bool = False, json: bool = False) -> int:
     """Tell the whole story in a folder (default: ``place.DEFAULT``); 0 when the proof holds, else 1.
 
-    ``plant_difference`` changes one byte after the restore, which the proof must find. With ``json``, one document goes
+    ``plant_difference`` changes a byte and a row after the restore, which the proof must find. With ``json``, one document goes
     to standard output and the story to standard error. Raise StrongroomError when the story cannot be told to its end.
     """
     telling = Telling(sys.stderr if json else sys.stdout)
@@ -61,29 +66,40 @@ class Story:
         self._telling = telling
         self._fetch = fetch
         self._program = Program(where.config, command)
+        self._shop = Shop(where.mysql)
         self._seconds = 0.0
         self._compared = 0
         self.differences: list[str] = []
 
     def tell(self, *, plant_difference: bool = False) -> bool:
         """Everything in its order; True when the proof holds."""
+        with closing(self._shop):
+            return self._tell(plant_difference=plant_difference)
+
+    def _tell(self, *, plant_difference: bool) -> bool:
         started = time.monotonic()
         self._telling.line(f"The main job on a small server below {self._place.folder}\n")
         built = self._build()
-        shop, museum = built.tenants[0], built.tenants[3]
+        tenant, museum = built.tenants[0], built.tenants[3]
+        docroot = built.data(tenant) + b"/" + wordpress.DOCROOT
+        self._install(docroot)
         self._initialise()
         first = self._backup(built)
-        original = proof.record_of(built.data(shop) + b"/" + wordpress.CONFIG)
+        original = proof.record_of(built.data(tenant) + b"/" + wordpress.CONFIG)
         self._change(built)
+        page = self._page(docroot)
         self._backup(built)
-        trees = self._destroy(built, shop)
-        self._restore(shop)
+        trees, facts = self._destroy(built, tenant)
+        self._restore(tenant)
         if plant_difference:
-            _plant(built.data(shop) + b"/" + wordpress.CONFIG)
-        self._compare(shop.name, lambda: trees, lambda: _taken(built.data(shop), built.info(shop)))
-        self._old_version(shop, first[shop.name], original)
+            _plant(built.data(tenant) + b"/" + wordpress.CONFIG)
+            self._shop.plant()
+        self._compare(tenant.name, lambda: trees, lambda: _taken(built.data(tenant), built.info(tenant)))
+        self._compare_database(facts)
+        self._page(docroot, page)
+        self._old_version(tenant, first[tenant.name], original)
         self._beside(built, museum)
-        self._check(shop)
+        self._check(tenant)
         place.unlock(self._place)
         self._seconds = time.monotonic() - started
         self._verdict()
@@ -105,20 +121,44 @@ class Story:
             unpacked = self._fetch()
             step.say("Debian's wordpress with themes, unpacked, nothing installed or started")
         with self._telling.step("server") as step:
-            built = server.build(os.fsencode(self._place.server), unpacked)
+            built = server.build(os.fsencode(self._place.server), unpacked, self._shop.socket)
             step.say(f"{len(built.tenants)} accounts of the ApisCP layout:", accounts=len(built.tenants))
             step.say(", ".join(f"{tenant.name} {tenant.purpose}" for tenant in built.tenants))
             if built.skipped:
                 step.say(f"this machine cannot hold, so left out: {', '.join(built.skipped)}", skipped=built.skipped)
         return built
 
+    def _install(self, docroot: bytes) -> None:
+        """Give the shop its database and its post."""
+        with self._telling.step("database") as step:
+            tables = self._shop.open(docroot)
+            step.say(f"a MariaDB of its own; WordPress's installer made {tables} tables, and a post", tables=tables)
+
+    def _page(self, docroot: bytes, before: bytes | None = None) -> bytes:
+        """Ask the shop for its page, over loopback; with ``before``, it has to be that page again."""
+        with self._telling.step("page") as step:
+            try:
+                page = self._shop.page(docroot)
+            except SourceError as error:
+                page, found = b"", [str(error)]
+            else:
+                post = all(word.encode() in page for word in (shop.POST, shop.TEXT_LATER))
+                found = [] if post else ["the post is not in it"]
+            if before is not None and not found and page != before:
+                found = ["another page than before"]
+            self.differences += [f"http://{shop.HOST}/: {line}" for line in found]
+            verdict = "; ".join(found) or ("with its post" if before is None else "with its post, as before")
+            step.say(f"http://{shop.HOST}/ by php -S: {size(len(page))}, {verdict}", bytes=len(page))
+        return page
+
     def _initialise(self) -> None:
         names = ("server", "state", "vault", "passphrase")
         quoted = {name: standard_json.dumps(str(getattr(self._place, name))) for name in names}
+        quoted["socket"] = standard_json.dumps(str(self._shop.socket))
         self._place.config.write_text(_CONFIGURATION.format(**quoted))
         with self._telling.step("init") as step:
             self._program("init")
-            step.say("a vault and its passphrase")
+            step.say("a vault and its passphrase; the configuration names the database server")
 
     def _backup(self, built: server.Server) -> dict[str, str]:
         """Back up everything; the points' ids by account."""
@@ -130,29 +170,47 @@ class Story:
             for name in sorted(wanted - {point["account"] for point in points}):
                 self.differences.append(f"backup: {name} has no point")
             _tell_backup(step, points, answer.seconds)
+            self._tell_synchrony(step, points, built.tenants[0])
         return {point["account"]: point["id"] for point in points}
+
+    def _tell_synchrony(self, step: Step, points: list[dict[str, Any]], tenant: Tenant) -> None:
+        """How far apart the shop's database and files are in its point."""
+        point = next((point for point in points if point["account"] == tenant.name), {})
+        databases = {found["name"]: found for found in point.get("databases", ())}
+        if wordpress.DATABASE not in databases:
+            self.differences.append(f"backup: {wordpress.DATABASE} is not in the point of {tenant.name}")
+            return
+        found, position = point["synchrony"], databases[wordpress.DATABASE].get("position")
+        step.say(f"{tenant.name} in step: {wordpress.DATABASE} at {position or 'a moment without a number'},")
+        step.say(
+            f"its files {found['gap_seconds']:.2f} s later, {found['changed_in_gap']} of them changed meanwhile",
+            synchrony=found,
+            position=position,
+        )
 
     def _change(self, built: server.Server) -> None:
         with self._telling.step("change") as step:
             changes = churn.change(built)
+            self._shop.edit()
             step.say(
                 f"{changes.total} files, 1 %: {changes.edited} edited, {changes.added} added, "
                 f"{changes.deleted} deleted, {changes.renamed} renamed",
                 changed=changes.total,
             )
             step.say(
-                f"{changes.behind} edited with size and mtime put back, {changes.attributes} by mode, link or type"
+                f"{changes.behind} edited with size and mtime put back, {changes.attributes} by mode, link or type; the post"
             )
 
-    def _destroy(self, built: server.Server, tenant: Tenant) -> Trees:
+    def _destroy(self, built: server.Server, tenant: Tenant) -> tuple[Trees, Facts]:
         """Write an account down, then remove all of it."""
         with self._telling.step("destroy") as step:
-            trees = _taken(built.data(tenant), built.info(tenant))
+            trees, facts = _taken(built.data(tenant), built.info(tenant)), self._shop.facts()
+            self._shop.destroy()
             shutil.rmtree(built.data(tenant))
             shutil.rmtree(built.info(tenant))
-            step.say(f"rm -rf {tenant.name}/shadow {tenant.name}/info, after writing down what they held:")
-            step.say(_sum(trees))
-        return trees
+            step.say(f"rm -rf {tenant.name}/shadow {tenant.name}/info; DROP DATABASE {wordpress.DATABASE}; DROP USER")
+            step.say(f"after writing down what they held: {_sum(trees)}")
+        return trees, facts
 
     def _restore(self, tenant: Tenant) -> None:
         with self._telling.step("restore") as step:
@@ -176,6 +234,18 @@ class Story:
             self._compared += sum(len(manifest.records) for manifest in before.values())
             verdict = _differences(found).upper() if found else "all equal"
             step.say(f"{name}: {_sum(before)}: {verdict}", differences=len(found))
+
+    def _compare_database(self, before: Facts) -> None:
+        """Compare every table, by rows and definition, and the user with its grants."""
+        with self._telling.step("compare") as step:
+            found = [f"{wordpress.DATABASE}: {line}" for line in shop.differences(before, self._shop.facts())]
+            self.differences += found
+            self._compared += len(before)
+            verdict = _differences(found).upper() if found else "all equal"
+            step.say(
+                f"{wordpress.DATABASE}: {len(before) - 2} tables by checksum and definition, its user: {verdict}",
+                differences=len(found),
+            )
 
     def _old_version(self, tenant: Tenant, point: str, original: proof.Record) -> None:
         """Bring back one file as it was at the first point, beside, and compare."""
@@ -249,7 +319,7 @@ class Story:
         self._telling.line()
         if not self.differences:
             self._telling.line(
-                f"PROOF OK: {self._compared:,} entries equal in name, bytes and every attribute ({self._seconds:.0f} s)"
+                f"PROOF OK: {self._compared:,} entries and tables equal, every byte and attribute ({self._seconds:.0f} s)"
             )
             self._telling.line(f"Look around: strongroom --config {self._place.config} points")
             return

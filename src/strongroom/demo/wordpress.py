@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 from strongroom.demo.ground import Ground
 from strongroom.demo.pictures import jpeg, png
@@ -14,6 +15,8 @@ from strongroom.errors import SourceError
 APACHE = 48
 DOCROOT = b"var/www/html"
 CONFIG = DOCROOT + b"/wp-config.php"
+# The database and its user are called the same, as panels do.
+DATABASE, PASSWORD = "shopkeeper_wp", "only-a-demo"
 PREFERENCES: dict[str, object] = {
     "language": "en",
     "webapps": {
@@ -28,31 +31,47 @@ PREFERENCES: dict[str, object] = {
         }
     },
 }
-_SETTINGS = b"""<?php
-define( 'DB_NAME', 'shopkeeper_wp' );
-define( 'DB_USER', 'shopkeeper_wp' );
-define( 'DB_PASSWORD', 'only-a-demo' );
-define( 'DB_HOST', 'localhost' );
+# It must not look beyond this machine, nor work while nobody asks for a page.
+_SETTINGS = """<?php
+define( 'DB_NAME', '{database}' );
+define( 'DB_USER', '{database}' );
+define( 'DB_PASSWORD', '{password}' );
+define( 'DB_HOST', 'localhost:{socket}' );
 define( 'DB_CHARSET', 'utf8mb4' );
 $table_prefix = 'wp_';
+define( 'WP_HOME', 'http://www.shop.example' );
+define( 'WP_SITEURL', WP_HOME );
+define( 'WP_HTTP_BLOCK_EXTERNAL', true );
+define( 'AUTOMATIC_UPDATER_DISABLED', true );
+define( 'DISABLE_WP_CRON', true );
 define( 'WP_DEBUG', false );
-if ( ! defined( 'ABSPATH' ) ) {
+if ( ! defined( 'ABSPATH' ) ) {{
 \tdefine( 'ABSPATH', __DIR__ . '/' );
-}
+}}
 require_once ABSPATH . 'wp-settings.php';
 """
 
 
-def build(ground: Ground, packages: bytes) -> None:
-    """Fill an account's data with WordPress; ``packages`` is the folder into which Debian's packages are unpacked."""
+def build(ground: Ground, packages: bytes, socket: Path) -> None:
+    """Fill an account's data with WordPress; ``packages`` is the folder into which Debian's packages are unpacked.
+
+    ``socket`` is that of its database's server.
+    """
     ground.folder(DOCROOT)
     _copy(ground, packages, b"usr/share/wordpress", DOCROOT)
-    ground.file(CONFIG, _SETTINGS, mode=0o640)
+    settings = _SETTINGS.format(database=DATABASE, password=PASSWORD, socket=socket)
+    ground.file(CONFIG, settings.encode(), mode=0o640)
     ground.file(DOCROOT + b"/.htaccess", b"RewriteEngine On\nRewriteRule . /index.php [L]\n")
     _uploads(ground)
     _cache(ground)
     for name in (b"uploads", b"cache"):
         fortify(ground, DOCROOT + b"/wp-content/" + name)
+
+
+def needs(path: bytes) -> bool:
+    """Whether the shop's page could not be made without a file of the account, by its path there."""
+    made = (DOCROOT + b"/wp-content/uploads/", DOCROOT + b"/wp-content/cache/")
+    return path.startswith(DOCROOT) and not path.startswith(made) and path.endswith((b".php", b".json", b".html"))
 
 
 def fortify(ground: Ground, path: bytes) -> None:

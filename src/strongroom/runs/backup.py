@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.clients.base import Client, Exports, Failure, Monitor, RunHead, Task
 from strongroom.config import Backup, Config
-from strongroom.errors import BusyError, ClientError, SourceError, StrongroomError
+from strongroom.errors import BusyError, ClientError, SourceError, StrongroomError, UsageError
 from strongroom.exports.sqlite import SqliteFiles
 from strongroom.model import DATABASES, FILES, Account, Frozen, Level, Point, Status
 from strongroom.panel.base import Layout
@@ -91,9 +91,11 @@ class Runner:
     def tasks(self, order: Order) -> list[Task]:
         """The accounts of an order, each with the level it would be backed up at.
 
-        Raise UnknownError for a name that is nobody's, SourceError when there is nothing to back up.
+        Raise UnknownError for a name that is nobody's, SourceError when there is nothing to back up, UsageError for a level
+        that the client does not have.
         """
         today = self._clock()
+        self._refuse_level(order.level)
         tasks = [self._task(account, order, today) for account in self._chosen(order.accounts)]
         if order.only != DATABASES:
             return tasks
@@ -126,7 +128,22 @@ class Runner:
 
     def _level(self, account: Account, today: datetime) -> Level:
         last = self._catalog.last_full(Identity(server=self._server, account=account.name), self._client.name)
-        return scheduled_level(self._config.backup, today, datetime.fromisoformat(last.time) if last else None)
+        since = datetime.fromisoformat(last.time) if last else None
+        can = self._client.capabilities()
+        level = scheduled_level(self._config.backup, today, since)
+        if level is Level.FULL and not can.scheduled and since is not None and today - since <= FULL_AFTER:
+            level = Level.INCREMENTAL
+        if level not in can.levels:
+            level = Level.INCREMENTAL if Level.INCREMENTAL in can.levels else Level.FULL
+        return level
+
+    def _refuse_level(self, level: Level | None) -> None:
+        """Raise UsageError for a level that the client has no word for: it is never called by another's name."""
+        can = self._client.capabilities()
+        if level is not None and level not in can.levels:
+            raise UsageError(
+                f"client {self._client.name} ({can.driver}) has no {level} level; it has: {', '.join(can.levels)}"
+            )
 
     def run(self, order: Order, monitor: Monitor) -> RunResult:
         """Back up. Raise BusyError when every account is being backed up by other runs, and what `tasks` raises.

@@ -18,6 +18,7 @@ import msgspec
 from strongroom.clients.base import Client
 from strongroom.errors import ClientError, UnknownError, UsageError
 from strongroom.model import DATABASES, Frozen, Level, Point, text
+from strongroom.runs.order import newest_first
 
 _NAME = b"catalog.sqlite"
 # Raise this number when the tables or `Point` change: a catalog with another one is filled anew.
@@ -119,6 +120,12 @@ class Catalog:
         return next(iter(self._of(who, client, f"{full} ORDER BY seq DESC, time DESC LIMIT 1")), None)
 
     def _of(self, who: Identity, client: str | None, rest: str) -> list[Point]:
+        if client is None:
+            clients = self._rows(
+                "SELECT DISTINCT client FROM points WHERE server = ? AND account = ?", who.server, who.account
+            )
+            if len(clients) > 1:
+                return newest_first(point for (name,) in clients for point in self._of(who, name, rest))
         where = f"server = ? AND account = ? AND (? IS NULL OR client = ?) {rest}"
         return self._points(where, who.server, who.account, client, client)
 

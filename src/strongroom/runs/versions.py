@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from strongroom.clients.base import Client
 from strongroom.model import Entry, FileType, Frozen, Point
+from strongroom.runs.order import newest_first
 
 _ACL = b"system.posix_acl_"
 
@@ -62,7 +63,7 @@ Clients = Callable[[Point], Client]
 def history(points: Iterable[Point], path: bytes, client_of: Clients) -> list[Version]:
     """Each distinct version of a stored path of one account, the one that appeared last first."""
     found: dict[Hashable, _Sighting] = {}
-    for point in sorted(points, key=lambda point: point.seq):
+    for point in reversed(newest_first(points)):
         entry = client_of(point).lookup(point, path)
         if entry is not None:
             found.setdefault((point.client, version_key(entry)), _Sighting(entry, [])).points.append(point)
@@ -78,7 +79,7 @@ def search(points: Iterable[Point], pattern: str, client_of: Clients, shown: Cal
     matches = re.compile(fnmatch.translate(pattern)).match
     whole = "/" in pattern
     found: dict[Hashable, _Sighting] = {}
-    for point in sorted(points, key=lambda point: point.seq):
+    for point in reversed(newest_first(points)):
         client = client_of(point)
         for entry in client.walk(point, trees(client, point)):
             path = shown(entry.path)
@@ -86,7 +87,7 @@ def search(points: Iterable[Point], pattern: str, client_of: Clients, shown: Cal
             if b"/" in entry.path and matches(path if whole else path.rpartition("/")[2]):
                 key = (point.client, entry.path, version_key(entry))
                 found.setdefault(key, _Sighting(entry, [])).points.append(point)
-    ordered = sorted(found.values(), key=lambda each: (each.entry.path.split(b"/"), each.points[0].seq))
+    ordered = sorted(found.values(), key=lambda each: each.entry.path.split(b"/"))
     return [Version(entry=each.entry, points=tuple(each.points)) for each in ordered]
 
 

@@ -131,7 +131,7 @@ class ContentReader:
             if left_out := self._foreign(seen):
                 return _row(name, Type.FILE, seen, extra=Extra(defect=Defect.FOREIGN, remark=left_out))
             try:
-                fd = self._open(dir_fd, name)
+                fd = open_file(dir_fd, name)
             except OSError as error:
                 if error.errno not in _NO_FILE_NOW:
                     raise
@@ -166,24 +166,13 @@ class ContentReader:
         same = (opened.st_dev, opened.st_ino) == (seen.st_dev, seen.st_ino)
         return same and modes.S_ISREG(opened.st_mode) and not self._foreign(opened)
 
-    @staticmethod
-    def _open(dir_fd: int, name: str) -> int:
-        try:
-            return os.open(name, _FILE_FLAGS | os.O_NOATIME, dir_fd=dir_fd)
-        except PermissionError:
-            return os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
-
     def _foreign(self, seen: os.stat_result) -> str:
         """Why a file's content is not ours to read, or nothing."""
         if seen.st_dev != self._device:
             return "on another file system: content left out"
-        if (
-            seen.st_nlink > 1
-            and seen.st_uid not in self._owners
-            and self._trusted_links.get(seen.st_ino) != seen.st_ctime_ns
-        ):
-            return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
-        return ""
+        if self._trusted_links.get(seen.st_ino) == seen.st_ctime_ns:
+            return ""
+        return foreign(seen, self._owners)
 
     def _copied(self, substitute: Substitute, dir_fd: int, name: str, fd: int, opened: os.stat_result) -> Row:
         """The row of a file that the substitute wants: its copy, else its bytes, which are one state of it if nothing moved.
@@ -290,14 +279,33 @@ class ContentReader:
         return tuple(found), b"".join(large)
 
     def _inode_flags(self, fd: int) -> int:
-        if not self._flags_supported:
-            return 0
-        try:
-            answer = fcntl.ioctl(fd, _GETFLAGS, b"\0\0\0\0\0\0\0\0")
-        except OSError:
-            self._flags_supported = False
-            return 0
-        return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
+        flags = inode_flags(fd) if self._flags_supported else None
+        self._flags_supported = flags is not None
+        return flags or 0
+
+
+def open_file(dir_fd: int, name: str | bytes) -> int:
+    """Open a file of a folder for reading, never through a link and never waiting for a pipe. Raise OSError."""
+    try:
+        return os.open(name, _FILE_FLAGS | os.O_NOATIME, dir_fd=dir_fd)
+    except PermissionError:
+        return os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
+
+
+def foreign(seen: os.stat_result, owners: frozenset[int]) -> str:
+    """Why a file with several names is not its account's to read (some of them may be another's), or nothing."""
+    if seen.st_nlink > 1 and seen.st_uid not in owners:
+        return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
+    return ""
+
+
+def inode_flags(fd: int) -> int | None:
+    """The flags of an open file that a restore could set again; None where the file system has none."""
+    try:
+        answer = fcntl.ioctl(fd, _GETFLAGS, b"\0\0\0\0\0\0\0\0")
+    except OSError:
+        return None
+    return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
 
 
 def _row(name: str, kind: Type, stat: os.stat_result, references: bytes = b"", extra: Extra = NOTHING) -> Row:

@@ -170,9 +170,24 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, tag="pin"):
     note: str = ""
 
 
-def put_record(storage: Storage, keys: Keys, value: Lost | Pin) -> str:
+class Foreign(msgspec.Struct, frozen=True, kw_only=True, tag="foreign"):
+    """What another backup software of the same server must know of one of its points; to the vault it is only bytes.
+
+    ``state`` is ``held``, ``forgotten`` or ``gone``; of several records of one point the last of these words counts.
+    """
+
+    client: str
+    id: str
+    state: str
+    body: bytes = b""
+
+
+Value = Lost | Pin | Foreign
+
+
+def put_record(storage: Storage, keys: Keys, value: Value) -> str:
     """Append one record, durably; returns its name. The kind stands in the name, so that a listing tells what there is."""
-    kind = "lost" if isinstance(value, Lost) else "pin"
+    kind = value.__struct_config__.tag
     name = f"{RECORDS}{kind}-{os.urandom(12).hex()}"
     plain = msgspec.msgpack.encode(value)
     storage.put(name, envelope.close(envelope.Kind.RECORD, keys.meta, keys.vault_id, name, plain))
@@ -180,9 +195,12 @@ def put_record(storage: Storage, keys: Keys, value: Lost | Pin) -> str:
     return name
 
 
-def records(storage: Storage, keys: Keys, kind: str) -> dict[str, Lost | Pin | None]:
-    """The records of a kind (``lost``, ``pin``) by name; None for one that cannot be read. Other kinds are left alone."""
-    found: dict[str, Lost | Pin | None] = {}
+def records(storage: Storage, keys: Keys, kind: str) -> dict[str, Value | None]:
+    """The records of a kind (``lost``, ``pin``, ``foreign``) by name; None for one that cannot be read.
+
+    Other kinds are left alone.
+    """
+    found: dict[str, Value | None] = {}
     for item in storage.list(RECORDS):
         if not item.name.startswith(f"{RECORDS}{kind}-"):
             continue
@@ -190,7 +208,7 @@ def records(storage: Storage, keys: Keys, kind: str) -> dict[str, Lost | Pin | N
             sealed = storage.get(item.name)
             try:
                 plain = envelope.open_(envelope.Kind.RECORD, keys.meta, keys.vault_id, item.name, sealed)
-                found[item.name] = msgspec.msgpack.decode(plain, type=Lost | Pin)
+                found[item.name] = msgspec.msgpack.decode(plain, type=Value)
             except (DamagedError, msgspec.MsgspecError):
                 found[item.name] = None
     return found
@@ -204,7 +222,7 @@ def lost(storage: Storage, keys: Keys, index: Index) -> Lost:
     return still_lost(known.values(), index)
 
 
-def still_lost(values: Iterable[Lost | Pin | None], index: Index) -> Lost:
+def still_lost(values: Iterable[Value | None], index: Index) -> Lost:
     """What records name, without chunks that were stored again since."""
     known = [value for value in values if isinstance(value, Lost)]
     named = {(chunk, pack) for value in known for chunk, pack in zip(value.chunks, value.packs, strict=True)}

@@ -157,7 +157,7 @@ class State:
         self._write_checked(f"{folder}/heads", msgspec.msgpack.encode(heads))
         kept = {"heads", *(head.file for head in heads)}
         for name in os.listdir(folder):
-            if name not in kept and not name.endswith(".new"):
+            if name not in kept and not _in_the_making(name):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{folder}/{name}")
 
@@ -188,3 +188,9 @@ class State:
             return None
         checksum, data = data[:_CHECKSUM], data[_CHECKSUM:]
         return data if blake3(data).digest(_CHECKSUM) == checksum else None
+
+
+def _in_the_making(name: str) -> bool:
+    """Whether a name is that of a file that a process is writing; what a killed one left is not."""
+    *_, pid, suffix = ("", "", *name.split("."))
+    return suffix == "new" and os.path.exists(f"/proc/{pid}")

@@ -162,7 +162,7 @@ class _Checker:
             if stone is None:
                 message = "the tombstone is damaged: what it forgot is in sight again; run check --repair, and forget it again"
                 self._direct.append(Found(name, message))
-        for kind in ("lost", "pin"):
+        for kind in ("lost", "pin", "foreign"):
             for name, record in session.records(storage, keys, kind).items():
                 if record is None:
                     self._direct.append(Found(name, f"the record of kind {kind!r} is damaged"))

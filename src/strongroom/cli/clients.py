@@ -1,0 +1,85 @@
+"""``clients``: the clients that there are, what each can do, and the proof of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.options import command
+from strongroom.cli.output import escaped, table
+from strongroom.errors import StrongroomError
+
+if TYPE_CHECKING:
+    from strongroom.clients.base import Client
+    from strongroom.clients.verdicts import Verdict
+
+
+@command()
+@click.option("--probe", metavar="NAME", help="Back up a small hostile tree with this client, restore it, compare.")
+@click.pass_obj
+def clients(invocation: Invocation, probe: str | None) -> int:
+    """List the clients, and what each can do.
+
+    A probe runs by itself before a client's first backup, and whenever its software or its configuration changed; a client
+    that loses anything makes incomplete points only.
+    """
+    names = ["vault", *invocation.config.clients] if probe is None else [probe]
+    rows = [_row(invocation, name, probe=probe is not None) for name in names]
+    lines = table(("CLIENT", "DRIVER", "VERSION", "LEVELS", "PROBE"), [_shown(row) for row in rows])
+    lost = [f"{escaped(line)}" for row in rows for line in (row["probe"] or {}).get("lost", ())] if probe else []
+    invocation.answer(rows, [*lines, *lost])
+    return 1 if lost else 0
+
+
+def _row(invocation: Invocation, name: str, *, probe: bool) -> dict[str, Any]:
+    from strongroom.clients.foreign import ForeignClient
+
+    try:
+        client = invocation.client(name)
+    except StrongroomError as error:
+        if probe:
+            raise
+        return _absent(invocation, name, error)
+    if probe:
+        from strongroom.restores.probe import probe as prove
+
+        return _described(name, client, prove(client, invocation.config, invocation.teller))
+    return _described(name, client, client.verdict() if isinstance(client, ForeignClient) else None)
+
+
+def _described(name: str, client: Client, verdict: Verdict | None) -> dict[str, Any]:
+    can = client.capabilities()
+    told = (
+        {"status": "failed" if verdict.lost else "passed", "time": verdict.time, "lost": verdict.lost}
+        if verdict
+        else None
+    )
+    return {
+        "name": name,
+        "driver": can.driver,
+        "version": can.version,
+        "available": can.version is not None,
+        "levels": [level.value for level in can.levels],
+        "keeps": list(can.keeps),
+        "sidecar": list(can.sidecar),
+        "partial": can.partial,
+        "encrypted": can.encrypted,
+        "remote": can.remote,
+        "probe": told,
+    }
+
+
+def _absent(invocation: Invocation, name: str, error: StrongroomError) -> dict[str, Any]:
+    """A client that cannot be opened; the reason stands in the place of what it can do."""
+    driver = invocation.config.clients[name].driver if name in invocation.config.clients else name
+    nothing: dict[str, Any] = {"version": None, "available": False, "levels": [], "keeps": [], "sidecar": []}
+    more = {"partial": False, "encrypted": False, "remote": False, "probe": None, "error": str(error)}
+    return {"name": name, "driver": driver} | nothing | more
+
+
+def _shown(row: dict[str, Any]) -> tuple[str, ...]:
+    probe = row["probe"]["status"] if row["probe"] else "not yet" if row["name"] != "vault" else ""
+    version = escaped(row["version"] or row.get("error", "not installed"))
+    return escaped(row["name"]), escaped(row["driver"]), version, ", ".join(row["levels"]), probe

@@ -1,0 +1,219 @@
+"""borg 1.x: a repository of archives, each of which stands alone; one writer at a time.
+
+Exit status 1 is a warning: what could not be read is named in it. What a warning says of no file of ours is told as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from strongroom.clients import box, opening, storage_size
+from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
+from strongroom.config import Config
+from strongroom.config.values import Repository
+from strongroom.errors import ClientError
+from strongroom.model import Damage, Level, Pruned, Verification
+
+_WARNED = 1
+_WAIT = "60"
+_NOTHING_THERE = "Repository.DoesNotExist"
+# borg forgets files that it has not seen for so many archives; all accounts share one repository.
+_FILES_CACHE_ARCHIVES = "10000"
+_MESSAGES = {
+    "PassphraseWrong": "the passphrase does not open the borg repository {url}",
+    "NoPassphraseFailure": "the borg repository {url} is encrypted: set passphrase_file in the client's table",
+    _NOTHING_THERE: "there is no borg repository at {url}: mount its disk, or back up first",
+    "Repository.InsufficientFreeSpaceError": "no room for the borg repository {url}; make room there",
+    "LockTimeout": "another program holds the borg repository {url}; run again when it has ended",
+}
+
+
+class _Message(msgspec.Struct):
+    type: str = ""
+    levelname: str = ""
+    name: str = ""
+    message: str = ""
+    msgid: str = ""
+
+
+class _Stats(msgspec.Struct, frozen=True):
+    deduplicated_size: int = 0
+
+
+class _Archive(msgspec.Struct, frozen=True):
+    name: str = ""
+    stats: _Stats = _Stats()
+
+
+class _Created(msgspec.Struct):
+    archive: _Archive = _Archive()
+
+
+class _Listed(msgspec.Struct):
+    archives: list[_Archive] = []
+
+
+class BorgTool:
+    """The port `Tool` over borg; a set's handle is its name, which is its archive's."""
+
+    driver = "borg"
+    levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
+    alone = True
+    replays = False
+    partial = True
+    keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices", "flags", "odd names")
+
+    def __init__(self, settings: Repository, folder: bytes) -> None:
+        self._settings, self._folder = settings, folder
+        self.encrypted = settings.passphrase_file is not None
+        self.remote = not settings.url.startswith("/")
+        self._environ = {
+            "BORG_BASE_DIR": os.fsdecode(folder) + "/cache",
+            "BORG_FILES_CACHE_TTL": _FILES_CACHE_ARCHIVES,
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_REPO": settings.url,
+        }
+
+    @classmethod
+    def open(cls, config: Config, name: str) -> ForeignClient:
+        """The client that a table of the configuration describes."""
+        settings = config.clients[name]
+        assert isinstance(settings, Repository)  # noqa: S101  (the driver's name says so)
+        return opening.client(config, name, cls(settings, opening.folder_of(config, name)))
+
+    def version(self) -> str | None:
+        """See the port."""
+        if shutil.which("borg") is None:
+            return None
+        found = re.search(rb"borg (\S+)", box.run(["borg", "--version"], environ=self._environ).out)
+        return found.group(1).decode() if found else "unknown"
+
+    def _run(
+        self,
+        *words: str | bytes,
+        view: box.View | None = None,
+        folder: bytes | None = None,
+        allowed: Sequence[int] = (0,),
+    ) -> box.Ended:
+        os.makedirs(self._folder + b"/cache", mode=0o700, exist_ok=True)
+        file = self._settings.passphrase_file
+        arguments: list[str | bytes] = ["borg", "--log-json", "--lock-wait", _WAIT, *words]
+        if file is None:
+            ended = box.run(arguments, environ=self._environ, view=view, folder=folder)
+        else:
+            with box.handed(opening.passphrase(file)) as secret:
+                environ = {**self._environ, "BORG_PASSPHRASE_FD": str(secret)}
+                ended = box.run(arguments, environ=environ, view=view, folder=folder, descriptors=[secret])
+        if ended.status not in allowed:
+            raise self._failed(words[0], ended)
+        return ended
+
+    def _failed(self, word: str | bytes, ended: box.Ended) -> ClientError:
+        said = [message for message in _messages(ended.err) if message.levelname in ("ERROR", "CRITICAL")]
+        for message in said:
+            if message.msgid in _MESSAGES:
+                kind = AbsentError if message.msgid == _NOTHING_THERE else ClientError
+                return kind(_MESSAGES[message.msgid].format(url=self._settings.url))
+        lines = [line for message in said for line in message.message.splitlines() if line.strip()]
+        told = next((line for line in lines if "No space left" in line), lines[0] if lines else ended.complaint)
+        return ClientError(f"borg {os.fsdecode(word)} ended with status {ended.status}: {told.strip()}")
+
+    def prepare(self, *, make: bool) -> None:
+        """See the port."""
+        try:
+            self._run("info")
+        except AbsentError:
+            if not make:
+                raise
+            self._run("init", "--encryption", "repokey-blake2" if self.encrypted else "none", "--make-parent-dirs")
+
+    def holds(self, path: bytes) -> bool:
+        """See the port."""
+        return True
+
+    def save(self, order: Order) -> Saved:
+        """See the port. A full set reads every file again, whatever borg remembers of it."""
+        cache = "disabled" if order.tail else "ctime,size,inode" if order.base else "rechunk,ctime"
+        words = ["create", "--json", "--compression", "zstd,3", "--noatime", "--files-cache", cache]
+        ended = self._run(
+            *words, f"::{order.name}", order.series, view=order.view, folder=order.view.folder, allowed=(0, _WARNED)
+        )
+        stored = msgspec.json.decode(ended.out, type=_Created).archive.stats.deduplicated_size
+        top = order.view.folder + b"/"
+        return Saved(handle=order.name, bytes=stored, troubles=tuple(troubles(ended, top, order.series)))
+
+    def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
+        """See the port."""
+        words = ["extract", "--noflags", "--noacls", "--noxattrs", "--numeric-ids", "--sparse", f"::{handle}"]
+        self._run(*words, *(b"pp:" + place for place in places), folder=target, allowed=(0, _WARNED))
+        return target
+
+    def _names(self) -> set[str]:
+        ended = self._run("list", "--json")
+        return {archive.name for archive in msgspec.json.decode(ended.out, type=_Listed).archives}
+
+    def tails(self) -> list[str] | None:
+        """See the port."""
+        return [name for name in self._names() if name.endswith(TAIL)]
+
+    def prune(
+        self, gone: Sequence[Held], kept: Sequence[Held], unfinished: Sequence[str], *, dry_run: bool
+    ) -> tuple[Pruned, list[str]]:
+        """See the port. A run that was killed leaves a checkpoint beside the set's name."""
+        wanted = {*unfinished, *(name for held in gone for name in (held.data, held.tail) if name)}
+        names = sorted(name for name in self._names() if name.split(".checkpoint")[0] in wanted)
+        if dry_run:
+            return Pruned(freed_bytes=0, held_bytes=0, objects=len(names)), []
+        before = storage_size.of(self._settings.url)
+        if names:
+            self._run("delete", f"::{names[0]}", *names[1:])
+        self._run("compact")
+        freed = max(before - storage_size.of(self._settings.url), 0)
+        return Pruned(freed_bytes=freed, held_bytes=0, objects=len(names)), [held.point.id for held in gone]
+
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
+        """See the port. borg reads all of the data or none: a share of it counts as all."""
+        there = self._names()
+        ended = self._run("check", *(["--verify-data"] if read_data else []), allowed=(0, _WARNED))
+        damage = [
+            Damage(object=name, message="the archive is not in the repository any more", points=(each.point.id,))
+            for each in held
+            for name in (each.data, each.tail)
+            if name and name not in there
+        ]
+        if ended.status:
+            said = [message.message for message in _messages(ended.err) if message.levelname in ("ERROR", "WARNING")]
+            damage.append(
+                Damage(object=self._settings.url, message=f"borg check: {said[0] if said else ended.complaint}")
+            )
+        read = storage_size.of(self._settings.url) if read_data else 0
+        return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
+
+
+def _messages(output: bytes) -> Iterator[_Message]:
+    for line in output.splitlines():
+        # Python's own decoder: borg writes names that are no text with lone surrogates, which stricter ones refuse.
+        try:
+            yield msgspec.convert(json.loads(line), _Message)
+        except (ValueError, msgspec.ValidationError):
+            continue
+
+
+def troubles(ended: box.Ended, top: bytes, series: str) -> Iterator[Trouble]:
+    """What borg warned of. A warning about a file begins with its path, as it was given."""
+    for message in _messages(ended.err):
+        if message.levelname not in ("WARNING", "ERROR"):
+            continue
+        path, colon, why = message.message.partition(": ")
+        if colon and path.startswith(series + "/"):
+            yield Trouble(path=top + os.fsencode(path), message=why)
+        else:
+            yield Trouble(path=b"", message=message.message)

@@ -1,0 +1,334 @@
+"""One point of one account by foreign software, from the first look to the record.
+
+The account is surveyed, and the sidecar written, before the tool reads; then the tool makes its set; then everything is looked
+at again. What is not the same inode with the same ctime, and what the tool could not read, is read by ourselves, by descriptor,
+into the set's small second part, with the corrections of the sidecar. So a point is true of the moment of the second look.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from strongroom.clients.base import Monitor, RunHead, Task
+from strongroom.clients.box import Bind, View
+from strongroom.clients.bringing import OWN
+from strongroom.clients.exported import Younger, spooled, synchrony
+from strongroom.clients.holdings import Holdings, put
+from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
+from strongroom.clients.tool import TAIL, Held, Order, Saved, Tool
+from strongroom.clients.vault_feed import iso
+from strongroom.clients.vault_survey import Sight, Survey, remembered
+from strongroom.clients.workroom import Workroom
+from strongroom.errors import ClientError
+from strongroom.model import DATABASES, Exported, FileCounts, FileType, Level, Point, Remark, Status, Synchrony, text
+
+# Changed later than this before the survey began: a store through a mapped page may still come without a new ctime.
+_FRESH = 60 * 1_000_000_000
+# Tools reach files by one path, which the kernel takes up to 4096 bytes of.
+_LONGEST = 3500
+_TELL_EVERY = 0.5
+# More bytes of holes than this in one file are not left to a tool that fills them.
+_HOLES = 64 << 20
+
+
+class Base(NamedTuple):
+    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account."""
+
+    parent: Held | None
+    last: Held | None
+    sidecar: Sidecar | None
+
+
+class Making:
+    """Makes one point. ``view`` is the empty folder in which tools are shown what they copy."""
+
+    def __init__(
+        self, tool: Tool, holdings: Holdings, room: Workroom, series: str, task: Task, run: RunHead, monitor: Monitor
+    ) -> None:
+        self._tool, self._holdings, self._room = tool, holdings, room
+        self._series, self._task, self._run, self._monitor = series, task, run, monitor
+        self._selected = {place.tree for place in task.account.locations if place.select is not None}
+        self._view = room.below(b"view")
+        self._id = os.urandom(8).hex()
+        self._carried = 0
+        self._seen = self._changed = self._removed = self._entries = self._bytes = self._read = 0
+        self._told = 0.0
+        self._masks: dict[bytes, bool] = {}
+        self._opened: float | None = None
+        self._younger = Younger()
+
+    def make(self, client: str, base: Base, spool: bytes, doubt: str) -> Point:
+        """Make the point, in the tool's storage and in the ledger; ``doubt`` is why it cannot be relied on, or empty.
+
+        Raise SourceError, ClientError.
+        """
+        started = time.time_ns()
+        try:
+            return self._make(client, base, spool, doubt, started)
+        finally:
+            if self._task.exports is not None:
+                self._task.exports.release()
+
+    def _make(self, client: str, base: Base, spool: bytes, doubt: str, started: int) -> Point:
+        told, locations = spooled(self._task, os.path.join(spool, b"databases"))
+        self._locations = locations
+        self._survey = Survey(locations, self._task.account.users, self._run.excludes)
+        self._opened = told.opened
+        walked = time.time_ns()
+        first, second = os.path.join(spool, b"first"), os.path.join(spool, b"second")
+        for folder in (first, os.path.join(first, b"apart"), second, os.path.join(second, b"late")):
+            os.mkdir(folder, 0o700)
+        sidecar = os.path.join(first, b"sidecar")
+        self._carrying = os.path.join(first, b"apart")
+        write(sidecar, self._first_look(base, started))
+        saved = self._save(first, base)
+        self._carrying, self._carried = os.path.join(second, b"late"), 0
+        corrections = list(self._second_look(Sidecar(sidecar), self._troubled(saved)))
+        if doubt:
+            self._survey.defects[b""] = doubt
+            self._survey.remarks.append(Remark(path=b"", message=doubt))
+        point = self._point(client, base, started, saved, told, synchrony(told, walked, time.time_ns(), self._younger))
+        held = Held(point=point, series=self._series, data=saved.handle)
+        return self._commit(held, second, sidecar, corrections)
+
+    # --- the first look -------------------------------------------------------------------------------------------
+
+    def _first_look(self, base: Base, started: int) -> Iterator[Row]:
+        trusting = base.sidecar is not None and self._task.level is not Level.FULL
+        horizon = _moment(base.last.point.started) - _FRESH if base.last is not None and trusting else 0
+        before = base.sidecar.rows() if base.sidecar is not None else iter(())
+        for _, last, sight in joined(before, self._survey.look()):
+            if sight is None:
+                self._removed += last is not None and last.kind != FileType.DIR
+                continue
+            row = self._surveyed(sight, last, horizon)
+            if row is None:
+                continue
+            if row.kind != FileType.DIR:
+                self._seen += 1
+                self._changed += last is None or last.identity != row.identity or last.digest != row.digest
+            self._tell()
+            yield row
+        self._read += self._survey.bytes_read
+        self._masks |= self._survey.masked
+
+    def _surveyed(self, sight: Sight, last: Row | None, horizon: int) -> Row | None:
+        row = self._survey.stat_row(sight)
+        kept = remembered(row, last, horizon)
+        place = self._place(sight.path)
+        if sight.kind is FileType.DIR and len(place) > _LONGEST >= len(os.path.dirname(place)):
+            self._masks[sight.path] = True
+        if sight.kind is FileType.FILE and not self._survey.foreign(sight):
+            holes = self._mostly_holes(sight)
+            if holes and len(place) <= _LONGEST:
+                self._masks[sight.path] = False
+            if holes or self._apart(sight.path, place):
+                return self._carry(sight)
+        return kept or self._survey.read(sight)
+
+    def _place(self, path: bytes) -> bytes:
+        return b"%s/%s/%s" % (self._view, self._series.encode(), path)
+
+    def _apart(self, path: bytes, place: bytes) -> bool:
+        """Whether a file is carried by us as a numbered one, since the tool does not bring it back under its name."""
+        tree = text(path.partition(b"/")[0])
+        return tree in self._selected or len(place) > _LONGEST or not self._tool.holds(path)
+
+    def _mostly_holes(self, sight: Sight) -> bool:
+        """Whether a file has so many holes that a tool which does not see them would read, and write, for ever."""
+        empty = sight.status.st_size - 512 * sight.status.st_blocks
+        return "holes" not in self._tool.keeps and empty > _HOLES
+
+    def _carry(self, sight: Sight) -> Row | None:
+        """Read a file ourselves into the next numbered one; a second try begins it anew."""
+        self._carried += 1
+        number = self._carried
+        path = os.path.join(self._carrying, b"%d" % number)
+        files = [open(path, "wb")]  # noqa: SIM115 - closed below, whichever is the last
+
+        def again() -> Callable[[bytes], object]:
+            files[0].close()
+            files[0] = open(path, "wb")  # noqa: SIM115
+            return files[0].write
+
+        try:
+            row = self._survey.read(sight, files[0].write, again=again)
+            files[0].close()
+        except OSError as error:
+            message = f"{text(path)} cannot be written ({error.strerror}); make room in the state folder"
+            raise ClientError(message) from error
+        finally:
+            files[0].close()
+        sign = -1 if self._carrying.endswith(b"/late") else 1
+        return row if row is None or not row.digest else msgspec.structs.replace(row, place=sign * number)
+
+    # --- the set --------------------------------------------------------------------------------------------------
+
+    def _save(self, spool: bytes, base: Base) -> Saved:
+        account = self._task.account
+        binds = [
+            Bind(source=place.path, place=b"%s/%s" % (self._series.encode(), place.tree.encode()))
+            for place in self._locations
+            if place.select is None
+        ]
+        masks = tuple((self._series.encode() + b"/" + path, folder) for path, folder in self._outer_masks())
+        order = Order(
+            name=self._id,
+            series=self._series,
+            view=self._shown(binds, spool, masks),
+            level=self._task.level if base.parent is not None else Level.FULL,
+            base=base.parent.data if base.parent is not None else "",
+            since=base.parent.point.id if base.parent is not None else "",
+        )
+        self._monitor.progress(accounts=account.name, done=self._counts(), expected_entries=self._seen)
+        self._holdings.begin(order.name)
+        return self._tool.save(order)
+
+    def _outer_masks(self) -> Iterator[tuple[bytes, bool]]:
+        """What is hidden from the tool, without what lies in hidden folders, or in trees that it is not shown."""
+        hidden = b"\0"
+        for path in sorted(self._masks, key=sort_key):
+            if text(path.partition(b"/")[0]) in self._selected or path.startswith(hidden):
+                continue
+            yield path, self._masks[path]
+            hidden = path + b"/"
+
+    def _shown(self, binds: list[Bind], spool: bytes, masks: tuple[tuple[bytes, bool], ...] = ()) -> View:
+        own = Bind(source=spool, place=b"%s/%s" % (self._series.encode(), OWN))
+        return View(folder=self._view, binds=(*binds, own), masks=masks)
+
+    def _troubled(self, saved: Saved) -> dict[bytes, str]:
+        """What the tool could not read, by stored path; trouble without a path stands under the empty one."""
+        top = self._place(b"")
+        found: dict[bytes, str] = {}
+        for trouble in saved.troubles:
+            found[trouble.path.removeprefix(top) if trouble.path.startswith(top) else b""] = trouble.message
+        return found
+
+    # --- the second look ------------------------------------------------------------------------------------------
+
+    def _second_look(self, first: Sidecar, troubled: dict[bytes, str]) -> Iterator[Row]:
+        """The corrections that the sidecar needs; counts what the point holds."""
+        unmatched = set(troubled)
+        try:
+            for path, before, sight in joined(first.rows(), self._survey.look()):
+                unmatched.discard(path)
+                row = self._seen_again(before, sight, troubled) if sight is not None else None
+                if row is None:
+                    if before is not None:
+                        yield Row(path=path, kind=GONE)
+                    continue
+                self._entries += 1
+                self._note_younger(row)
+                self._bytes += row.size if row.kind == FileType.FILE else 0
+                self._tell()
+                if row is not before:
+                    yield row
+        finally:
+            first.close()
+        self._read += self._survey.bytes_read
+        # Trouble with something that we never saw under that name: what it hurt, nobody knows.
+        for path in sorted(unmatched):
+            self._survey.defects[path] = message = f"{self._tool.driver}: {troubled[path]}"
+            self._survey.remarks.append(Remark(path=path, message=message))
+
+    def _note_younger(self, row: Row) -> None:
+        """Count what changed after the databases' first transaction was opened."""
+        if self._opened is None or row.kind == FileType.DIR or row.path.startswith(DATABASES.encode() + b"/"):
+            return
+        if row.ctime[0] + row.ctime[1] / 1e9 >= self._opened:
+            self._younger.add(row.path)
+
+    def _seen_again(self, before: Row | None, sight: Sight, troubled: dict[bytes, str]) -> Row | None:
+        same = before is not None and not before.defect and self._survey.stat_row(sight).identity == before.identity
+        if sight.kind is not FileType.FILE:
+            return before if same and sight.kind is not FileType.SOCKET else self._survey.read(sight)
+        if same and not (troubled and _touches(sight.path, troubled)):
+            return before
+        if self._survey.foreign(sight):
+            return self._survey.read(sight)
+        return self._carry(sight)
+
+    # --- the record -----------------------------------------------------------------------------------------------
+
+    def _commit(self, held: Held, second: bytes, sidecar: bytes, corrections: list[Row]) -> Point:
+        written = os.path.join(second, b"corrections")
+        if corrections:
+            write(written, corrections)
+        if corrections or not self._holdings.lists:
+            put(os.path.join(second, b"held"), msgspec.msgpack.encode(held))
+            name = self._id + TAIL
+            self._holdings.begin(name)
+            order = Order(name=name, series=self._series, view=self._shown([], second), level=Level.FULL, tail=True)
+            saved = self._tool.save(order)
+            if saved.troubles:
+                raise ClientError(f"{self._tool.driver} could not copy a file of ours: {saved.troubles[0].message}")
+            held = msgspec.structs.replace(held, tail=saved.handle)
+        self._holdings.keep_sidecar(self._id, sidecar, written if corrections else None)
+        self._holdings.add(held)
+        self._holdings.finish(self._id, self._id + TAIL)
+        return held.point
+
+    def _point(self, client: str, base: Base, started: int, saved: Saved, told: Exported, in_step: Synchrony) -> Point:
+        account, survey = self._task.account, self._survey
+        lost = [
+            Remark(path=tree.encode(), message=f"there is no folder {text(path)}: nothing of it was backed up")
+            for tree, path in (account.absent if self._task.only != DATABASES else ())
+        ]
+        whole = not survey.defects and not lost and not told.incomplete
+        level = self._task.level if base.parent is not None else Level.FULL
+        begun, ended = iso(started), iso(time.time_ns())
+        return Point(
+            id=self._id,
+            account=account.name,
+            time=begun,
+            level=level,
+            client=client,
+            status=Status.COMPLETE if whole else Status.INCOMPLETE,
+            run=self._run.id,
+            seq=1 + (base.last.point.seq if base.last is not None else 0),
+            domains=account.domains,
+            server=self._run.server,
+            parent=base.parent.point.id if base.parent is not None else None,
+            started=begun,
+            finished=ended,
+            files=self._counts(),
+            entries=self._entries,
+            bytes=self._bytes,
+            stored_bytes=saved.bytes,
+            databases=told.databases,
+            synchrony=in_step,
+            warnings=(*lost, *told.remarks, *survey.remarks),
+            only=self._task.only,
+        )
+
+    def _counts(self) -> FileCounts:
+        unchanged = self._seen - self._changed
+        return FileCounts(
+            seen=self._seen, changed=self._changed, unchanged=unchanged, removed=self._removed, bytes_read=self._read
+        )
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told > _TELL_EVERY:
+            self._told = now
+            self._monitor.progress(accounts=self._task.account.name, done=self._counts(), expected_entries=0)
+
+
+def _touches(path: bytes, troubled: dict[bytes, str]) -> bool:
+    """Whether trouble was told of a path, or of a folder above it."""
+    while path:
+        if path in troubled:
+            return True
+        path = path.rpartition(b"/")[0]
+    return False
+
+
+def _moment(told: str) -> int:
+    return int(datetime.fromisoformat(told).timestamp() * 1_000_000_000)

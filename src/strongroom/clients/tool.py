@@ -1,0 +1,109 @@
+"""The port that a driver of foreign software fills: folders in, folders out, and no more.
+
+Names, metadata, levels, plans, what is complete and what is not: all that is `foreign.ForeignClient`'s, the same for every
+tool. A driver says how its tool is called. `docs/clients.md` shows how one is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from strongroom.clients.box import View
+from strongroom.errors import ClientError
+from strongroom.model import Frozen, Level, Point, Pruned, Verification
+
+# A set's second part, and a set that holds nothing but a point's record and corrections, end so.
+TAIL = ".tail"
+
+
+class AbsentError(ClientError):
+    """There is no storage where the configuration says."""
+
+
+class Order(Frozen):
+    """One set to make: of all that the view shows below ``series``, which is the same for every set of an account.
+
+    ``name`` is the set's: letters, digits, dots, dashes. ``base`` is the handle of the set to compare with (empty: none, all
+    is to be read), ``since`` that set's name. ``tail`` is true for a set's small second part, which never has a base.
+    """
+
+    name: str
+    series: str
+    view: View
+    level: Level
+    base: str = ""
+    since: str = ""
+    tail: bool = False
+
+
+class Trouble(Frozen):
+    """Something that a tool could not read: its path in the view (empty: it did not say which), and why."""
+
+    path: bytes
+    message: str
+
+
+class Saved(Frozen):
+    """A set that was made. ``handle`` is what its tool finds it by; ``bytes`` what it added to the storage (0: unknown)."""
+
+    handle: str
+    bytes: int = 0
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Held(Frozen):
+    """A point, and the sets that it is in: ``data`` and, where it has one, ``tail``, by the handles of the tool."""
+
+    point: Point
+    series: str
+    data: str
+    tail: str = ""
+
+
+class Tool(Protocol):
+    """One software, set up by one table of the configuration. Errors are ClientError: one line, and what to do.
+
+    ``levels``: the words it knows, the first being FULL. ``alone``: each set is restored by itself. ``replays``: else the tool
+    reads the sets that another needs by itself; where neither is true, each set holds only what changed. ``partial``: single
+    paths can be brought back without all the rest being read. ``keeps`` are the words of `base.KEEPS` that the tool keeps by
+    itself; the sidecar keeps the others. ``encrypted`` and ``remote`` are for people to read.
+    """
+
+    driver: str
+    levels: tuple[Level, ...]
+    alone: bool
+    replays: bool
+    partial: bool
+    keeps: tuple[str, ...]
+    encrypted: bool
+    remote: bool
+
+    def version(self) -> str | None:
+        """The software's version; None where it is not installed."""
+
+    def prepare(self, *, make: bool) -> None:
+        """See to it that the storage can be used; make it where there is none, if so told, else raise AbsentError."""
+
+    def holds(self, path: bytes) -> bool:
+        """Whether a file of such a path in the view comes back under its name; else it is carried as a numbered one."""
+
+    def save(self, order: Order) -> Saved:
+        """Make a set. Raise ClientError where there is none afterwards."""
+
+    def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
+        """Bring places of the view (none: all) back below an empty folder; return the folder that stands for the view."""
+
+    def tails(self) -> list[str] | None:
+        """The handles of all second parts that the storage holds; None where the tool cannot tell."""
+
+    def prune(
+        self, gone: Sequence[Held], kept: Sequence[Held], unfinished: Sequence[str], *, dry_run: bool
+    ) -> tuple[Pruned, list[str]]:
+        """Take away sets that no point needs, and sets by name that were never finished, and free their room.
+
+        Returns what was freed, and the ids of those points of ``gone`` whose sets are not there any more.
+        """
+
+    def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
+        """Check the storage, and that the sets of all points are in it."""

@@ -1,0 +1,23 @@
+"""What a vault keeps on this machine to be fast, and what killed runs left of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from strongroom.vault.state import State
+
+
+def test_what_a_killed_run_was_writing_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    state = State(str(tmp_path))
+    state.remember_base("here/site1", "one", "full", {b"data": b"x"})
+    (folder,) = (tmp_path / "bases").iterdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (folder / f"0123456789abcdef.{ended.pid}.new").touch()
+    (folder / f"fedcba9876543210.{os.getpid()}.new").touch()
+    state.remember_base("here/site1", "two", "full", {b"data": b"y"})
+    left = sorted(path.name for path in folder.iterdir() if path.name.endswith(".new"))
+    assert left == [f"fedcba9876543210.{os.getpid()}.new"]
+    assert len(list(folder.iterdir())) == 3
