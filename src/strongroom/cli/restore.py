@@ -94,10 +94,10 @@ def restore(
             point=point,
             files=files if asked else None,
             databases=_all_databases(invocation, point) if whole else wishes,
-            users=whole and bool(point.databases),
+            users=whole and invocation.client(point.client).lookup(point, _TREES[DATABASES]) is not None,
             named=bool(wishes),
         )
-        if part == DATABASES and whole and not order.databases:
+        if part == DATABASES and whole and not order.databases and not order.users:
             raise UnknownError(
                 f"point {point.id} of {point.account} has no databases; see: strongroom show {point.id[:12]}"
             )

@@ -16,7 +16,7 @@ from strongroom.exports import manifest as manifests
 from strongroom.exports.base import MYSQL, POSTGRESQL, DatabaseServer
 from strongroom.exports.manifest import Manifest
 from strongroom.exports.names import file_name
-from strongroom.model import DATABASES, Account, DatabaseCopy, Point, Status
+from strongroom.model import DATABASES, MAIL_ROWS, Account, DatabaseCopy, Point, Status
 from strongroom.restores.request import DatabaseBack, DatabaseWish
 from strongroom.restores.stream import stream
 
@@ -163,7 +163,9 @@ class DatabaseRestorer:
         return read
 
     def users(self) -> list[str]:
-        """Make the account's users and grants again, on every server that the point has them of; what was left out."""
+        """Make the account's users and grants again, on every server that the point has them of, and its rows of the
+        panel's mail maps; returns what was left out.
+        """
         said: list[str] = []
         for engine in self.engines:
             entry = self._client.lookup(self._point, f"{DATABASES}/{engine}/users.sql".encode())
@@ -175,7 +177,16 @@ class DatabaseRestorer:
                 said += self._server(engine).load_users(self._account, self._everyone, text)
             except ExportError as error:
                 said.append(f"users of {engine} were not made again: {error}")
-        return said
+        return said + self._mail_rows()
+
+    def _mail_rows(self) -> list[str]:
+        entry = self._client.lookup(self._point, DATABASES.encode() + b"/" + MAIL_ROWS)
+        if entry is None or entry.defect:
+            return []
+        try:
+            return self._server(POSTGRESQL).load_mail_rows(self._account, stream(self._client, self._point, entry))
+        except ExportError as error:
+            return [f"the account's mail addresses were not put back into the panel's maps: {error}"]
 
     @cached_property
     def engines(self) -> list[str]:
