@@ -117,6 +117,9 @@ def test_a_point_holds_databases_and_files_and_says_how_far_apart_they_are(shop:
     assert {"databases:/mysql/whole_shop/manifest.json", "databases:/mysql/whole_shop/tables/posts.sql"} <= names
     text = shop("show", point["id"]).out.decode()
     assert "mysql:whole_shop" in text and "synchrony" in text
+    listed = {each["account"]: each["databases"] for each in shop.json("accounts")}
+    assert listed["site1"] == ["mysql:whole_shop", "postgresql:whole_blog"]
+    assert listed["site2"] == ["mysql:whole_two_other"]
     (other,) = shop.json("backup", "site2")["points"]
     assert [each["name"] for each in other["databases"]] == ["whole_two_other"]
 
@@ -284,6 +287,8 @@ def test_a_server_that_is_down_names_every_database_that_is_known(shop: Shop, tm
     assert (done.status, point["status"]) == (1, "incomplete")
     assert any("/nowhere/mysqld.sock" in each["message"] for each in point["warnings"])
     assert [(each["name"], each["status"]) for each in point["databases"]] == [("whole_blog", "complete")]
+    told = shop("accounts", "--json")
+    assert told.status == 0 and "/nowhere/mysqld.sock" in told.err and len(told.err.splitlines()) == 1
 
 
 def test_no_password_is_seen_by_other_users(shop: Shop, mariadb: MariaDB) -> None:

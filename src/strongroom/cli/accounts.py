@@ -28,9 +28,33 @@ def accounts(invocation: Invocation, locations: bool) -> None:
     from strongroom.cli import documents
 
     server = invocation.layout.server()
-    found = [*invocation.layout.accounts(details=True), *([server] if server else [])]
+    found = [*_with_databases(invocation, invocation.layout.accounts(details=True)), *([server] if server else [])]
     lines = _locations(found) if locations else iter(_table(found))
     invocation.answer([documents.account(account) for account in found], lines)
+
+
+def _with_databases(invocation: Invocation, found: list[Account]) -> list[Account]:
+    """The accounts with the databases that the servers say are theirs; by their folders, where no server can be asked."""
+    servers = invocation.config.databases
+    if not (servers.mysql or servers.postgresql):
+        return found
+    import msgspec
+
+    from strongroom.errors import ExportError
+    from strongroom.settings.databases import Databases
+
+    held = Databases(found, invocation.servers)
+    names: dict[str, set[str]] = {account.name: set(account.databases) for account in found}
+    for engine in held.servers:
+        try:
+            told = {account.name: {each.name for each in held.of(account.name, engine)} for account in found}
+        except ExportError as error:
+            invocation.teller.note(f"{error}; its databases are shown by their folders")
+            continue
+        for account, owned in told.items():
+            others = {name for name in names[account] if not name.startswith(f"{engine}:")}
+            names[account] = others | owned
+    return [msgspec.structs.replace(account, databases=tuple(sorted(names[account.name]))) for account in found]
 
 
 def _table(found: list[Account]) -> list[str]:
