@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from strongroom.clients.base import Client
     from strongroom.model import Entry, Point, ReadPlan
 
+# Files changed in the gap that are shown by name.
+_SHOWN = 10
+
 
 @command()
 @click.argument("account", required=False, metavar="[ACCOUNT]")
@@ -118,7 +121,9 @@ def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterat
         yield f"{name:<10} {escaped(value)}"
     for copy in point.databases:
         what = f"{copy.status}, {counted(copy.tables, 'table')}, {size(copy.bytes)}"
-        yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}"
+        at = f", at {escaped(copy.position)}" if copy.position else ""
+        yield f"{'database':<10} {escaped(f'{copy.engine}:{copy.name}')} {what}{at}"
+    yield from _changed_in_gap(point)
     for entry in exports:
         what = "incomplete" if entry.defect else "complete"
         yield f"{'export':<10} {escaped(owners(entry.path))} {what}, {size(entry.size)}"
@@ -127,8 +132,18 @@ def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterat
         yield f"{'warning':<10} {where}{escaped(remark.message)}"
 
 
+def _changed_in_gap(point: Point) -> Iterator[str]:
+    found = point.synchrony
+    shown = found.changed_paths[:_SHOWN]
+    for path in shown:
+        yield f"{'younger':<10} {escaped(owners(path))}"
+    if found.changed_in_gap > len(shown):
+        yield f"{'':<10} and {found.changed_in_gap - len(shown):,} more; --json names the first {len(found.changed_paths):,}"
+
+
 def _synchrony(point: Point) -> str:
     found = point.synchrony
     if not point.databases:
         return f"files only, {found.files_started or '?'} to {found.files_finished or '?'}"
-    return f"{found.method}, {found.gap_seconds:.1f} s apart, {counted(found.changed_in_gap, 'file')} changed meanwhile"
+    opened = f"databases as of {found.transaction_opened}, files until {found.files_finished or '?'} ({found.method})"
+    return f"{opened}: {found.gap_seconds:.1f} s apart, {counted(found.changed_in_gap, 'file')} changed meanwhile"
