@@ -236,7 +236,7 @@ def test_a_missing_link_is_told(bench: Bench) -> None:
     bench.client._holdings.all().pop(first.id)
     with pytest.raises(ClientError, match=f"needs point {first.id}, which is not there any more"):
         list(bench.client.contents(second, [entry]))
-    assert bench.client.verify(read_data=0, repair=False).damage[0].points == (second.id,)
+    assert bench.client.verify(read_data=0, repair=False, monitor=Notes()).damage[0].points == (second.id,)
     assert bench.backup(Level.INCREMENTAL).level is Level.FULL
 
 

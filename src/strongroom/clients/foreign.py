@@ -289,12 +289,13 @@ class ForeignClient:
                 self._holdings.finish(*unfinished)
             return pruned
 
-    def verify(self, *, read_data: float, repair: bool) -> Verification:
-        """See the port."""
+    def verify(self, *, read_data: float, repair: bool, monitor: Monitor) -> Verification:
+        """See the port. Such software tells nothing of how far it is."""
         if repair:
             raise UsageError(f"--repair is for the vault; what {self._tool.driver} can mend, it mends itself")
         self.need()
         with self._room.alone("check"):
+            monitor.note(f"{self.name}: {self._tool.driver} is checking; how far it is, it does not tell")
             held = [held for _, held in self._holdings.all().values()]
             found = self._tool.verify(held, read_data=read_data)
         return msgspec.structs.replace(found, damage=(*found.damage, *self._broken(held)))
