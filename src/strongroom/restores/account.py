@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import msgspec
 
@@ -43,24 +44,27 @@ def forecast(order: Order, client: Client, monitor: Monitor, restorer: Restorer)
     files = msgspec.structs.replace(_nothing(order), forecast=RestoreForecast())
     if order.files is not None:
         files = restore_files(msgspec.structs.replace(order.files, dry_run=True), client, monitor)
-    databases = [_one(order, wish, lambda wish: restorer().forecast(wish)) for wish in order.databases]
+    once = cache(restorer)
+    databases = [_one(order, wish, lambda wish: once().forecast(wish)) for wish in order.databases]
     return _joined(files, databases, [])
 
 
 def restore(order: Order, client: Client, monitor: Monitor, restorer: Restorer) -> RestoreResult:
     """Do it; a database that fails stops no other. Raises what `forecast` raises."""
     if order.named:
+        before = restorer()
         for wish in order.databases:
-            restorer().forecast(wish)
+            before.forecast(wish)
     files = restore_files(order.files, client, monitor) if order.files is not None else _nothing(order)
     if not order.databases and not order.users:
         return files
+    once = cache(restorer)
     if order.users:
         # What the databases' tables belong to has to be there first. What cannot be said before the databases are there
         # is said below, where it counts.
-        list(_users(restorer))
-    databases = [_one(order, wish, lambda wish: restorer().bring_back(wish)) for wish in order.databases]
-    said = list(_users(restorer)) if order.users else []
+        list(_users(once))
+    databases = [_one(order, wish, lambda wish: once().bring_back(wish)) for wish in order.databases]
+    said = [*_users(once), *_mail_rows(once)] if order.users else []
     return _joined(files, databases, said)
 
 
@@ -78,6 +82,13 @@ def _users(restorer: Restorer) -> Iterator[str]:
         yield from restorer().users()
     except StrongroomError as error:
         yield f"users were not made again: {error}"
+
+
+def _mail_rows(restorer: Restorer) -> Iterator[str]:
+    try:
+        yield from restorer().mail_rows()
+    except StrongroomError as error:
+        yield f"the account's mail addresses were not put back: {error}"
 
 
 def _nothing(order: Order) -> RestoreResult:

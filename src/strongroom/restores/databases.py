@@ -163,9 +163,7 @@ class DatabaseRestorer:
         return read
 
     def users(self) -> list[str]:
-        """Make the account's users and grants again, on every server that the point has them of, and its rows of the
-        panel's mail maps; returns what was left out.
-        """
+        """Make the account's users and grants again, on every server that the point has them of; what was left out."""
         said: list[str] = []
         for engine in self.engines:
             entry = self._client.lookup(self._point, f"{DATABASES}/{engine}/users.sql".encode())
@@ -177,9 +175,10 @@ class DatabaseRestorer:
                 said += self._server(engine).load_users(self._account, self._everyone, text)
             except ExportError as error:
                 said.append(f"users of {engine} were not made again: {error}")
-        return said + self._mail_rows()
+        return said
 
-    def _mail_rows(self) -> list[str]:
+    def mail_rows(self) -> list[str]:
+        """Put the account's rows back into the panel's mail maps; what was left out."""
         entry = self._client.lookup(self._point, DATABASES.encode() + b"/" + MAIL_ROWS)
         if entry is None or entry.defect:
             return []

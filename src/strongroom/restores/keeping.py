@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from strongroom.errors import RestoreError, SettingError
 from strongroom.model import Account, text
 from strongroom.settings.dump_folder import dump_folder
+from strongroom.settings.dumping import free_name
 from strongroom.settings.naming import dump_name
 from strongroom.settings.packing import pack
 
 _FOLDER = b"replaced"
-_MOST_TRIES = 60
 
 
 class Keeper:
@@ -28,22 +28,21 @@ class Keeper:
 
     def __call__(self, engine: str, database: str, pieces: Iterator[bytes]) -> str:
         """Write one dump."""
-        moment = datetime.now()
-        for late in range(_MOST_TRIES):
-            name = dump_name(database, moment + timedelta(seconds=late), "gz")
-            with suppress(FileExistsError):
-                return self._written(engine, name, pieces, moment)
-        raise RestoreError(
-            f"{engine}:{database}: no free name for a dump of what is replaced; look at the owner's dumps"
-        )
+        try:
+            return self._written(engine, database, pieces, datetime.now())
+        finally:
+            # What makes the pieces ends now, and not when the last trace of a failure is cleared away.
+            if isinstance(pieces, Generator):
+                pieces.close()
 
-    def _written(self, engine: str, name: str, pieces: Iterator[bytes], moment: datetime) -> str:
+    def _written(self, engine: str, database: str, pieces: Iterator[bytes], moment: datetime) -> str:
         with ExitStack() as stack:
             try:
                 folder = stack.enter_context(dump_folder(self._account, engine, make=True))
             except SettingError:
                 # The account has no home (any more), or something else stands there: the administrator keeps it.
-                return self._aside(f"{engine}-{name}", pieces, moment)
+                return self._aside(f"{engine}-{dump_name(database, moment, 'gz')}", pieces, moment)
+            name = free_name(folder, database, moment, "gz")
             with folder.draft(name) as file:
                 pack(pieces, file, "gz", name.removesuffix(".gz"), moment)
             return f"{folder.path}/{name}"
@@ -52,6 +51,8 @@ class Keeper:
         folder = os.path.join(self._state, _FOLDER)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, os.fsencode(name))
+        if os.path.exists(path):
+            raise RestoreError(f"{text(path)} is there already, from this very second; run the restore again")
         draft = path + b".part"
         try:
             with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "r+b") as file:

@@ -65,7 +65,9 @@ def probe(client: Client, config: Config, monitor: Monitor) -> Verdict:
     if isinstance(client, ForeignClient):
         return client.judge(lost[:_MOST])
     can = client.capabilities()
-    return Verdict(driver=can.driver, version=can.version or "", configuration="", time=_now(), lost=tuple(lost[:_MOST]))
+    return Verdict(
+        driver=can.driver, version=can.version or "", configuration="", time=_now(), lost=tuple(lost[:_MOST])
+    )
 
 
 @contextlib.contextmanager

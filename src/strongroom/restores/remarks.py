@@ -37,6 +37,8 @@ class Remarks:
 
     def all(self) -> tuple[Remark, ...]:
         """Every warning, what was said once first."""
-        said = [Remark(path=b"", message=f"{text} ({counted(count, 'time')})") for text, count in self._repeated.items()]
+        said = [
+            Remark(path=b"", message=f"{text} ({counted(count, 'time')})") for text, count in self._repeated.items()
+        ]
         more = [Remark(path=b"", message=f"not shown: {counted(self._beyond, 'more warning')}")] if self._beyond else []
         return (*said, *self._list, *more)

@@ -61,9 +61,7 @@ class Writer:
     @property
     def counts(self) -> RestoreCounts:
         """What was made and found so far."""
-        return RestoreCounts(
-            written=self._written, unchanged=self._unchanged, deleted=self._deleted, bytes=self._bytes
-        )
+        return RestoreCounts(written=self._written, unchanged=self._unchanged, deleted=self._deleted, bytes=self._bytes)
 
     def take(self, entry: Entry, *, asked: bool = True) -> None:
         """Bring one entry back; ``asked`` is False for folders that are only on the way to what was asked for."""
