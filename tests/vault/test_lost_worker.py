@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -26,9 +27,10 @@ class SlowStorage(FolderStorage):
         self._taken, self._own = taken, os.getpid()
 
     def spool(self, path: str | None = None) -> Spool:
-        if os.getpid() != self._own and not self._taken.exists():
-            self._taken.touch()
-            time.sleep(PATIENCE * 2)
+        if os.getpid() != self._own:
+            with contextlib.suppress(FileExistsError):
+                self._taken.touch(exist_ok=False)  # of two at once, one is first
+                time.sleep(PATIENCE * 2)
         return super().spool(path)
 
 
