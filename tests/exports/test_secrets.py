@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,18 +31,20 @@ def password_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """Arguments and environment of every program that is started, as everybody or its user can read them."""
-    from strongroom.exports import tool
+    """Arguments and environment of every program that is started: what everybody, or its user, can read of a process.
 
+    They are taken as the program gets them: a dump this small has often ended before anybody could look at it in /proc.
+    """
     found: list[bytes] = []
-    real = tool.Tool.blocks
 
-    def watched(self: tool.Tool) -> Iterator[bytes]:
-        for name in ("cmdline", "environ"):
-            found.append(Path(f"/proc/{self._process.pid}/{name}").read_bytes())
-        return real(self)
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, command: Sequence[str], **options: Any) -> None:
+            environment: dict[str, str] = options["env"]
+            found.append("\0".join(command).encode())
+            found.append("\0".join(f"{name}={value}" for name, value in environment.items()).encode())
+            super().__init__(command, **options)
 
-    monkeypatch.setattr(tool.Tool, "blocks", watched)
+    monkeypatch.setattr(subprocess, "Popen", Watched)
     yield found
     assert any(b"dump" in shown for shown in found) or not found
     assert not [shown for shown in found if b"pass" in shown.replace(b"--no-password", b"").replace(b"passfile", b"")]
