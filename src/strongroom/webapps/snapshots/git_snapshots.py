@@ -73,7 +73,7 @@ class GitSnapshots:
                     taken = self._take(_Opened(account, app, place, repository, git), FIRST)
             finally:
                 repository.close()
-        self._states.change(app, assurance=True)
+        self._states.change(app, kind=app.kind, assurance=True)
         return taken.snapshot
 
     def disable(self, app: App) -> None:
@@ -86,7 +86,7 @@ class GitSnapshots:
             if repository.state is State.OURS:
                 repository.remove()
             self._journal.end(app.app)
-        self._states.change(app, assurance=False)
+        self._states.change(app, kind="", assurance=False)
 
     def take(self, app: App, label: str) -> Snapshot:
         """Keep files and database as they are now."""
