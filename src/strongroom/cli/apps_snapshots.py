@@ -89,7 +89,7 @@ def diff(invocation: Invocation, app: str, snapshot: str, other: str | None) -> 
     documents = [
         {"path": _path(found, change), "change": change.change, "what": list(change.what)} for change in changes
     ]
-    lines = (f"{each['change']:8} {escaped(each['path'])}{_what(each['what'])}" for each in documents)
+    lines = (f"{each.change:8} {escaped(_path(found, each))}{_what(each)}" for each in changes)
     invocation.answer(documents, lines)
 
 
@@ -209,5 +209,5 @@ def _path(app: App, change: Change) -> str:
     return text(app.path.rstrip(b"/") + b"/" + change.path if change.path else app.path)
 
 
-def _what(what: list[str]) -> str:
-    return f" ({', '.join(what)})" if what else ""
+def _what(change: Change) -> str:
+    return f" ({', '.join(change.what)})" if change.what else ""
