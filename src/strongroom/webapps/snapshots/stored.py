@@ -39,6 +39,8 @@ class Stored:
         # The facts name the app; a snapshot of another one is not this one's, whoever made it.
         self.sealed = self.facts.app == app.app and sealer.holds(app.app, content, seal)
         self.commit = commit
+        # Two commits with the same facts are one snapshot: the later is its owner's, who committed on top of it.
+        self.identity = files[FACTS]
 
     @property
     def snapshot(self) -> Snapshot:
