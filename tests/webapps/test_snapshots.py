@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -13,9 +14,24 @@ import pytest
 from strongroom.errors import BusyError, SnapshotError, UnknownError
 from strongroom.model import Status
 from strongroom.webapps.snapshots.picture import LARGEST
+from tests.panel.servers import write
 from tests.servers.folder import server_folder
 from tests.servers.mariadb import MariaDB
-from tests.webapps.ground import APACHE, DATABASE, PRESS, SMALL, SMALL_DATABASE, SMALL_UID, WIKI, Apps, Press
+from tests.servers.postgresql import PostgreSQL
+from tests.webapps.ground import (
+    APACHE,
+    DATABASE,
+    PRESS,
+    SMALL,
+    SMALL_DATABASE,
+    SMALL_UID,
+    WIKI,
+    Apps,
+    Press,
+    folder_of_apps,
+    own,
+    small_site,
+)
 from tests.webapps.keeping import Keeping, content
 
 
@@ -312,3 +328,46 @@ def test_two_at_once_are_refused_and_nothing_is_half_done(keeping: Keeping) -> N
     with keeping.snapshots._opened(keeping.app), pytest.raises(BusyError):
         keeping.snapshots.take(keeping.app, "x")
     keeping.snapshots.take(keeping.app, "x")
+
+
+def test_a_database_of_postgresql(postgresql: PostgreSQL) -> None:
+    with folder_of_apps(more=f'[databases.postgresql]\nhost = "{postgresql.sockets}"\n') as server:
+        docroot = small_site(server)
+        write(server.data(3).parent / "info/current/pgsql", "[DEFAULT]\nenabled = 1\ndbaseprefix = small_\n")
+        with (docroot / ".webapp.yml").open("a") as manifest:
+            manifest.write("database: {type: pgsql, db: small_pg}\n")
+        postgresql.run("CREATE ROLE small_pg", "CREATE DATABASE small_pg OWNER small_pg")
+        try:
+            postgresql.run("CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)", database="small_pg")
+            keeping = Keeping(server, SMALL)
+            assert keeping.snapshots.enable(keeping.app).databases == ("postgresql:small_pg",)
+            postgresql.run("UPDATE t SET a = 2", "CREATE TABLE u (a INT)", database="small_pg")
+            (docroot / "index.php").write_text("changed")
+            back = keeping.snapshots.rollback(keeping.app)
+            assert (back.status, back.databases) == (Status.COMPLETE, ("postgresql:small_pg",))
+            tables = postgresql.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database="small_pg")
+            assert (tables, postgresql.rows("SELECT a FROM t", database="small_pg")) == ([("t",)], [(1,)])
+        finally:
+            postgresql.run("DROP DATABASE IF EXISTS small_pg", "DROP ROLE IF EXISTS small_pg")
+
+
+def test_a_database_of_sqlite_is_of_one_moment_wherever_in_the_app_it_is(keeping: Keeping) -> None:
+    path = keeping.folder / "uploads/app.db"
+    with (keeping.folder / ".webapp.yml").open("a") as manifest:
+        manifest.write("database: {type: sqlite, db: /var/www/html/uploads/app.db}\n")
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE t (a INT)")
+    writer.execute("INSERT INTO t VALUES (1)")
+    writer.commit()
+    own(keeping.folder / "uploads")
+    first = keeping.snapshots.enable(keeping.app)
+    assert first.warnings == ()
+    writer.execute("UPDATE t SET a = 2")
+    writer.commit()
+    assert (keeping.folder / "uploads/app.db-wal").stat().st_size
+    back = keeping.snapshots.rollback(keeping.app)
+    assert back.status is Status.COMPLETE
+    writer.close()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT a FROM t").fetchall() == [(1,)]

@@ -88,7 +88,7 @@ class GitSnapshots:
             if repository.state is State.OURS:
                 repository.remove()
             self._journal.end(app.app)
-        self._states.change(app, kind="", assurance=False)
+        self._states.change(app, kind="")
 
     def take(self, app: App, label: str) -> Snapshot:
         """Keep files and database as they are now."""

@@ -25,11 +25,10 @@ from strongroom.restores.restore import restore
 from strongroom.restores.staging import staging_name
 from strongroom.settings.schedules import Target
 from strongroom.webapps.base import App
-from strongroom.webapps.finding import data_of
 from strongroom.webapps.snapshots import databases
 from strongroom.webapps.snapshots.databases import AppDatabases
 from strongroom.webapps.snapshots.picture import Patterns
-from strongroom.webapps.snapshots.place import User
+from strongroom.webapps.snapshots.place import User, data_of
 from strongroom.webapps.snapshots.stored import Source, Stored, only_own
 
 # What two sights of an entry have to have in common for it to need nothing.
