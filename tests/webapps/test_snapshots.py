@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from strongroom.errors import BusyError, SnapshotError, UnknownError
 from strongroom.model import Status
+from strongroom.webapps.snapshots import git as processes
 from strongroom.webapps.snapshots.picture import LARGEST
 from tests.panel.servers import write
 from tests.servers.folder import server_folder
@@ -100,6 +102,7 @@ def test_wordpress_is_put_back_exactly(shop: Apps, press: Press, elsewhere: Path
 
     # The rollback can be taken back: what it replaced is a snapshot of its own.
     assert [each.id for each in keeping.snapshots.list(keeping.app)] == [back.before, first.id]
+    assert back.before is not None
     again = keeping.snapshots.rollback(keeping.app, back.before)
     assert again.status is Status.COMPLETE
     assert (folder / "wp-login.php").read_text() == "<?php // hacked"
@@ -371,3 +374,44 @@ def test_a_database_of_sqlite_is_of_one_moment_wherever_in_the_app_it_is(keeping
     writer.close()
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT a FROM t").fetchall() == [(1,)]
+
+
+def test_an_app_that_filled_its_disk_is_rolled_back(small: Apps) -> None:
+    site = small.root / "home/virtual/site3"
+    moved = small.folder / "moved"
+    site.rename(moved)
+    site.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", site]).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        subprocess.run(["cp", "-a", f"{moved}/.", site], check=True)
+        keeping = Keeping(small, SMALL)
+        (keeping.folder / "core.php").write_bytes(os.urandom(400_000))
+        first = keeping.snapshots.enable(keeping.app)
+        before = keeping.copy(small.folder / "before")
+        # Half of the new core was copied, and then there was no room.
+        (keeping.folder / "core.php").write_bytes(os.urandom(300_000))
+        (keeping.folder / "index.php").write_bytes(b"")
+        with contextlib.suppress(OSError), (keeping.folder / "lib/new.php").open("wb", buffering=0) as file:
+            while True:
+                file.write(os.urandom(4096))
+        assert os.statvfs(site).f_bavail == 0
+        back = keeping.snapshots.rollback(keeping.app)
+        assert (back.snapshot, back.before, back.status) == (first.id, None, Status.COMPLETE)
+        assert keeping.differs(before) == []
+        assert keeping.snapshots.diff(keeping.app, "latest") == []
+        assert "no room" in keeping.notes.notes[0]
+    finally:
+        subprocess.run(["umount", "-l", site], check=True)
+
+
+def test_git_that_stalls_is_given_up(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = keeping.server.folder / "programs"
+    programs.mkdir()
+    (programs / "git").write_text("#!/bin/sh\nkill -STOP $$\n")
+    (programs / "git").chmod(0o755)
+    keeping.snapshots.enable(keeping.app)
+    monkeypatch.setitem(processes._ENVIRONMENT, "PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
+    with pytest.raises(SnapshotError, match="it does not go on"):
+        keeping.snapshots.list(keeping.app)

@@ -182,11 +182,11 @@ class Change(Frozen):
 
 
 class RolledBack(Frozen):
-    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back."""
+    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it."""
 
     app: str
     snapshot: str
-    before: str
+    before: str | None
     status: Status
     files: RestoreCounts = RestoreCounts()
     databases: tuple[str, ...] = ()
