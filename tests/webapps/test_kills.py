@@ -95,7 +95,7 @@ def test_a_rollback(small_shop: Apps, mariadb: MariaDB, tmp_path: Path) -> None:
         assert [name for name in os.listdir(staging) if name.startswith(".strongroom")] == []
         assert [name for name in os.listdir(keeping.folder) if name.startswith(".strongroom")] == []
 
-    kills = every(lambda: keeping.snapshots.rollback(keeping.app, first.id), prepare, look, stride=13)
+    kills = every(lambda: keeping.snapshots.rollback(keeping.app, first.id), prepare, look, stride=17)
     assert kills > 5
     assert any("cut short" in note for note in keeping.notes.notes)
     assert seen == {True, False}
@@ -120,13 +120,13 @@ def test_turning_snapshots_on_and_off(small: Apps) -> None:
         if keeping.app.snapshots:
             keeping.snapshots.disable(keeping.app)
 
-    assert every(lambda: keeping.snapshots.enable(keeping.app), off, look, stride=7) > 3
+    assert every(lambda: keeping.snapshots.enable(keeping.app), off, look, stride=9) > 3
 
     def on() -> None:
         if not keeping.app.snapshots:
             keeping.snapshots.enable(keeping.app)
 
-    assert every(lambda: keeping.snapshots.disable(keeping.app), on, look, stride=7) > 3
+    assert every(lambda: keeping.snapshots.disable(keeping.app), on, look, stride=9) > 3
     assert not keeping.app.snapshots and keeping.differs(copy, top=True) == []
 
 
@@ -139,7 +139,7 @@ def test_a_snapshot(small: Apps) -> None:
         numbers.append(len(keeping.snapshots.list(keeping.app)))
         assert keeping.snapshots.diff(keeping.app, "latest") == []
 
-    assert every(lambda: keeping.snapshots.take(keeping.app, "x"), lambda: None, look, stride=5) > 3
+    assert every(lambda: keeping.snapshots.take(keeping.app, "x"), lambda: None, look, stride=7) > 3
     assert numbers == sorted(numbers)
     left = [each.name for each in (keeping.folder / ".git").rglob("*") if each.name.startswith((".strongroom", "tmp_"))]
     assert left == []

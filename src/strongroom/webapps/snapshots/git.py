@@ -81,9 +81,10 @@ class Git:
             with open(os.path.join(self._scratch, "git", name), "w", encoding="ascii") as file:
                 file.write(content)
         if os.geteuid() == 0:
-            for folder, _, names in os.walk(os.path.join(self._scratch, "git")):
-                for path in (folder, *(os.path.join(folder, name) for name in names)):
-                    os.chown(path, self._user.uid, self._user.gid)
+            # From below: what is the user's already lies in a folder that he cannot enter before the last step.
+            for folder, _, names in os.walk(os.path.join(self._scratch, "git"), topdown=False):
+                for path in (*(os.path.join(folder, name) for name in names), folder):
+                    os.chown(path, self._user.uid, self._user.gid, follow_symlinks=False)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -119,8 +119,8 @@ class Rollback:
     @property
     def _patterns(self) -> Patterns:
         """What is left alone: what was left out then, and what would be now."""
-        facts = self._stored.facts
-        return Patterns(self._app, (*facts.caches, *self._app.caches), (*facts.uploads, *self._app.uploads))
+        then = self._stored.facts if self._stored.sealed else self._app
+        return Patterns(self._app, (*then.caches, *self._app.caches), (*then.uploads, *self._app.uploads))
 
     def _make_room(self, there: Collection[Entry]) -> None:
         """Remove files that the snapshot does not have as they are: it has others in their place, or none."""

@@ -23,6 +23,7 @@ from strongroom.webapps.snapshots.objects import Commit, Reader
 FOLDER = b".strongroom"
 FACTS, SEAL, ATTRIBUTES, KEPT = b"snapshot.json", b"seal", b"attributes", b"kept"
 _MOST_MESSAGE = 200
+_MOST_ATTRIBUTES = 1 << 30
 _OWN_ATTRIBUTES = (b"user.", b"system.posix_acl_")
 _NODES = (FileType.CHAR, FileType.BLOCK, FileType.SOCKET)
 _PIECE = re.compile(rb"attributes/\d{6}")
@@ -65,11 +66,14 @@ class Stored:
 
     def entries(self) -> list[Entry]:
         """Its entries, in the order of a walk. Raise SnapshotError where they are not what was taken."""
-        pieces = [self.read(self._files[name]) for name in sorted(self._files) if _PIECE.fullmatch(name)]
-        content = b"".join(pieces)
+        content = bytearray()
+        for name in sorted(name for name in self._files if _PIECE.fullmatch(name)):
+            content += self.read(self._files[name])
+            if len(content) > _MOST_ATTRIBUTES:
+                raise SnapshotError(f"snapshot {self.commit.id[:12]} has more attributes than any app's")
         if blake3(content).hexdigest() != self.facts.attributes:
             raise SnapshotError(f"snapshot {self.commit.id[:12]} is damaged: its attributes are not what it says")
-        return lines.decode(content, self._app.stored)
+        return lines.decode(bytes(content), self._app.stored)
 
 
 def snapshot_of(commit: str, facts: Facts, *, sealed: bool) -> Snapshot:
