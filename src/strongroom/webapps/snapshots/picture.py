@@ -84,7 +84,7 @@ def entries_of(account: Account, app: App, patterns: Patterns, store: Store, rem
 def _walked(account: Account, path: bytes, patterns: Patterns, store: Store, remarks: Remarks) -> list[Entry]:
     live = LiveData(account, patterns.left, remarks)
     try:
-        found = []
+        found: list[Entry] = []
         for entry, pieces in live.walk((path,)):
             if len(found) == MOST_ENTRIES:
                 raise SnapshotError(

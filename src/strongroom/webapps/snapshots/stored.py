@@ -23,7 +23,7 @@ from strongroom.webapps.snapshots.objects import Commit, Reader
 FOLDER = b".strongroom"
 FACTS, SEAL, ATTRIBUTES, KEPT = b"snapshot.json", b"seal", b"attributes", b"kept"
 _MOST_MESSAGE = 200
-_MOST_ATTRIBUTES = 1 << 30
+_MOST_ATTRIBUTES = 1 << 28
 _OWN_ATTRIBUTES = (b"user.", b"system.posix_acl_")
 _NODES = (FileType.CHAR, FileType.BLOCK, FileType.SOCKET)
 _PIECE = re.compile(rb"attributes/\d{6}")
