@@ -342,9 +342,10 @@ def test_a_repository_of_the_owners_own_stays_as_it_is(small: Apps) -> None:
 
 def test_a_folder_that_became_a_link_is_refused(keeping: Keeping) -> None:
     keeping.snapshots.enable(keeping.app)
-    app, moved = keeping.app, keeping.folder.parent / "moved"
-    keeping.folder.rename(moved)
-    keeping.folder.symlink_to(moved)
+    app, folder = keeping.app, keeping.folder
+    moved = folder.with_name("moved")
+    folder.rename(moved)
+    folder.symlink_to(moved)
     for act in (
         keeping.snapshots.list,
         keeping.snapshots.rollback,
