@@ -152,9 +152,19 @@ class Rollback:
             mode=Mode.MIRROR,
             users=own,
             groups=frozenset({self._user.gid}),
-            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries)),
+            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries), *self._too_large(there)),
         )
         return restore(request, source, monitor)
+
+    def _too_large(self, there: Collection[Entry]) -> Iterator[str]:
+        """Patterns for files that came since, and that no snapshot keeps: taken away, they would be lost."""
+        wanted = {entry.path for entry in self._entries}
+        uploads = self._patterns
+        for entry in there:
+            if entry.path not in wanted and not uploads.is_upload(entry):
+                for pattern in _left_out([entry]):
+                    self._remarks.warn(entry.path, "came since, and is too large to be kept: it stays", missing=False)
+                    yield pattern
 
     def _recognised(self, there: Collection[Entry]) -> Iterator[Entry]:
         """The entries, those that stand there as they are told by their inode, so that nothing of them is read again."""
