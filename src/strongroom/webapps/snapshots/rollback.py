@@ -52,6 +52,7 @@ class Rollback:
     ) -> None:
         self._account, self._app, self._user, self._stored, self._bases = account, app, user, stored, bases
         self._only = only
+        self._full = False
         self._remarks = Remarks()
         entries = stored.entries()
         own = (user.uid, user.gid)
@@ -79,6 +80,7 @@ class Rollback:
         ``full``: there was no room to keep what was there. What the snapshot has otherwise goes before anything is written.
         """
         back: list[str] = []
+        self._full = full
         if full and self._only != DATABASES:
             self._make_room(there)
         for target in self._wanted():
@@ -161,7 +163,7 @@ class Rollback:
         wanted = {entry.path for entry in self._entries}
         uploads = self._patterns
         for entry in there:
-            if entry.path not in wanted and not uploads.is_upload(entry):
+            if entry.path not in wanted and not uploads.is_upload(entry) and not self._full:
                 for pattern in _left_out([entry]):
                     self._remarks.warn(entry.path, "came since, and is too large to be kept: it stays", missing=False)
                     yield pattern
