@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,7 +131,8 @@ def test_turning_snapshots_on_and_off(small: Apps) -> None:
     assert not keeping.app.snapshots and keeping.differs(copy, top=True) == []
 
 
-def test_a_snapshot(small: Apps) -> None:
+def test_a_snapshot(small: Apps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(small.folder))
     keeping = Keeping(small, SMALL)
     keeping.snapshots.enable(keeping.app)
     numbers = []
@@ -141,6 +143,7 @@ def test_a_snapshot(small: Apps) -> None:
 
     assert every(lambda: keeping.snapshots.take(keeping.app, "x"), lambda: None, look, stride=7) > 3
     assert numbers == sorted(numbers)
+    assert [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("strongroom-git-")] == []
     left = [each.name for each in (keeping.folder / ".git").rglob("*") if each.name.startswith((".strongroom", "tmp_"))]
     assert left == []
 
