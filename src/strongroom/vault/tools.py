@@ -124,6 +124,11 @@ class Tools:
     def _doubtful(self) -> bool:
         return self._unlocked is not None and self._unlocked.doubtful
 
+    @property
+    def all_sound(self) -> bool:
+        """Whether every record can be relied on: nothing is lost or doubtful."""
+        return not self._lost and not self._doubtful
+
     def is_lost(self, record: bytes) -> bool:
         """Whether a folder's record cannot be relied on without a look at what it refers to."""
         return record in self._lost or self._doubtful
