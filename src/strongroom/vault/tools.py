@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from strongroom.vault.content import ContentReader
 from strongroom.vault.cutting import Cutter
@@ -30,13 +31,15 @@ from strongroom.vault.messages import (
     receive_work,
     send,
 )
-from strongroom.vault.packing import Packer
 from strongroom.vault.pipe import Pipe
 from strongroom.vault.reader import Reader
 from strongroom.vault.record import Row
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
 from strongroom.vault.substitute import Substitute
+
+if TYPE_CHECKING:
+    from strongroom.vault.packing import Packer
 
 # Positions in the memory shared with the coordinating process: some worker has nothing to do; finish your open pack.
 HUNGRY, ROTATE = 0, 1
@@ -160,6 +163,8 @@ class Tools:
     def packer(self) -> Packer:
         """Takes what is to be stored."""
         if self._packer is None:
+            from strongroom.vault.packing import Packer  # late: a quiet night stores nothing
+
             self._packer = Packer(self.storage, self.keys, self.send, self._known, self._new_reader)
             self._packer.begin(self._series, self.keys.scope(self._alone))
         return self._packer

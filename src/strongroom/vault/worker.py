@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon:
     if pid:
         return pid
     try:
+        gc.freeze()  # what came from the parent is no garbage, and to look through it would copy its pages
         for fd in close:
             os.close(fd)
         abandon()
