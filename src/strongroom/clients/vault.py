@@ -106,7 +106,7 @@ class VaultClient:
 
     def capabilities(self) -> Capabilities:
         """See the port."""
-        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level))
+        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level), divisible=True)
 
     def close(self) -> None:
         """See the port: nothing is held that does not close itself."""

@@ -86,8 +86,11 @@ class Keeper:
         self._uid = os.geteuid()
         self._gid = os.getegid()
 
-    def finish_file(self, fd: int, entry: Entry) -> None:
-        """Put the attributes of a new, complete file or folder on its descriptor, but for flags that forbid changes."""
+    def finish_file(self, fd: int, entry: Entry) -> os.stat_result:
+        """Put the attributes of a new, complete file or folder on its descriptor, but for flags that forbid changes.
+
+        Returns what it is now.
+        """
         if entry.uid != self._uid or entry.gid != self._gid:
             self._own(fd, entry)
         if entry.xattrs:
@@ -97,7 +100,9 @@ class Keeper:
             self.set_flags(fd, entry, flags.SETTABLE & ~flags.FORBIDDING)
         time = nanoseconds(entry.mtime)
         os.utime(fd, ns=(time, time))
-        self._verify(os.fstat(fd), entry)
+        status = os.fstat(fd)
+        self._verify(status, entry)
+        return status
 
     def finish_node(self, folder: int, name: bytes, entry: Entry) -> None:
         """The same for a link, pipe or device that was just made in an open folder which nobody else can reach."""

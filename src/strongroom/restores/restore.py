@@ -83,12 +83,15 @@ class _Restore:
 
     def run(self) -> RestoreCounts:
         request, writer = self._request, self._writer
-        for entry in parents_of(request, self._client):
-            writer.take(entry, asked=False)
-        for entry in self._client.walk(request.point, request.paths):
-            writer.take(entry)
-            self._tell()
-        writer.flush()
+        try:
+            for entry in parents_of(request, self._client):
+                writer.take(entry, asked=False)
+            for entry in self._client.walk(request.point, request.paths):
+                writer.take(entry)
+                self._tell()
+            writer.flush()
+        finally:
+            writer.close()
         deleted = self._take_extras() if request.mirrors else 0
         self._finish_built()
         self._finish_standing()

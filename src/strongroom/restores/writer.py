@@ -16,7 +16,9 @@ from strongroom.restores.beneath import lstat, split
 from strongroom.restores.companions import beside, may_be_database, taken_away
 from strongroom.restores.contents import Batch
 from strongroom.restores.links import Group
+from strongroom.restores.making import Maker
 from strongroom.restores.policy import Policy
+from strongroom.restores.porters import LOAD_BYTES, LOAD_FILES, Outcome, Porters
 from strongroom.restores.present import Verdict, identical, judge, open_identity
 from strongroom.restores.recipients import Comparing, Wanted, Writing
 from strongroom.restores.remarks import Remarks
@@ -24,7 +26,6 @@ from strongroom.restores.request import RestoreCounts, RestoreRequest
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Place, Target
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # These stop a restore: the next file would meet the same.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}
@@ -35,7 +36,8 @@ class StoppedError(RestoreError):
 
 
 class Writer:
-    """Takes the entries of a walk, folders before what they hold; `flush` fetches what content is still to come.
+    """Takes the entries of a walk, folders before what they hold; `flush` fetches what content is still to come, `close` ends
+    whoever is still at work.
 
     ``places`` are the folders in the order they came, ``frozen`` the files that get flags which forbid changes last.
     """
@@ -48,7 +50,11 @@ class Writer:
         self._policy = policy
         self._remarks = remarks
         self._keeper = Keeper(remarks)
+        self._maker = Maker(target, self._keeper)
         self._batch = Batch(client, request.point)
+        self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL)
+        self._load: list[Wanted] = []
+        self._load_bytes = 0
         self._groups: dict[bytes, Group] = {}
         self._lost_folders: set[bytes] = set()
         self._sound = request.point.status is Status.COMPLETE
@@ -79,50 +85,72 @@ class Writer:
 
     def flush(self) -> None:
         """Fetch and write what content is still to come."""
+        load, self._load, self._load_bytes = self._load, [], 0
+        if self._porters.busy:
+            self._porters.carry(load)
+        else:  # it is little: nobody is worth calling for it
+            for wanted in load:
+                self._batch.add(Writing(self, wanted))
         self._batch.flush()
+        self._porters.wait()
+
+    def close(self) -> None:
+        """End what was begun beside; harmless where all is done."""
+        self._porters.close()
 
     # What the recipients of content ask for.
 
     def begin(self, wanted: Wanted) -> tuple[int, bytes, Staging | None]:
         """Create an empty file for an entry, in staging or in a folder that is being built."""
-        at, staging = self._target.spot(wanted.parent)
-        made = wanted.name if staging is None else staging.fresh()
-        fd = os.open(made, _NEW, 0o600, dir_fd=at)
-        if wanted.entry.flags & flags.LAYOUT:
-            self._keeper.set_flags(fd, wanted.entry, flags.LAYOUT)
-        return fd, made, staging
+        return self._maker.begin(wanted)
 
     def complete(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
         """Finish a file whose content is there, close it and put it in its place."""
-        entry = wanted.entry
         try:
-            if entry.stored != entry.size:
-                os.ftruncate(fd, entry.size)
-            self._keeper.finish_file(fd, entry)
-            if wanted.group is not None:
-                self._hold(wanted, made, staging, fd)
-            if entry.flags & flags.FORBIDDING:
-                self._freeze_later(wanted, fd)
+            status = self._maker.finish(wanted, fd)
+            self._arrived(wanted, made, staging, (status.st_dev, status.st_ino))
             if staging is not None:
                 with taken_away(self._target, self._remarks, wanted, fd) as gone:
                     self._target.put(staging, made, wanted.parent, wanted.name)
                 self._deleted += gone
         except RestoreError as error:
-            self._discard(wanted, made, staging)
+            self._maker.discard(wanted, made, staging)
             self.give_up(wanted, str(error))
             return
         except OSError:
-            self._discard(wanted, made, staging)
+            self._maker.discard(wanted, made, staging)
             raise
         finally:
             os.close(fd)
-        self._bytes += entry.stored
+        self._bytes += wanted.entry.stored
         self._made(wanted)
+
+    def _carried(self, wanted: Wanted, outcome: Outcome) -> None:
+        """A porter made a file in a folder that is being built, or could not."""
+        if outcome.identity is None:
+            self.give_up(wanted, outcome.failure)
+            return
+        try:
+            self._arrived(wanted, wanted.name, None, outcome.identity)
+        except OSError as error:
+            self._maker.discard(wanted, wanted.name, None)
+            self.give_up(wanted, error)
+            return
+        self._bytes += wanted.entry.stored
+        self._made(wanted)
+
+    def _arrived(self, wanted: Wanted, made: bytes, staging: Staging | None, identity: tuple[int, int]) -> None:
+        """A file is whole: hold it for its other names, and remember the flags that it gets last."""
+        if wanted.group is not None:
+            at = self._folders.fd(wanted.parent) if staging is None else staging.fd
+            wanted.group.hold(self._target, wanted.parent, made, at, identity)
+        if wanted.entry.flags & flags.FORBIDDING:
+            self.frozen.append((wanted, identity))
 
     def drop(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
         """Close and remove a file that was begun."""
         os.close(fd)
-        self._discard(wanted, made, staging)
+        self._maker.discard(wanted, made, staging)
 
     def give_up(self, wanted: Wanted, why: str | OSError) -> None:
         """Say that an entry does not come back; its other names do not either."""
@@ -212,10 +240,20 @@ class Writer:
             self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
         elif admitted.type is not FileType.FILE:
             self._node(wanted)
+        elif admitted.stored and parent.built and self._porters.hired:
+            self._carry(wanted)
         elif admitted.stored:
             self._batch.add(Writing(self, wanted))
         else:
             Writing(self, wanted).finish_empty()
+
+    def _carry(self, wanted: Wanted) -> None:
+        """Add a file to the load that the next porter carries."""
+        self._load.append(wanted)
+        self._load_bytes += wanted.entry.stored
+        if len(self._load) >= LOAD_FILES or self._load_bytes >= LOAD_BYTES:
+            load, self._load, self._load_bytes = self._load, [], 0
+            self._porters.carry(load)
 
     def _node(self, wanted: Wanted) -> None:
         """Make a link, a pipe or a device."""
@@ -257,20 +295,7 @@ class Writer:
             self._lose(wanted)
         return not missing
 
-    def _discard(self, wanted: Wanted, made: bytes, staging: Staging | None) -> None:
-        if staging is not None:
-            staging.discard(made)
-        else:
-            os.unlink(made, dir_fd=self._folders.fd(wanted.parent))
-
     # Names of one inode.
-
-    def _hold(self, wanted: Wanted, made: bytes, staging: Staging | None, fd: int) -> None:
-        if wanted.group is None:
-            return
-        status = os.fstat(fd)
-        at = self._folders.fd(wanted.parent) if staging is None else staging.fd
-        wanted.group.hold(self._target, wanted.parent, made, at, (status.st_dev, status.st_ino))
 
     def _join(self, group: Group, wanted: Wanted) -> None:
         if not group.settled:
@@ -341,7 +366,3 @@ class Writer:
             self._remarks.warn(entry.path, "left out: its folder is not a folder of the point")
         if entry.type is FileType.DIR:
             self._lost_folders.add(entry.path)
-
-    def _freeze_later(self, wanted: Wanted, fd: int) -> None:
-        status = os.fstat(fd)
-        self.frozen.append((wanted, (status.st_dev, status.st_ino)))

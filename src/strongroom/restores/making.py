@@ -1,0 +1,43 @@
+"""Makes single files where nobody else can reach them: in staging, or in a folder that is being built there."""
+
+from __future__ import annotations
+
+import os
+
+from strongroom.restores import flags
+from strongroom.restores.attributes import Keeper
+from strongroom.restores.recipients import Wanted
+from strongroom.restores.staging import Staging
+from strongroom.restores.target import Target
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Maker:
+    """Begins files and finishes them; what is in them comes from elsewhere."""
+
+    def __init__(self, target: Target, keeper: Keeper) -> None:
+        self._target, self._keeper = target, keeper
+
+    def begin(self, wanted: Wanted) -> tuple[int, bytes, Staging | None]:
+        """Create an empty file for an entry; say its descriptor, its name, and the staging folder if it is there."""
+        at, staging = self._target.spot(wanted.parent)
+        made = wanted.name if staging is None else staging.fresh()
+        fd = os.open(made, _NEW, 0o600, dir_fd=at)
+        if wanted.entry.flags & flags.LAYOUT:
+            self._keeper.set_flags(fd, wanted.entry, flags.LAYOUT)
+        return fd, made, staging
+
+    def finish(self, wanted: Wanted, fd: int) -> os.stat_result:
+        """Give a file whose content is there its size and attributes; flags that forbid changes come last, elsewhere."""
+        entry = wanted.entry
+        if entry.stored != entry.size:
+            os.ftruncate(fd, entry.size)
+        return self._keeper.finish_file(fd, entry)
+
+    def discard(self, wanted: Wanted, made: bytes, staging: Staging | None) -> None:
+        """Remove a file that was begun."""
+        if staging is not None:
+            staging.discard(made)
+        else:
+            os.unlink(made, dir_fd=self._target.folders.fd(wanted.parent))
