@@ -104,7 +104,7 @@ class Keeper:
         self._verify(status, entry)
         return status
 
-    def finish_node(self, folder: int, name: bytes, entry: Entry) -> None:
+    def finish_node(self, folder: int, name: bytes, entry: Entry) -> os.stat_result:
         """The same for a link, pipe or device that was just made in an open folder which nobody else can reach."""
         if entry.uid != self._uid or entry.gid != self._gid:
             try:
@@ -117,7 +117,9 @@ class Keeper:
             os.chmod(name, entry.mode, dir_fd=folder)
         time = nanoseconds(entry.mtime)
         os.utime(name, ns=(time, time), dir_fd=folder, follow_symlinks=False)
-        self._verify(os.stat(name, dir_fd=folder, follow_symlinks=False), entry)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        self._verify(status, entry)
+        return status
 
     def mend_folder(self, fd: int, entry: Entry) -> None:
         """Make the attributes of an existing folder an entry's: what it has besides is taken away."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
+from strongroom.model import FileType
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper
 from strongroom.restores.recipients import Wanted
@@ -11,10 +13,11 @@ from strongroom.restores.staging import Staging
 from strongroom.restores.target import Target
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}
 
 
 class Maker:
-    """Begins files and finishes them; what is in them comes from elsewhere."""
+    """Begins files and finishes them, what is in them comes from elsewhere; makes links, pipes and devices."""
 
     def __init__(self, target: Target, keeper: Keeper) -> None:
         self._target, self._keeper = target, keeper
@@ -34,6 +37,23 @@ class Maker:
         if entry.stored != entry.size:
             os.ftruncate(fd, entry.size)
         return self._keeper.finish_file(fd, entry)
+
+    def node(self, wanted: Wanted) -> tuple[bytes, Staging | None, os.stat_result] | None:
+        """Make a link, a pipe or a device, complete; say its name, the staging folder if it is there, and what it is now.
+
+        None for a device that this user may not make.
+        """
+        entry = wanted.entry
+        at, staging = self._target.spot(wanted.parent)
+        made = wanted.name if staging is None else staging.fresh()
+        if entry.type is FileType.SYMLINK:
+            os.symlink(entry.target, made, dir_fd=at)
+        else:
+            try:
+                os.mknod(made, _NODES[entry.type] | 0o600, os.makedev(*entry.rdev), dir_fd=at)
+            except PermissionError:
+                return None
+        return made, staging, self._keeper.finish_node(at, made, entry)
 
     def discard(self, wanted: Wanted, made: bytes, staging: Staging | None) -> None:
         """Remove a file that was begun."""

@@ -112,19 +112,35 @@ class Porters:
         self._settle, self._fatal = settle, fatal
         self._most = min(len(os.sched_getaffinity(0)), _MOST_PORTERS) if client.capabilities().divisible else 0
         self._at_work: dict[int, tuple[int, list[Wanted]]] = {}
+        self._load: list[Wanted] = []
+        self._bytes = 0
 
     @property
     def hired(self) -> bool:
         """Whether there is anybody to carry: one processor alone gains nothing, and not every client can be asked."""
         return self._most > 1
 
-    @property
-    def busy(self) -> bool:
-        """Whether a load is on its way."""
-        return bool(self._at_work)
+    def add(self, wanted: Wanted) -> None:
+        """Add a file to the load that the next porter carries. Raise RestoreError when one was lost."""
+        self._load.append(wanted)
+        self._bytes += wanted.entry.stored
+        if len(self._load) >= LOAD_FILES or self._bytes >= LOAD_BYTES:
+            self._carry(self._taken())
 
-    def carry(self, files: list[Wanted]) -> None:
-        """Have a load written, once there is a porter for it. Raise RestoreError when one was lost."""
+    def rest(self) -> list[Wanted]:
+        """The last load, where it is the only one: nobody is worth calling for so little."""
+        load = self._taken()
+        if not self._at_work:
+            return load
+        self._carry(load)
+        return []
+
+    def _taken(self) -> list[Wanted]:
+        load, self._load, self._bytes = self._load, [], 0
+        return load
+
+    def _carry(self, files: list[Wanted]) -> None:
+        """Have a load written, once there is a porter for it."""
         while len(self._at_work) >= self._most:
             self._hear()
         reading, writing = os.pipe()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from strongroom.clients.base import Client
 from strongroom.errors import RestoreError
@@ -18,7 +17,7 @@ from strongroom.restores.contents import Batch
 from strongroom.restores.links import Group
 from strongroom.restores.making import Maker
 from strongroom.restores.policy import Policy
-from strongroom.restores.porters import LOAD_BYTES, LOAD_FILES, Outcome, Porters
+from strongroom.restores.porters import Outcome, Porters
 from strongroom.restores.present import Verdict, identical, judge, open_identity
 from strongroom.restores.recipients import Comparing, Wanted, Writing
 from strongroom.restores.remarks import Remarks
@@ -28,7 +27,6 @@ from strongroom.restores.target import Place, Target
 
 # These stop a restore: the next file would meet the same.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}
 
 
 class StoppedError(RestoreError):
@@ -53,8 +51,6 @@ class Writer:
         self._maker = Maker(target, self._keeper)
         self._batch = Batch(client, request.point)
         self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL)
-        self._load: list[Wanted] = []
-        self._load_bytes = 0
         self._groups: dict[bytes, Group] = {}
         self._lost_folders: set[bytes] = set()
         self._sound = request.point.status is Status.COMPLETE
@@ -85,12 +81,8 @@ class Writer:
 
     def flush(self) -> None:
         """Fetch and write what content is still to come."""
-        load, self._load, self._load_bytes = self._load, [], 0
-        if self._porters.busy:
-            self._porters.carry(load)
-        else:  # it is little: nobody is worth calling for it
-            for wanted in load:
-                self._batch.add(Writing(self, wanted))
+        for wanted in self._porters.rest():
+            self._batch.add(Writing(self, wanted))
         self._batch.flush()
         self._porters.wait()
 
@@ -142,8 +134,7 @@ class Writer:
     def _arrived(self, wanted: Wanted, made: bytes, staging: Staging | None, identity: tuple[int, int]) -> None:
         """A file is whole: hold it for its other names, and remember the flags that it gets last."""
         if wanted.group is not None:
-            at = self._folders.fd(wanted.parent) if staging is None else staging.fd
-            wanted.group.hold(self._target, wanted.parent, made, at, identity)
+            self._hold(wanted.group, wanted, made, staging, identity)
         if wanted.entry.flags & flags.FORBIDDING:
             self.frozen.append((wanted, identity))
 
@@ -241,38 +232,22 @@ class Writer:
         elif admitted.type is not FileType.FILE:
             self._node(wanted)
         elif admitted.stored and parent.built and self._porters.hired:
-            self._carry(wanted)
+            self._porters.add(wanted)
         elif admitted.stored:
             self._batch.add(Writing(self, wanted))
         else:
             Writing(self, wanted).finish_empty()
 
-    def _carry(self, wanted: Wanted) -> None:
-        """Add a file to the load that the next porter carries."""
-        self._load.append(wanted)
-        self._load_bytes += wanted.entry.stored
-        if len(self._load) >= LOAD_FILES or self._load_bytes >= LOAD_BYTES:
-            load, self._load, self._load_bytes = self._load, [], 0
-            self._porters.carry(load)
-
     def _node(self, wanted: Wanted) -> None:
         """Make a link, a pipe or a device."""
-        entry = wanted.entry
-        at, staging = self._target.spot(wanted.parent)
-        made = wanted.name if staging is None else staging.fresh()
-        if entry.type is FileType.SYMLINK:
-            os.symlink(entry.target, made, dir_fd=at)
-        else:
-            try:
-                os.mknod(made, _NODES[entry.type] | 0o600, os.makedev(*entry.rdev), dir_fd=at)
-            except PermissionError:
-                self._remarks.warn_once("not run as root: device nodes cannot be made")
-                self._lose(wanted)
-                return
-        self._keeper.finish_node(at, made, entry)
+        node = self._maker.node(wanted)
+        if node is None:
+            self._remarks.warn_once("not run as root: device nodes cannot be made")
+            self._lose(wanted)
+            return
+        made, staging, status = node
         if wanted.group is not None:
-            status = os.stat(made, dir_fd=at, follow_symlinks=False)
-            wanted.group.hold(self._target, wanted.parent, made, at, (status.st_dev, status.st_ino))
+            self._hold(wanted.group, wanted, made, staging, (status.st_dev, status.st_ino))
         if staging is not None:
             self._put(wanted, made, staging)
         self._made(wanted)
@@ -296,6 +271,12 @@ class Writer:
         return not missing
 
     # Names of one inode.
+
+    def _hold(
+        self, group: Group, wanted: Wanted, made: bytes, staging: Staging | None, identity: tuple[int, int]
+    ) -> None:
+        at = self._folders.fd(wanted.parent) if staging is None else staging.fd
+        group.hold(self._target, wanted.parent, made, at, identity)
 
     def _join(self, group: Group, wanted: Wanted) -> None:
         if not group.settled:
