@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from strongroom.errors import RestoreError
 from strongroom.model import FileType
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper
@@ -54,6 +55,14 @@ class Maker:
             except PermissionError:
                 return None
         return made, staging, self._keeper.finish_node(at, made, entry)
+
+    def put(self, wanted: Wanted, made: bytes, staging: Staging) -> None:
+        """Put what was made in staging in its place; where that cannot be, it is gone again."""
+        try:
+            self._target.put(staging, made, wanted.parent, wanted.name)
+        except (OSError, RestoreError):
+            staging.discard(made)
+            raise
 
     def discard(self, wanted: Wanted, made: bytes, staging: Staging | None) -> None:
         """Remove a file that was begun."""

@@ -14,7 +14,7 @@ from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
 from strongroom.restores.beneath import lstat, split
 from strongroom.restores.companions import beside, may_be_database, taken_away
 from strongroom.restores.contents import Batch
-from strongroom.restores.links import Group
+from strongroom.restores.links import Links
 from strongroom.restores.making import Maker
 from strongroom.restores.policy import Policy
 from strongroom.restores.porters import Outcome, Porters
@@ -51,7 +51,7 @@ class Writer:
         self._maker = Maker(target, self._keeper)
         self._batch = Batch(client, request.point)
         self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL)
-        self._groups: dict[bytes, Group] = {}
+        self._links = Links(target, self._maker, remarks, self._failed)
         self._lost_folders: set[bytes] = set()
         self._sound = request.point.status is Status.COMPLETE
         # Folders of the server itself are everybody's: what stands is left as it is.
@@ -63,7 +63,12 @@ class Writer:
     @property
     def counts(self) -> RestoreCounts:
         """What was made and found so far."""
-        return RestoreCounts(written=self._written, unchanged=self._unchanged, deleted=self._deleted, bytes=self._bytes)
+        return RestoreCounts(
+            written=self._written + self._links.made,
+            unchanged=self._unchanged + self._links.unchanged,
+            deleted=self._deleted,
+            bytes=self._bytes,
+        )
 
     def take(self, entry: Entry, *, asked: bool = True) -> None:
         """Bring one entry back; ``asked`` is False for folders that are only on the way to what was asked for."""
@@ -133,8 +138,7 @@ class Writer:
 
     def _arrived(self, wanted: Wanted, made: bytes, staging: Staging | None, identity: tuple[int, int]) -> None:
         """A file is whole: hold it for its other names, and remember the flags that it gets last."""
-        if wanted.group is not None:
-            self._hold(wanted.group, wanted, made, staging, identity)
+        self._links.hold(wanted, made, staging, identity)
         if wanted.entry.flags & flags.FORBIDDING:
             self.frozen.append((wanted, identity))
 
@@ -146,7 +150,7 @@ class Writer:
     def give_up(self, wanted: Wanted, why: str | OSError) -> None:
         """Say that an entry does not come back; its other names do not either."""
         self._failed(wanted.entry, why)
-        self._lose(wanted)
+        self._links.lose(wanted)
 
     def open_standing(self, wanted: Wanted, identity: tuple[int, int]) -> int:
         """Open the file that stands in an entry's place, if it still is the same."""
@@ -195,19 +199,17 @@ class Writer:
         parent.names.add(name)
         if entry.type is FileType.SOCKET:
             return
-        group = self._groups.get(entry.link_group) if entry.link_group else None
+        group = self._links.known(entry)
         if group is not None:
-            self._join(group, Wanted(entry, parent, name, group))
+            self._links.join(group, Wanted(entry, parent, name, group))
             return
-        if entry.link_group:
-            group = self._groups[entry.link_group] = Group()
-        wanted = Wanted(entry, parent, name, group)
+        wanted = Wanted(entry, parent, name, self._links.begin(entry))
         if not self._has_content(wanted):
             return
         try:
             self._judge(wanted)
         except (OSError, RestoreError):
-            self._lose(wanted)
+            self._links.lose(wanted)
             raise
 
     def _judge(self, wanted: Wanted) -> None:
@@ -221,7 +223,7 @@ class Writer:
             return
         admitted = self._policy.admit(wanted.entry, self._remarks)
         if admitted is None:
-            self._lose(wanted)
+            self._links.lose(wanted)
             return
         wanted.entry = admitted
         verdict = Verdict.NEW if status is None else judge(self._folders.fd(parent), name, status, admitted)
@@ -243,21 +245,13 @@ class Writer:
         node = self._maker.node(wanted)
         if node is None:
             self._remarks.warn_once("not run as root: device nodes cannot be made")
-            self._lose(wanted)
+            self._links.lose(wanted)
             return
         made, staging, status = node
-        if wanted.group is not None:
-            self._hold(wanted.group, wanted, made, staging, (status.st_dev, status.st_ino))
+        self._links.hold(wanted, made, staging, (status.st_dev, status.st_ino))
         if staging is not None:
-            self._put(wanted, made, staging)
+            self._maker.put(wanted, made, staging)
         self._made(wanted)
-
-    def _put(self, wanted: Wanted, made: bytes, staging: Staging) -> None:
-        try:
-            self._target.put(staging, made, wanted.parent, wanted.name)
-        except (OSError, RestoreError):
-            staging.discard(made)
-            raise
 
     def _has_content(self, wanted: Wanted) -> bool:
         entry = wanted.entry
@@ -267,66 +261,16 @@ class Writer:
         how = "its content is not in the point" if missing else "it is in the point, but suspect"
         self._remarks.warn(entry.path, f"{how}: {entry.defect}", missing=not self._sound)
         if missing:
-            self._lose(wanted)
+            self._links.lose(wanted)
         return not missing
-
-    # Names of one inode.
-
-    def _hold(
-        self, group: Group, wanted: Wanted, made: bytes, staging: Staging | None, identity: tuple[int, int]
-    ) -> None:
-        at = self._folders.fd(wanted.parent) if staging is None else staging.fd
-        group.hold(self._target, wanted.parent, made, at, identity)
-
-    def _join(self, group: Group, wanted: Wanted) -> None:
-        if not group.settled:
-            group.waiting.append(wanted)
-        elif group.lost:
-            self._remarks.warn(wanted.entry.path, "it is another name of a file that did not come back", missing=False)
-        else:
-            self._link(group, wanted)
-
-    def _link(self, group: Group, wanted: Wanted) -> None:
-        parent, name = wanted.parent, wanted.name
-        if not parent.built:
-            status = lstat(self._folders.fd(parent), name)
-            if status is not None and (status.st_dev, status.st_ino) == group.identity:
-                self._unchanged += 1
-                return
-        at, staging = self._target.spot(parent)
-        made = name if staging is None else staging.fresh()
-        group.link(self._target, at, made)
-        if staging is not None:
-            self._put(wanted, made, staging)
-        self._written += 1
-
-    def _settled(self, wanted: Wanted) -> None:
-        """Give the names that waited for this one what they waited for."""
-        if wanted.group is None:
-            return
-        waiting, wanted.group.waiting = wanted.group.waiting, []
-        for other in waiting:
-            try:
-                self._join(wanted.group, other)
-            except OSError as error:
-                self._failed(other.entry, error)
-            except RestoreError as error:
-                self._failed(other.entry, str(error))
 
     def _made(self, wanted: Wanted) -> None:
         self._written += 1
-        self._settled(wanted)
+        self._links.settle(wanted)
 
     def _found(self, wanted: Wanted, identity: tuple[int, int]) -> None:
         self._unchanged += 1
-        if wanted.group is not None:
-            wanted.group.found(wanted.parent, wanted.name, identity)
-            self._settled(wanted)
-
-    def _lose(self, wanted: Wanted) -> None:
-        if wanted.group is not None and not wanted.group.settled:
-            wanted.group.lost = True
-            self._settled(wanted)
+        self._links.found(wanted, identity)
 
     # Failures.
 
