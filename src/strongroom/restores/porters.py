@@ -97,7 +97,11 @@ class _EndedError(RestoreError):
 
 
 class Porters:
-    """The porters of one restore. ``settle`` is told, in the restore's own process, what became of each file."""
+    """The porters of one restore. ``settle`` is told, in the restore's own process, what became of each file.
+
+    With ``fatal`` errors (the system's numbers) the rest of a load is not tried; ``number`` is how many there may be (None: as
+    many as there are processors, if the client can be asked by all of them).
+    """
 
     def __init__(
         self,
@@ -107,10 +111,12 @@ class Porters:
         remarks: Remarks,
         settle: Callable[[Wanted, Outcome], None],
         fatal: Sequence[int],
+        number: int | None,
     ) -> None:
         self._client, self._point, self._maker, self._remarks = client, point, maker, remarks
         self._settle, self._fatal = settle, fatal
-        self._most = min(len(os.sched_getaffinity(0)), _MOST_PORTERS) if client.capabilities().divisible else 0
+        there = min(len(os.sched_getaffinity(0)), _MOST_PORTERS) if client.capabilities().divisible else 0
+        self._most = there if number is None else number
         self._at_work: dict[int, tuple[int, list[Wanted]]] = {}
         self._load: list[Wanted] = []
         self._bytes = 0

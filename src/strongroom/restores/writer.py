@@ -41,7 +41,13 @@ class Writer:
     """
 
     def __init__(
-        self, request: RestoreRequest, client: Client, target: Target, policy: Policy, remarks: Remarks
+        self,
+        request: RestoreRequest,
+        client: Client,
+        target: Target,
+        policy: Policy,
+        remarks: Remarks,
+        porters: int | None,
     ) -> None:
         self._target = target
         self._folders = target.folders
@@ -50,7 +56,7 @@ class Writer:
         self._keeper = Keeper(remarks)
         self._maker = Maker(target, self._keeper)
         self._batch = Batch(client, request.point)
-        self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL)
+        self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL, porters)
         self._links = Links(target, self._maker, remarks, self._failed)
         self._lost_folders: set[bytes] = set()
         self._sound = request.point.status is Status.COMPLETE
