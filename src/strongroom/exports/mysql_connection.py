@@ -76,6 +76,17 @@ class Connection:
         except (pymysql.MySQLError, OSError) as error:
             raise ExportError(f"MySQL server: {_line(error)}") from None
 
+    def drop(self, kind: str, name: str) -> None:
+        """Drop what there is of this kind (``TABLE``, ``VIEW`` …) and name, which is quoted."""
+        if not kind.startswith("PACKAGE"):
+            self.run(f"DROP {kind} IF EXISTS {name}")
+            return
+        # Packages are known in Oracle's mode alone.
+        mode = self.value("SELECT @@sql_mode")
+        self.run("SET sql_mode = 'ORACLE'")
+        self.run(f"DROP {kind} IF EXISTS {name}")
+        self.run(f"SET sql_mode = {literal(mode)}")
+
 
 def where(settings: Mysql) -> str:
     """The server's address in messages."""

@@ -53,7 +53,7 @@ def settle(settings: Mysql, database: str, maker: str, definers: Definers) -> It
         made = [definer for definer in mysql_facts.definers(root, database) if definer.user == maker]
         lost = [definer for definer in made if definers.choose(definer.kind, definer.name) is None]
         for definer in lost:
-            root.run(f"DROP {definer.kind.upper()} {quoted(definer.name)}")
+            root.drop(definer.kind.upper(), quoted(definer.name))
             yield f"{definer.kind} {definer.name} was left out: the database has no user of its own to run it as"
         kept = [definer for definer in made if definer not in lost]
         for definer in kept:
@@ -76,7 +76,9 @@ def _settle_event(root: Connection, database: str, name: str, user: str) -> None
 
 
 def _settle_routine(root: Connection, database: str, routine: Definer, user: str) -> None:
-    root.rows("UPDATE mysql.proc SET definer = %s WHERE db = %s AND name = %s", user, database, routine.name)
+    # Routines of several kinds may have one name.
+    update = "UPDATE mysql.proc SET definer = %s WHERE db = %s AND name = %s AND type = %s"
+    root.rows(update, user, database, routine.name, routine.kind)
     query = "SELECT SECURITY_TYPE FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s AND ROUTINE_NAME = %s"
     # Sessions that know the routine already look at it again after this.
     if routine.kind in ("procedure", "function"):

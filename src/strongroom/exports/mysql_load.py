@@ -20,6 +20,7 @@ from strongroom.exports.stream import Stream
 
 # Rows are sent so many bytes at a time.
 _GROUP = 1 << 20
+_ROW_END = b");\n"
 _SHOWN = 60
 
 _INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, )?)+\) )?VALUES \(")
@@ -132,7 +133,7 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
             if kind in ("VIEW", "SEQUENCE", "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "EVENT")
             else "TABLE"
         )
-        root.run(f"DROP {word} IF EXISTS {name}.{quoted(thing)}")
+        root.drop(word, f"{name}.{quoted(thing)}")
 
 
 def _run(session: Connection, work: Iterable[bytes]) -> None:
@@ -154,7 +155,7 @@ def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _grouped(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
-    """A file of rows as few long INSERTs. A line break is always a row's end: see `mysql_split`."""
+    """A file of rows as few long INSERTs. In values a line break is never one: see `mysql_split`."""
     stream = Stream(pieces)
     for _ in stream.until(b"INSERT INTO "):
         pass
@@ -166,10 +167,10 @@ def _grouped(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]
     begins = begun.group()
     instead = b"INSERT INTO " + new + begins[len(b"INSERT INTO " + old) :]
     while not stream.ended:
-        rows = stream.skip(_GROUP) + stream.line()
-        if not rows.startswith(begins) or not rows.endswith(b");\n"):
+        rows = stream.skip(_GROUP) + b"".join(stream.until(_ROW_END)) + stream.skip(len(_ROW_END))
+        if not rows.startswith(begins) or not rows.endswith(_ROW_END):
             raise ExportError(_not_rows(old))
-        yield instead + rows[len(begins) : -2].replace(b");\n" + begins, b"),\n(")
+        yield instead + rows[len(begins) : -2].replace(_ROW_END + begins, b"),\n(")
 
 
 def _not_rows(table: bytes) -> str:
