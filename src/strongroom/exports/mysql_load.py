@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports.manifest import Definer, Manifest, Reader, Table, checked
+from strongroom.exports import mysql_after
+from strongroom.exports.manifest import Manifest, Reader, Table, checked
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_definers import Definers, settle
+from strongroom.exports.mysql_split import MODE
 from strongroom.exports.mysql_temporary import ready_to_load, temporary_user
 from strongroom.exports.mysql_text import statements
 from strongroom.exports.stream import Stream
@@ -28,7 +30,7 @@ _INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, 
 _SESSION = (
     "SET time_zone = '+00:00'",
     "SET unique_checks = 0, foreign_key_checks = 0",
-    "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+    f"SET sql_mode = {MODE.decode()}",
 )
 _NAME = rb"""(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[\w.$%-]+)"""
 _OPEN = rb"(?:/\*M?!\d*\s*)?"
@@ -62,24 +64,35 @@ _REPLICATION = re.compile(
     rb"\ASET\s+@(?:@(?:SESSION|GLOBAL)\.(?:SQL_LOG_BIN|GTID_PURGED)|MYSQLDUMP_TEMP_LOG_BIN)", re.IGNORECASE
 )
 _FOREIGN_KEY = re.compile(rb",\n\s*CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY [^\n]*?(?=,?\n)")
+_KEY_ELSEWHERE = re.compile(
+    rb",\n\s*CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY [^\n]* REFERENCES `(?:[^`\n]|``)+`\.`[^\n]*?(?=,?\n)"
+)
 
 
 def load(settings: Mysql, database: str, sql: Iterator[bytes]) -> list[str]:
     """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
-    return _replace(settings, database, {}, (), _permitted(sql))
+    with ready_to_load(settings) as root:
+        _empty(root, database, {})
+        with temporary_user(settings, database) as (session, maker):
+            _run(session, _permitted(sql))
+            return list(settle(settings, database, maker, Definers(root, database)))
 
 
 def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader) -> list[str]:
     """Replace what a database holds by an export; return what had to be left out."""
     found = checked(manifest, read)
 
-    def work() -> Iterator[bytes]:
-        yield from _definitions(found("before.sql"))
-        for table in manifest.tables:
-            yield from _grouped(found(table.file), table.identity.encode(), table.identity.encode())
-        yield from _definitions(found("after.sql"))
-
-    return _replace(settings, database, manifest.attributes, manifest.definers, work())
+    said: list[str] = []
+    with ready_to_load(settings) as root:
+        _empty(root, database, manifest.attributes)
+        with temporary_user(settings, database) as (session, maker):
+            _run(session, _definitions(found("before.sql")), said)
+            for table in manifest.tables:
+                _run(session, _grouped(found(table.file), table.identity.encode(), table.identity.encode()))
+            refused = mysql_after.make(session, _definitions(found("after.sql")))
+            definers = Definers(root, database, manifest.definers)
+            refused = mysql_after.make_views(settings, database, definers, refused)
+            return [*said, *map(str, refused), *settle(settings, database, maker, definers, reads_all=True)]
 
 
 def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader, table: Table, into: str) -> list[str]:
@@ -104,16 +117,6 @@ def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader,
     return [f"without foreign key {key}" for key in manifest.foreign_keys if key.table == table.name]
 
 
-def _replace(
-    settings: Mysql, database: str, attributes: dict[str, str], known: tuple[Definer, ...], work: Iterator[bytes]
-) -> list[str]:
-    with ready_to_load(settings) as root:
-        _empty(root, database, attributes)
-        with temporary_user(settings, database) as (session, maker):
-            _run(session, work)
-            return list(settle(settings, database, maker, Definers(root, database, known)))
-
-
 def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
     """Make the database, or drop all it holds. It stays itself: its folder may be a link to somewhere else."""
     name = quoted(database)
@@ -136,16 +139,24 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
         root.drop(word, f"{name}.{quoted(thing)}")
 
 
-def _run(session: Connection, work: Iterable[bytes]) -> None:
-    """Run statements, the first that fails is the last."""
+def _run(session: Connection, work: Iterable[bytes], said: list[str] | None = None) -> None:
+    """Run statements, the first that fails is the last. With ``said``, a table that is refused for keys to other databases is
+    made without them, and that is told there.
+    """
     for setting in _SESSION:
         session.run(setting)
     for number, statement in enumerate(work, 1):
         try:
             session.run(statement)
         except ExportError as error:
-            shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
-            raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
+            alone = _KEY_ELSEWHERE.sub(b"", statement) if said is not None else statement
+            if alone == statement or said is None:
+                shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
+                raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
+            session.run(alone)
+            for key in _KEY_ELSEWHERE.findall(statement):
+                told = " ".join(key[1:].decode("utf-8", "replace").split())
+                said.append(f"a key to another database was left out: {told}")
 
 
 def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:

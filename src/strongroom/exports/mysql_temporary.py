@@ -39,6 +39,18 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
         finally:
             _set(root, before)
             root.run(f"DROP USER {memory}")
+            _turn_log(root)
+
+
+def _turn_log(root: Connection) -> None:
+    """Begin a new binary log where what was loaded has made the old one unreadable: its events may be longer than the
+    server's limit is again, and whoever asks for a position in it gets none.
+    """
+    if "MariaDB" not in root.value("SELECT VERSION()") or root.value("SELECT @@log_bin") != "1":
+        return
+    for file, position, *_ in root.rows("SHOW MASTER STATUS"):
+        if root.rows("SELECT BINLOG_GTID_POS(%s, %s)", file, position) == [(None,)]:
+            root.run("FLUSH BINARY LOGS")
 
 
 def _put_right(root: Connection) -> None:
@@ -58,9 +70,11 @@ def _set(root: Connection, values: Iterable[int]) -> None:
 
 
 @contextmanager
-def temporary_user(settings: Mysql, database: str, *, set_user: bool = False) -> Iterator[tuple[Connection, str]]:
-    """A session of such a user, in that database, and its name as ``user@host``. With ``set_user`` it may name others as
-    definers, which nothing of a stranger's may ever do.
+def temporary_user(
+    settings: Mysql, database: str, *, sets_users: bool = False, reads_all: bool = False
+) -> Iterator[tuple[Connection, str]]:
+    """A session of such a user, in that database, and its name as ``user@host``. With ``sets_users`` it may name others as
+    definers, with ``reads_all`` make views of other databases: nothing of a stranger's may ever do either.
     """
     name, password = PREFIX + secrets.token_hex(6), secrets.token_hex(24)
     with Connection(settings) as root:
@@ -69,8 +83,10 @@ def temporary_user(settings: Mysql, database: str, *, set_user: bool = False) ->
         root.run(f"CREATE USER {user} IDENTIFIED BY {literal(password)}")
         try:
             root.run(f"GRANT ALL PRIVILEGES ON {pattern(database)}.* TO {user}")
-            if set_user:
+            if sets_users:
                 root.run(f"GRANT SET USER ON *.* TO {user}")
+            if reads_all:
+                root.run(f"GRANT SELECT, SHOW VIEW ON *.* TO {user}")
             with Connection(settings, database=database, user=(name, password)) as session:
                 yield session, f"{name}@{host}"
         finally:

@@ -84,6 +84,11 @@ class Tool:
         while not happened.wait(0.05) and self._process.poll() is None:
             pass
 
+    @property
+    def crashed(self) -> bool:
+        """Whether a signal has ended it."""
+        return (self._process.poll() or 0) < 0
+
     def __enter__(self) -> Self:
         return self
 
