@@ -170,6 +170,42 @@ def test_what_reaches_into_other_databases_comes_back_too_or_is_named(
         )
 
 
+def test_a_servers_own_defaults_make_no_difference(mariadb: MariaDB, server: MysqlServer, shop: Taken) -> None:
+    before = state(mariadb, "shop_wp")
+    modes = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,PIPES_AS_CONCAT"
+    (was,) = mariadb.rows("SELECT @@GLOBAL.sql_mode, @@GLOBAL.wait_timeout")
+    mariadb.run(f"SET GLOBAL sql_mode = '{modes}', GLOBAL wait_timeout = 1, GLOBAL autocommit = 0")
+    try:
+        taken = take(server.export("shop_wp"))
+        assert taken.copy.status is Status.COMPLETE
+        assert {name: text for name, text in taken.files.items() if name != "manifest.json"} == {
+            name: text for name, text in shop.files.items() if name != "manifest.json"
+        }
+        assert server.load_export("shop_wp", taken.manifest, taken.read) == []
+    finally:
+        mariadb.run(f"SET GLOBAL sql_mode = '{was[0]}', GLOBAL wait_timeout = {was[1]}, GLOBAL autocommit = 1")
+    assert state(mariadb, "shop_wp") == before
+
+
+def test_a_table_that_the_server_would_not_take_today_comes_back(
+    mariadb: MariaDB, server: MysqlServer, other: str
+) -> None:
+    mariadb.run("CREATE DATABASE shop_other")
+    columns = ", ".join(f"c{number} VARCHAR(250)" for number in range(160))
+    mariadb.run(
+        "SET innodb_strict_mode = 0, check_constraint_checks = 0",
+        f"CREATE TABLE wide ({columns}) ROW_FORMAT = COMPACT CHARACTER SET latin1",
+        "CREATE TABLE checked (n INT CHECK (n > 0))",
+        "INSERT INTO checked VALUES (-1)",
+        database=other,
+    )
+    before = [mariadb.rows(f"SHOW CREATE TABLE {table}", database=other) for table in ("wide", "checked")]
+    taken = take(server.export(other))
+    assert server.load_export(other, taken.manifest, taken.read) == []
+    assert [mariadb.rows(f"SHOW CREATE TABLE {table}", database=other) for table in ("wide", "checked")] == before
+    assert mariadb.rows("SELECT n FROM checked", database=other) == [(-1,)]
+
+
 def test_floats_that_the_server_rounds_in_its_text_are_told(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
     mariadb.run("CREATE DATABASE shop_other")
     mariadb.run("CREATE TABLE exact (f FLOAT)", "CREATE TABLE more (f FLOAT, g FLOAT(9, 3))", database=other)

@@ -29,7 +29,8 @@ _INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, 
 
 _SESSION = (
     "SET time_zone = '+00:00'",
-    "SET unique_checks = 0, foreign_key_checks = 0",
+    # What a table was allowed to be, and its rows to hold, when they were made.
+    "SET unique_checks = 0, foreign_key_checks = 0 /*M!, check_constraint_checks = 0, innodb_strict_mode = 0 */",
     f"SET sql_mode = {MODE.decode()}",
 )
 _NAME = rb"""(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[\w.$%-]+)"""

@@ -20,6 +20,8 @@ PREFIX = "strongroom_"
 _NEEDED = {"max_allowed_packet": 1 << 30, "log_bin_trust_function_creators": 1}
 _LOCK = "strongroom loads"
 _PATIENCE = 86400
+# What servers may ask of passwords.
+_ALL_KINDS = "aA1!"
 _WAS = re.compile(re.escape(PREFIX) + r"was_([0-9]+)_([0-9]+)")
 _WHO = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
 
@@ -32,7 +34,7 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
         _put_right(root)
         before = [int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED]
         memory = account(f"{PREFIX}was_{before[0]}_{before[1]}", "localhost")
-        root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(secrets.token_hex(24))}")
+        root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(_ALL_KINDS + secrets.token_hex(24))}")
         try:
             _set(root, _NEEDED.values())
             yield root
@@ -76,7 +78,7 @@ def temporary_user(
     """A session of such a user, in that database, and its name as ``user@host``. With ``sets_users`` it may name others as
     definers, with ``reads_all`` make views of other databases: nothing of a stranger's may ever do either.
     """
-    name, password = PREFIX + secrets.token_hex(6), secrets.token_hex(24)
+    name, password = PREFIX + secrets.token_hex(6), _ALL_KINDS + secrets.token_hex(24)
     with Connection(settings) as root:
         host = root.value("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
         user = account(name, host)
