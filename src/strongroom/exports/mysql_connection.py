@@ -19,8 +19,8 @@ _CONNECT_SECONDS = 15
 # Whatever a server's defaults are: names are quoted in the one way that is read here, and no session ends, or loses its locks,
 # since it waits for another.
 _SESSION = (
-    "SET sql_mode = '', sql_quote_show_create = 1, sql_select_limit = 18446744073709551615, wait_timeout = 86400, net_read_timeout = 3600, net_write_timeout = 3600"
-    "/*M!, max_statement_time = 0 */"
+    "SET sql_mode = '', sql_quote_show_create = 1, sql_select_limit = 18446744073709551615, "
+    "wait_timeout = 86400, net_read_timeout = 3600, net_write_timeout = 3600 /*M!, max_statement_time = 0 */"
 )
 
 
