@@ -1,0 +1,93 @@
+"""The answer to each question of JetBackup's PHP classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from strongroom import __version__
+from strongroom.config import Config
+from strongroom.errors import SourceError
+from strongroom.exports.base import DatabaseServer
+from strongroom.jetbackup import configs, questions, wire
+from strongroom.jetbackup.accounts import Accounts
+from strongroom.jetbackup.configs import Configs
+from strongroom.jetbackup.databases import Databases
+from strongroom.model import Account, text
+from strongroom.panel import Layout
+
+
+class Answers:
+    """Answers questions about one server; ``servers`` gives its database servers, asked for only where one is needed."""
+
+    def __init__(self, config: Config, layout: Layout, servers: Callable[[], Sequence[DatabaseServer]]) -> None:
+        self._config, self._layout, self._given = config, layout, servers
+        self._accounts = Accounts(config, layout)
+        self._configs = Configs(config.server.state)
+
+    def answer(self, document: bytes) -> Any:
+        """The answer to the question in a document, as a document. Raise what `strongroom.errors` has."""
+        asked = questions.read(document)
+        return wire.sendable(self._listing(asked))
+
+    @cached_property
+    def _databases(self) -> Databases:
+        return Databases(self._given(), self._accounts.all)
+
+    def _listing(self, asked: questions.Question) -> Any:
+        match asked:
+            case questions.About():
+                return {"version": __version__}
+            case questions.Count():
+                return self._accounts.count()
+            case questions.List():
+                return self._accounts.listed(asked)
+            case questions.One():
+                return self._accounts.one(asked.account)
+            case questions.Doors():
+                return self._databases.door(asked.engine)
+            case questions.DropConfig():
+                return self._configs.drop(os.fsencode(asked.folder))
+            case _:
+                return self._of_account(asked, self._accounts.named(asked.account))
+
+    def _of_account(self, asked: questions.Question, account: Account) -> Any:
+        match asked:
+            case questions.Held():
+                return self._databases.held(account, asked.engine)
+            case questions.People():
+                return self._databases.users(account, asked.engine)
+            case questions.AddDatabase():
+                return self._databases.add(account, asked)
+            case questions.AddUser():
+                return self._databases.add_user(account, asked)
+            case questions.MakeConfig():
+                return self._config_folder(account)
+            case questions.Before():
+                return self._before(account)
+            case questions.After():
+                return self._after(account, asked.config)
+        raise AssertionError(asked)
+
+    def _config_folder(self, account: Account) -> str:
+        known = self._accounts.one(account.name) or {}
+        return text(self._configs.make(account, wire.sendable(known), self._databases.texts(account)))
+
+    def _before(self, account: Account) -> None:
+        for _, path in account.absent:
+            raise SourceError(
+                f"{account.name} has no folder {text(path)}: make it with the panel, or bring the account back with strongroom"
+            )
+
+    def _after(self, account: Account, config: str) -> list[str]:
+        """What is to be said of a restore, after its rows and users are there again."""
+        said = []
+        if config:
+            said += self._databases.bring(account, configs.read(os.fsencode(config), self._databases.names()))
+            said.append(
+                f"{account.name}: the panel's own settings stay as they are; those of the backup are in {config}/info"
+            )
+        left = self._layout.after_restore(account.name)
+        return [*said, left] if left else said
