@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from strongroom.config import Config
+from strongroom.config.identity import server_id
 from strongroom.errors import SettingError
 from strongroom.model import Account, Frozen, text
-from strongroom.runs.identity import server_id
 from strongroom.settings import durable
 
 _FILE = b"jetbackup.json"
