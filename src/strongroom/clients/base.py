@@ -123,7 +123,8 @@ class Capabilities(Frozen):
 
     ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
     the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
-    ``partial``: single files are brought back without the rest being read.
+    ``partial``: single files are brought back without the rest being read. ``in_place``: what it brings back has all
+    attributes, so that it may be written over what stands there.
     """
 
     driver: str
@@ -135,6 +136,7 @@ class Capabilities(Frozen):
     partial: bool = True
     encrypted: bool = True
     remote: bool = False
+    in_place: bool = True
 
 
 class Monitor(Protocol):
