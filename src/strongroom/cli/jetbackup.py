@@ -16,7 +16,7 @@ _MOST_BYTES = 64 << 20
 
 @click.group(cls=Group)
 def jetbackup() -> None:
-    """Be the panel that JetBackup 5 asks for accounts, databases and users."""
+    """Be the panel that JetBackup 5 asks for accounts."""
 
 
 @jetbackup.command()
