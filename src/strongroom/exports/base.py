@@ -103,6 +103,9 @@ class DatabaseServer(Protocol):
         ``asked`` are further names, of databases that may be to come.
         """
 
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts, by account's name, asked of the server once."""
+
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""
 

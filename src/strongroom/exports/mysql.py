@@ -47,6 +47,11 @@ class MysqlServer:
         with Connection(self._settings) as connection:
             return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection), asked)
 
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts."""
+        with Connection(self._settings) as connection:
+            return ownership.of_each(self.engine, everyone, mysql_facts.databases(connection))
+
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[MysqlExport]:
         """Open a database's transaction."""

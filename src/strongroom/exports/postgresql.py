@@ -61,6 +61,11 @@ class PostgresqlServer:
         with Connection(self._settings) as connection:
             return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection), asked)
 
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts."""
+        with Connection(self._settings) as connection:
+            return ownership.of_each(self.engine, everyone, postgresql_facts.databases(connection))
+
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[PostgresqlExport]:
         """Open a database's transaction, and export its snapshot for the programs that dump."""
