@@ -27,7 +27,7 @@ MAY_SEE = {
     "runs": {"settings", "clients", "exports", "panel", "config", "model"},
     "restores": {"demo", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "demo": {"model"},
-    "jetbackup": {"runs", "settings", "exports", "panel", "config", "model"},
+    "jetbackup": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model"},
     "cli": {"jetbackup", "restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
     "__main__": {"cli"},
 }

@@ -47,11 +47,14 @@ namespace JetBackup\Core\Panel {
 namespace JetBackup\Core\Restore\RestoreAccount {
     class PostRestoreData
     {
-        public $config = null;
-
         public function getConfig(): ?\JetBackup\Core\Panel\Integration\Account\Config
         {
-            return $this->config;
+            return null;
+        }
+
+        public function getHomedir(): ?string
+        {
+            return null;
         }
     }
 }

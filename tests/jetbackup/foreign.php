@@ -83,9 +83,10 @@ class CameBack implements Config
 
 class Restored extends PostRestoreData
 {
-    public function __construct(private ?Config $mine)
+    public function __construct(private ?Config $mine, private ?string $home = null)
     {
     }
 
     public function getConfig(): ?Config { return $this->mine; }
+    public function getHomedir(): ?string { return $this->home; }
 }

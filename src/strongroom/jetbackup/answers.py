@@ -9,10 +9,12 @@ from typing import Any
 
 from strongroom import __version__
 from strongroom.config import Config
+from strongroom.counting import counted
 from strongroom.errors import SourceError
 from strongroom.exports.base import DatabaseServer
 from strongroom.jetbackup import configs, questions, wire
 from strongroom.jetbackup.accounts import Accounts
+from strongroom.jetbackup.attributes import PutBack
 from strongroom.jetbackup.configs import Configs
 from strongroom.jetbackup.databases import Databases
 from strongroom.model import Account, text
@@ -68,7 +70,7 @@ class Answers:
             case questions.Before():
                 return self._before(account)
             case questions.After():
-                return self._after(account, asked.config)
+                return self._after(account, asked)
         raise AssertionError(asked)
 
     def _config_folder(self, account: Account) -> str:
@@ -81,13 +83,34 @@ class Answers:
                 f"{account.name} has no folder {text(path)}: make it with the panel, or bring the account back with strongroom"
             )
 
-    def _after(self, account: Account, config: str) -> list[str]:
+    def _after(self, account: Account, asked: questions.After) -> list[str]:
         """What is to be said of a restore, after its rows and users are there again."""
         said = []
-        if config:
-            said += self._databases.bring(account, configs.read(os.fsencode(config), self._databases.names()))
+        if asked.config:
+            folder = os.fsencode(asked.config)
+            said += self._databases.bring(account, configs.read(folder, self._databases.names()))
+            said += self._attributes(account, folder)
             said.append(
-                f"{account.name}: the panel's own settings stay as they are; those of the backup are in {config}/info"
+                f"{account.name}: the panel's own settings stay as they are; those of the backup are in {asked.config}/info"
             )
-        left = self._layout.after_restore(account.name)
+        elif asked.files:
+            said.append(
+                f"{account.name}: no configuration was restored, so ACLs and other attributes are as JetBackup left them: "
+                "run the panel's Fortification again"
+            )
+        left = self._layout.after_restore(account.name) if asked.config or asked.files else None
         return [*said, left] if left else said
+
+    def _attributes(self, account: Account, folder: bytes) -> list[str]:
+        """Put the attributes of the account's files back; what there is to say of it."""
+        with configs.kept_attributes(folder) as sidecar:
+            if sidecar is None:
+                return [f"{account.name}: the backup has no list of ACLs: run the panel's Fortification again"]
+            if configs.ids(folder) != sorted(account.users):
+                return [f"{account.name}: its users have other ids than in the backup, so ACLs were not put back"]
+            work = PutBack(account, sidecar)
+            work.run()
+        return [
+            *work.remarks,
+            f"{account.name}: ACLs and other attributes of {counted(work.count, 'file')} were put back",
+        ]

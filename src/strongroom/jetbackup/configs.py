@@ -1,7 +1,8 @@
 """The folder that JetBackup copies as an account's configuration: what the panel and the servers know of it.
 
-It holds ``account.json``, a copy of ``info``, and what `databases.Databases.texts` gives. A new one is made for each backup,
-for root alone, and taken away when JetBackup says so, or by the next one that is made a day later.
+It holds ``account.json``, a copy of ``info``, what `databases.Databases.texts` gives, and the `attributes` of its files. A
+new one is made for each backup, for root alone, and taken away when JetBackup says so, or by the next one that is made a
+day later.
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from strongroom.clients.sidecar import Sidecar
 from strongroom.errors import SourceError, UsageError
+from strongroom.jetbackup import attributes
 from strongroom.model import Account, text
 from strongroom.panel.folder import Folder
 
 _NAME = re.compile(rb"[0-9a-f]{32}")
 _ACCOUNT = b"account.json"
 _INFO = b"info"
+_ATTRIBUTES = b"attributes"
 _DAY = 24 * 3600.0
 # What the panel keeps of one account: far less than this, in any one file, and in all.
 _MOST_BYTES = 64 << 20
 _MOST_FILES = 100_000
 _MOST_DEPTH = 64
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Configs:
@@ -46,6 +51,8 @@ class Configs:
             _write(os.path.join(path, _ACCOUNT), json.dumps(known, sort_keys=True).encode() + b"\n")
             for name, content in texts.items():
                 _write(os.path.join(path, name.encode()), content)
+            if any(each.tree == "data" for each in account.locations):
+                attributes.keep(account, os.path.join(path, _ATTRIBUTES))
             info = next((each for each in account.locations if each.tree == _INFO.decode()), None)
             if info is not None:
                 left = {each.pattern.strip(b"/") for each in info.exclude}
@@ -72,6 +79,16 @@ class Configs:
                     shutil.rmtree(path)
 
 
+def ids(path: bytes) -> list[int] | None:
+    """The account's own users as such a folder knows them; None where it does not."""
+    told = read(path, [_ACCOUNT.decode()]).get(_ACCOUNT.decode())
+    try:
+        found = json.loads(json.loads(told or b"")["custom_data"])["users"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, list) else None
+
+
 def read(path: bytes, names: Iterable[str]) -> dict[str, bytes]:
     """The files of these names that a folder holds which came back from a backup, whoever wrote them.
 
@@ -91,6 +108,26 @@ def read(path: bytes, names: Iterable[str]) -> dict[str, bytes]:
                 raise SourceError(f"{text(path)}/{name} cannot be read; the account's configuration is not whole")
             found[name] = content
     return found
+
+
+@contextlib.contextmanager
+def kept_attributes(path: bytes) -> Iterator[Sidecar | None]:
+    """The attributes that such a folder holds; None where there are none. Raise ClientError where they are damaged."""
+    descriptor = None
+    try:
+        with Folder.at(path) as folder:
+            descriptor = os.open(_ATTRIBUTES, _FILE, dir_fd=folder.descriptor)
+    except OSError:
+        yield None
+        return
+    try:
+        sidecar = Sidecar(b"/proc/self/fd/%d" % descriptor)
+        try:
+            yield sidecar
+        finally:
+            sidecar.close()
+    finally:
+        os.close(descriptor)
 
 
 class _Copying:

@@ -101,9 +101,10 @@ class Before(Frozen, tag_field="question", tag="before-restore"):
 
 
 class After(Frozen, tag_field="question", tag="after-restore"):
-    """Do what is to be done after a restore; ``config`` is such a folder as it came back, or empty."""
+    """Do what is to be done after a restore, of ``files`` or not; ``config`` is such a folder as it came back, or empty."""
 
     account: str
+    files: bool
     config: str = ""
 
 
