@@ -61,7 +61,9 @@ class Api:
         return handler(given)  # type: ignore[no-any-return]
 
     def _list(self, key: str, found: list[Document], given: dict[str, str]) -> tuple[int, str, Any]:
-        skip, limit = int(given.get("skip", 0)), int(given.get("limit", 20))
+        skip, limit = int(given.get("skip", 0)), min(int(given.get("limit", 20)), self.script.get("most", 1000))
+        if self.script.get("stuck"):
+            return 1, "", found[:limit]
         return 1, "", {key: found[skip : skip + limit], "total": len(found)}
 
     def do_getInfo(self, given: dict[str, str]) -> tuple[int, str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from strongroom.clients.jetbackup_api import query
+from strongroom.clients.jetbackup_api import Api, query
 from strongroom.clients.jetbackup_archive import Archive, plain
 from strongroom.errors import ClientError
 from tests.clients import fake_jetbackup5api as fake
@@ -166,6 +166,13 @@ def test_long_lists_are_asked_for_in_pieces(jetbackup: JetBackup) -> None:
     jetbackup.set(backups=many)
     assert len(jetbackup.json("points", "--client", "jb")) == 1001
     assert [data.rpartition("=")[2] for data in jetbackup.called("listBackups")] == ["0", "500", "1000"]
+    # A limit of its own, and one that does not know how to go on.
+    for script, calls in (({"most": 400}, 3), ({"stuck": True}, 2)):
+        jetbackup.script(**script)
+        api = Api(str(jetbackup.program))
+        arguments = {"type": 1, "contains": 511, "account_id": ONE["_id"]}
+        found = list(api.all("listBackups", "backups", arguments))
+        assert (len(found), len(jetbackup.called("listBackups"))) == (1001 if calls == 3 else 500, calls)
 
 
 def test_a_backup_is_started_waited_for_and_listed(jetbackup: JetBackup) -> None:

@@ -55,17 +55,23 @@ class Api:
         return _mapping(self.call(function, arguments))
 
     def all(self, function: str, key: str, arguments: Arguments | None = None) -> Iterator[Document]:
-        """The things in a list, however long it is; some functions name it by a key, some give it bare."""
-        begin = 0
+        """The things in a list, however long it is; some functions name it by a key, some give it bare.
+
+        It comes in pieces, of fewer than were asked for where JetBackup has a limit of its own.
+        """
+        begin, last = 0, None
         while True:
             data = self.call(function, {**(arguments or {}), "limit": _PAGE, "skip": begin})
-            found = data if isinstance(data, list) else _mapping(data).get(key, [])
-            things = list(found.values()) if isinstance(found, dict) else found
-            if not isinstance(things, list):
+            things = _listed(data, key)
+            if things is None:
                 raise ClientError(f"JetBackup, {function}: the answer has no list of {key}")
+            # The same again: it does not know how to go on.
+            if not things or things == last:
+                return
             yield from (thing for thing in things if isinstance(thing, dict))
-            begin += len(things)
-            if len(things) < _PAGE:
+            begin, last = begin + len(things), things
+            total = number(_mapping(data).get("total"))
+            if (begin >= total) if total else (len(things) < _PAGE):
                 return
 
     def _answer(self, function: str, data: str) -> Document:
@@ -141,6 +147,12 @@ def number(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError):
         return 0
+
+
+def _listed(data: Any, key: str) -> list[Any] | None:
+    found = data if isinstance(data, list) else _mapping(data).get(key, [])
+    things = list(found.values()) if isinstance(found, dict) else found
+    return things if isinstance(things, list) else None
 
 
 def _mapping(value: Any) -> Document:

@@ -1,24 +1,28 @@
-"""The answer to each question of JetBackup's PHP classes."""
+"""The answer to each question of JetBackup's PHP classes.
+
+Lists of accounts are asked for often: what knows database servers and files is loaded where it is needed alone.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strongroom import __version__
 from strongroom.config import Config
 from strongroom.counting import counted
 from strongroom.errors import SourceError
-from strongroom.exports.base import DatabaseServer
-from strongroom.jetbackup import configs, questions, wire
+from strongroom.jetbackup import questions, wire
 from strongroom.jetbackup.accounts import Accounts
-from strongroom.jetbackup.attributes import PutBack
-from strongroom.jetbackup.configs import Configs
-from strongroom.jetbackup.databases import Databases
 from strongroom.model import Account, text
 from strongroom.panel import Layout
+
+if TYPE_CHECKING:
+    from strongroom.exports.base import DatabaseServer
+    from strongroom.jetbackup.configs import Configs
+    from strongroom.jetbackup.databases import Databases
 
 
 class Answers:
@@ -27,7 +31,6 @@ class Answers:
     def __init__(self, config: Config, layout: Layout, servers: Callable[[], Sequence[DatabaseServer]]) -> None:
         self._config, self._layout, self._given = config, layout, servers
         self._accounts = Accounts(config, layout)
-        self._configs = Configs(config.server.state)
 
     def answer(self, document: bytes) -> Any:
         """The answer to the question in a document, as a document. Raise what `strongroom.errors` has."""
@@ -36,7 +39,15 @@ class Answers:
 
     @cached_property
     def _databases(self) -> Databases:
+        from strongroom.jetbackup.databases import Databases
+
         return Databases(self._given(), self._accounts.all)
+
+    @cached_property
+    def _configs(self) -> Configs:
+        from strongroom.jetbackup.configs import Configs
+
+        return Configs(self._config.server.state)
 
     def _listing(self, asked: questions.Question) -> Any:
         match asked:
@@ -85,6 +96,8 @@ class Answers:
 
     def _after(self, account: Account, asked: questions.After) -> list[str]:
         """What is to be said of a restore, after its rows and users are there again."""
+        from strongroom.jetbackup import configs
+
         said = []
         if asked.config:
             folder = os.fsencode(asked.config)
@@ -103,6 +116,9 @@ class Answers:
 
     def _attributes(self, account: Account, folder: bytes) -> list[str]:
         """Put the attributes of the account's files back; what there is to say of it."""
+        from strongroom.jetbackup import configs
+        from strongroom.jetbackup.attributes import PutBack
+
         with configs.kept_attributes(folder) as sidecar:
             if sidecar is None:
                 return [f"{account.name}: the backup has no list of ACLs: run the panel's Fortification again"]
