@@ -104,7 +104,7 @@ class Api:
         if job is None:
             return 0, "Backup Job not found", []
         if not self.script.get("unstarted"):
-            self._group(BACKUP, {"_id": job["_id"], "name": job["name"]}, self.state["accounts"][0])
+            self._group(BACKUP, {"_id": job["_id"], "name": job["name"]}, *self.state["accounts"])
         return 1, "Job was added to the queue; hooks or conditions may still abort it", job
 
     def do_addQueueItems(self, given: dict[str, str]) -> tuple[int, str, Any]:
@@ -113,9 +113,9 @@ class Api:
         account = next(a for a in self.state["accounts"] if a["_id"] == backup["account_id"])
         return 1, "Added", self._group(DOWNLOAD, {"snapshot_id": given["snapshot_id"]}, account)
 
-    def _group(self, kind: int, data: Document, account: Document) -> Document:
+    def _group(self, kind: int, data: Document, *accounts: Document) -> Document:
         group = {"_id": f"{len(self.state['groups']) + 0xA0:024x}", "type": kind, "status": 1, "data": data}
-        self.state["groups"].append(group | {"account": account})
+        self.state["groups"].append(group | {"accounts": accounts})
         return group
 
     def do_listQueueGroups(self, given: dict[str, str]) -> tuple[int, str, Any]:
@@ -143,13 +143,13 @@ class Api:
 
     def _done(self, group: Document) -> None:
         if group["type"] == DOWNLOAD:
-            name = f"download_{group['account']['username']}_{int(time.time())}_1.tar.gz"
+            name = f"download_{group['accounts'][0]['username']}_{int(time.time())}_1.tar.gz"
             if self.state["archive"]:
                 shutil.copyfile(self.state["archive"], Path(self.state["downloads"]) / name)
         elif not self.script.get("lost"):
-            self.state["backups"].append(
-                backup(len(self.state["backups"]), group["account"], "2026-11-25T03:00:00+01:00")
-            )
+            for account in group["accounts"]:
+                made = backup(len(self.state["backups"]), account, "2026-11-25T03:00:00+01:00")
+                self.state["backups"].append(made)
 
     def do_stopQueueGroup(self, given: dict[str, str]) -> tuple[int, str, Any]:
         self._of(given)["stopping"] = True

@@ -189,8 +189,8 @@ def test_a_backup_is_started_waited_for_and_listed(jetbackup: JetBackup) -> None
 
 def test_a_job_of_its_own_can_be_run_instead(jetbackup: JetBackup) -> None:
     jetbackup.option(f'job = "{JOB["_id"]}"')
-    (point,) = jetbackup.json("backup", "site1", "--client", "jb", status=1)["points"]
-    assert point["id"] == parent(5)
+    points = jetbackup.json("backup", "site1", "site2", "--client", "jb", status=1)["points"]
+    assert [(point["id"], point["account"]) for point in points] == [(parent(5), "site1"), (parent(6), "site2")]
     assert jetbackup.called("runBackupJobManually") == [f"_id={JOB['_id']}"]
     assert jetbackup.called("createBackupOnDemand") == []
 

@@ -15,10 +15,11 @@ from datetime import datetime
 
 from strongroom.clients import opening
 from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
-from strongroom.clients.jetbackup_api import Api
+from strongroom.clients.jetbackup_api import Api, Arguments
 from strongroom.clients.jetbackup_archive import Archive, plain
 from strongroom.clients.jetbackup_points import Backups, Snapshot
 from strongroom.clients.jetbackup_queue import DOWNLOAD, Ended, Ending, Queue
+from strongroom.clients.sidecar import sort_key
 from strongroom.clients.workroom import Workroom
 from strongroom.config import Config
 from strongroom.config.identity import server_id
@@ -101,14 +102,17 @@ class JetBackupClient:
     # --- backing up -----------------------------------------------------------------------------------------------
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
-        """See the port: one account after another. Databases are dumped by JetBackup itself."""
+        """See the port: one account after another, or all by one run of a job. Databases are dumped by JetBackup itself."""
         for task in tasks:
             if task.only is not None:
                 raise UsageError(f"client {self.name}: what a JetBackup backup holds, its job says; leave out --only")
         with self._room.alone("back up"):
+            before = set(self._backups.all())
+            job = self._settings.job
+            ended = self._run("runBackupJobManually", {"_id": job}, {job}, monitor) if job else None
             for task in tasks:
                 try:
-                    yield self._make(task.account, monitor)
+                    yield self._make(task.account, before, ended, monitor)
                 except (ClientError, SourceError) as error:
                     if len(tasks) == 1:
                         raise
@@ -119,21 +123,24 @@ class JetBackupClient:
         for remark in self._api.remarks:
             monitor.note(remark)
 
-    def _make(self, account: Account, monitor: Monitor) -> Point:
+    def _make(self, account: Account, before: set[str], ended: Ended | None, monitor: Monitor) -> Point:
+        """The new point of an account, from a job that has ended or from a backup on demand."""
         id = self._account_id(account.name)
-        before = set(self._backups.all())
-        queue = self._queue(lambda said: monitor.note(f"{account.name}: JetBackup: {said}"))
-        known = queue.groups()
-        if self._settings.job:
-            self._api.call("runBackupJobManually", {"_id": self._settings.job})
-        else:
-            self._api.call("createBackupOnDemand", {"account_id": id})
-        ended = queue.wait(queue.started(known, {self._settings.job or id, account.name}))
-        self._backups.forget()
+        if ended is None:
+            ended = self._run("createBackupOnDemand", {"account_id": id}, {id, account.name}, monitor)
         new = [each for each in self._backups.all().values() if each.id not in before and each.account_id == id]
         if not new:
             raise ClientError(f"JetBackup says that it backed {account.name} up, and lists no new backup of it")
         return self._point(max(new, key=lambda each: each.created), ended)
+
+    def _run(self, function: str, arguments: Arguments, marks: set[str], monitor: Monitor) -> Ended:
+        """Have JetBackup back up, and wait for its end. Raise ClientError where it came to nothing."""
+        queue = self._queue(lambda said: monitor.note(f"JetBackup: {said}"))
+        known = queue.groups()
+        self._api.call(function, arguments)
+        ended = queue.wait(queue.started(known, marks))
+        self._backups.forget()
+        return ended
 
     def _account_id(self, name: str) -> str:
         for found in self._api.all("listAccounts", "accounts", {"find": {"username": name}}):
@@ -205,14 +212,13 @@ class JetBackupClient:
     def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
         """See the port."""
         archive = self._archive(point)
-        seen: set[bytes] = set()
-        for path in sorted(paths, key=lambda path: path.replace(b"/", b"\0")):
+        walked = b"\0"
+        for path in sorted(set(paths), key=sort_key):
             if archive.lookup(path) is None:
                 raise UnknownError(f"the point holds no {text(path)!r}")
-            for entry in archive.below(path):
-                if entry.path not in seen:
-                    seen.add(entry.path)
-                    yield entry
+            if not path.startswith(walked + b"/"):
+                walked = path
+                yield from archive.below(path)
 
     def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
         """See the port."""

@@ -36,9 +36,7 @@ class Ended(Frozen):
 
 
 class Queue:
-    """The queue of one JetBackup. ``patience`` is how long work may take, in seconds; ``tell`` is told
-    what is odd about a stop.
-    """
+    """The queue of one JetBackup. ``patience`` is how long work may take, in seconds; ``tell`` hears of a stop that failed."""
 
     def __init__(self, api: Api, patience: float, tell: Callable[[str], None]) -> None:
         self._api, self._patience, self._tell = api, patience, tell
@@ -119,12 +117,13 @@ class Queue:
             if number(found.get("status")) >= _DONE:
                 return
             self._api.call("stopQueueGroup", {"_id": group})
-            until = time.monotonic() + _STOPS
+            until, pause = time.monotonic() + _STOPS, _LOOK[0]
             while number(self._api.one("getQueueGroup", {"_id": group}).get("status")) < _DONE:
                 if time.monotonic() > until:
                     self._tell("it has not stopped yet")
                     return
-                time.sleep(_LOOK[0])
+                time.sleep(pause)
+                pause = min(pause * 2, _LOOK[1])
         except ClientError as error:
             self._tell(str(error))
 
