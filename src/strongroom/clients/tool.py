@@ -7,7 +7,7 @@ tool. A driver says how its tool is called. `docs/clients.md` shows how one is w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
 from strongroom.errors import ClientError
@@ -107,3 +107,20 @@ class Tool(Protocol):
 
     def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """Check the storage, and that the sets of all points are in it."""
+
+
+@runtime_checkable
+class Consolidating(Tool, Protocol):
+    """What a tool may have beside: it makes a chain into a full set by itself, inside its storage.
+
+    For a tool without it the state of the chain is brought back below the state folder and saved as a full set.
+    """
+
+    def consolidate(self, name: str, chain: Sequence[Held]) -> Saved:
+        """Make a full set called ``name`` of the sets of a chain, the full one first, and nothing of the server.
+
+        It is built on no other set; what `bring` brings of it, by its handle and the same series, is what it brings of the last
+        one's ``data``: the files of `strongroom.clients.bringing.OWN` too. Later sets may be built on it. It is a set of its own:
+        those of the chain stay until `prune` is told that they are gone. Second parts are the caller's. What is left of one
+        that was not finished, `prune` gets by ``name``. Raise ClientError where there is none afterwards.
+        """
