@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,36 @@ class Conformance:
             assert compare(os.fsencode(kept), os.fsencode(kit.restored(point, "/var/www") / "var/www")) == []
         self._answers(kit, points)
         self._plans(kit, points)
+
+    def test_a_point_goes_to_the_vault_and_comes_from_there(self, kit: Kit) -> None:
+        """With everything, its time and its status: from the vault to this client, and from here to the vault."""
+        tree = kit.data / "tree"
+        build(os.fsencode(tree))
+        first = kit.server.backup("site1")
+        time.sleep(0.01)
+        (kit.data / "later").write_bytes(b"not in the point\n")
+        here = kit.json("copy", first["id"], "--client", NAME)
+        assert here["copied"] is True
+        for key in ("account", "domains", "time", "status", "entries", "bytes", "files", "started", "finished"):
+            assert here[key] == first[key], key
+        assert (here["client"], here["level"], here["parent"]) == (NAME, "full", None)
+        assert (here["origin"]["point"], here["origin"]["client"]) == (first["id"], "vault")
+        again = kit.json("copy", first["id"], "--client", NAME)
+        assert (again["id"], again["copied"]) == (here["id"], False)
+        kit.json("forget", first["id"])
+        kit.json("prune")
+        back = kit.json("copy", here["id"], "--client", "vault")
+        assert (back["client"], back["time"], back["origin"]["point"]) == ("vault", first["time"], first["id"])
+        assert kit.json("check", "--read-data")["status"] == "clean"
+        assert [point["id"] for point in kit.json("points", "site1")] == [back["id"], here["id"]]
+        assert kit.json("show", here["id"])["copies"] == [back["id"]]
+        (row,) = (row for row in kit.json("status", status=1)["accounts"] if row["account"] == "site1")
+        assert (row["last_complete"], row["problems"]) == (first["time"], [])
+        for point, client in ((here["id"], NAME), (back["id"], "vault")):
+            target = kit.folder / f"carried-{client}"
+            kit.json("restore", "site1", "--point", point, "--client", client, "--to", target)
+            assert not (target / "data/later").exists()
+            assert compare(os.fsencode(tree), os.fsencode(target / "data/tree"), SOCKETS) == []
 
     def _answers(self, kit: Kit, points: list[str]) -> None:
         names = [entry["path"] for entry in kit.json("ls", points[-1], "/var/www")]

@@ -22,7 +22,8 @@ class AbsentError(ClientError):
 
 
 class Order(Frozen):
-    """One set to make: of all that the view shows below ``series``, which is the same for every set of an account.
+    """One set to make: of all that the view shows below ``series``, which is the same for every set of an account, but for
+    carried ones that nothing is built on: such a set has a series of its own.
 
     ``name`` is the set's: letters, digits, dots, dashes. ``base`` is the handle of the set to compare with (empty: none, all
     is to be read), ``since`` that set's name. ``tail`` is true for a set's small second part, which never has a base.
@@ -53,12 +54,16 @@ class Saved(Frozen):
 
 
 class Held(Frozen):
-    """A point, and the sets that it is in: ``data`` and, where it has one, ``tail``, by the handles of the tool."""
+    """A point, and the sets that it is in: ``data`` and, where it has one, ``tail``, by the handles of the tool.
+
+    ``aside``: it was carried here when the account had a newer one, and no set is ever built on it.
+    """
 
     point: Point
     series: str
     data: str
     tail: str = ""
+    aside: bool = False
 
 
 class Tool(Protocol):
