@@ -20,7 +20,7 @@ from strongroom.clients.bringing import OWN, Brought
 from strongroom.clients.carrying import Carrying
 from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
-from strongroom.clients.making import Base, Making
+from strongroom.clients.making import Base, Making, unseen
 from strongroom.clients.new_set import NewSet
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
 from strongroom.clients.tool import Consolidating, Held, Saved, Tool
@@ -181,6 +181,7 @@ class ForeignClient:
         known = self._holdings.of(series)
         last = known[-1] if known else None
         parent = last
+        links: list[Held] = []
         if task.level is Level.FULL:
             parent = None
         elif task.level is Level.DIFFERENTIAL:
@@ -188,12 +189,13 @@ class ForeignClient:
         # A set that stands alone needs no other: to it, its parent is only what it was compared with.
         if parent is not None and not self._tool.alone:
             try:
-                self._holdings.chain(parent)
+                chain = self._holdings.chain(parent)
+                links = chain if self._tool.replays else [parent]
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
-        base = Base(parent=parent, last=last, sidecar=sidecar)
+        base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links))
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:
             return making.make(self.name, base, spool, doubt=self._doubt())

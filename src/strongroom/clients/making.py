@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -34,11 +34,26 @@ _TELL_EVERY = 0.5
 
 
 class Base(NamedTuple):
-    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account."""
+    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account.
+
+    ``unseen`` are the first and the last moment (nanoseconds since 1970) of changes that the tool may take for older ones.
+    """
 
     parent: Held | None
     last: Held | None
     sidecar: Sidecar | None
+    unseen: tuple[int, int] = (0, -1)
+
+
+def unseen(links: Sequence[Held]) -> tuple[int, int]:
+    """When a file may have changed that a set built on these does not have, since one was made later than its point's time.
+
+    A tool that compares with the time of a set that was carried takes what changed between the two for old.
+    """
+    for link in links:
+        if link.point.origin is not None:
+            return _moment(link.point.started) - _FRESH, _moment(link.point.origin.carried) + _FRESH
+    return 0, -1
 
 
 class Making:
@@ -74,6 +89,7 @@ class Making:
         told, locations = spooled(self._task, os.path.join(spool, b"databases"))
         self._locations = locations
         self._survey = Survey(locations, self._task.account.users, self._run.excludes)
+        self._unseen = range(base.unseen[0], base.unseen[1] + 1)
         self._opened = told.opened
         walked = time.time_ns()
         first, second = os.path.join(spool, b"first"), os.path.join(spool, b"second")
@@ -123,7 +139,7 @@ class Making:
             holes = self._mostly_holes(sight)
             if holes and len(place) <= LONGEST:
                 self._masks[sight.path] = False
-            if holes or self._apart(sight.path):
+            if holes or self._apart(sight.path) or sight.status.st_ctime_ns in self._unseen:
                 return self._carry(sight)
         return kept or self._survey.read(sight)
 

@@ -12,6 +12,16 @@ from datetime import datetime
 
 from strongroom.model import Point
 
+# How a point was made, as what tells those of one moment apart, the first to be taken last.
+COPIED, BACKED_UP, CONSOLIDATED = range(3)
+
+
+def rank(point: Point) -> int:
+    """How a point was made."""
+    if point.origin is None:
+        return BACKED_UP
+    return CONSOLIDATED if point.origin.client == point.client else COPIED
+
 
 def newest_first(points: Iterable[Point]) -> list[Point]:
     """The points of one account, the one that was made last first.
@@ -22,21 +32,24 @@ def newest_first(points: Iterable[Point]) -> list[Point]:
     for point in points:
         streams[point.client, point.origin is not None].append(point)
     for (_, copied), held in streams.items():
-        held.sort(key=(lambda point: _rank(point)) if copied else (lambda point: (point.seq, _moment(point))))
+        held.sort(key=_standing if copied else _made)
     ordered = []
     while streams:
-        stream, held = max(streams.items(), key=lambda item: _rank(item[1][-1]))
+        stream, held = max(streams.items(), key=lambda item: _standing(item[1][-1]))
         ordered.append(held.pop())
         if not held:
             del streams[stream]
     return ordered
 
 
-def _rank(point: Point) -> tuple[datetime, int, str]:
+def _standing(point: Point) -> tuple[datetime, int, str]:
     """By what points of different streams, or copies, are ordered."""
-    if point.origin is None:
-        return _moment(point), 1, ""
-    return _moment(point), 2 if point.origin.client == point.client else 0, point.origin.carried
+    return _moment(point), rank(point), point.origin.carried if point.origin else ""
+
+
+def _made(point: Point) -> tuple[int, datetime]:
+    """By what the points that one client backed up are ordered."""
+    return point.seq, _moment(point)
 
 
 def _moment(point: Point) -> datetime:
