@@ -122,7 +122,7 @@ class FakeClient:
         self.clock += timedelta(hours=1)
         now = self.clock.isoformat(timespec="microseconds").replace("+00:00", "Z")
         given: dict[str, object] = {
-            "id": hashlib.sha256(f"{account}{seq}".encode()).hexdigest()[:16],
+            "id": hashlib.sha256(f"{self.name}{account}{seq}".encode()).hexdigest()[:16],
             "account": account,
             "time": now,
             "level": Level.INCREMENTAL if mine else Level.FULL,
