@@ -22,6 +22,7 @@ from strongroom.clients.holdings import Holdings
 from strongroom.clients.new_set import HOLES, LONGEST, NewSet
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
 from strongroom.clients.tool import Held, Saved, Tool
+from strongroom.clients.vault_copies import FileCopies
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
 from strongroom.clients.workroom import Workroom
@@ -89,6 +90,9 @@ class Making:
         told, locations = spooled(self._task, os.path.join(spool, b"databases"))
         self._locations = locations
         self._survey = Survey(locations, self._task.account.users, self._run.excludes)
+        self._copies = FileCopies(self._run.substitute)
+        # Of a point that was carried here nobody noted which files are wanted by the substitute.
+        self._noted = base.last is None or base.last.point.origin is None
         self._unseen = range(base.unseen[0], base.unseen[1] + 1)
         self._opened = told.opened
         walked = time.time_ns()
@@ -136,6 +140,12 @@ class Making:
         if sight.kind is FileType.DIR and len(place) > LONGEST >= len(os.path.dirname(place)):
             self._masks[sight.path] = True
         if sight.kind is FileType.FILE and not self._survey.foreign(sight):
+            if self._copies.companion(sight.path):
+                self._masks[sight.path] = False
+                return None
+            if self._copies.wants(sight, kept if self._noted else None):
+                self._masks[sight.path] = False
+                return self._carry(sight, self._copies.reader(self._survey))
             holes = self._mostly_holes(sight)
             if holes and len(place) <= LONGEST:
                 self._masks[sight.path] = False
@@ -152,8 +162,8 @@ class Making:
         empty = sight.status.st_size - 512 * sight.status.st_blocks
         return "holes" not in self._tool.keeps and empty > HOLES
 
-    def _carry(self, sight: Sight) -> Row | None:
-        """Read a file ourselves into the next numbered one; a second try begins it anew."""
+    def _carry(self, sight: Sight, read: Callable[..., Row | None] | None = None) -> Row | None:
+        """Read a file ourselves (``read``: in another way) into the next numbered one; a second try begins it anew."""
         self._carried += 1
         number = self._carried
         path = os.path.join(self._carrying, b"%d" % number)
@@ -165,7 +175,7 @@ class Making:
             return files[0].write
 
         try:
-            row = self._survey.read(sight, files[0].write, again=again)
+            row = (read or self._survey.read)(sight, files[0].write, again=again)
             files[0].close()
         except OSError as error:
             message = f"{text(path)} cannot be written ({error.strerror}); make room in the state folder"
@@ -237,6 +247,9 @@ class Making:
             self._younger.add(row.path)
 
     def _seen_again(self, before: Row | None, sight: Sight, troubled: dict[bytes, str]) -> Row | None:
+        self._copies.say(sight.path, self._survey)
+        if self._copies.taken(sight.path) or self._copies.companion(sight.path):
+            return before
         same = before is not None and not before.defect and self._survey.stat_row(sight).identity == before.identity
         if sight.kind is not FileType.FILE:
             return before if same and sight.kind is not FileType.SOCKET else self._survey.read(sight)
