@@ -122,6 +122,9 @@ class Conformance:
         (kit.data / f"only-{number}").write_bytes(b"%d\n" % number)
         (kit.data / "odd \xff name").write_bytes(b"odd %d\n" % number)
         (kit.data / "page").write_bytes(b"version %d\n" % number)
+        # Other content of the same size and with the same time, as unpackers and copiers make it.
+        (kit.data / "forged").write_bytes(b"forged %d\n" % min(number, 1))
+        os.utime(kit.data / "forged", ns=(10**18, 10**18))
         if number:
             (kit.data / f"only-{number - 1}").unlink()
         else:

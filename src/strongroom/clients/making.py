@@ -21,7 +21,7 @@ from strongroom.clients.exported import Younger, spooled, synchrony
 from strongroom.clients.holdings import Holdings
 from strongroom.clients.new_set import HOLES, LONGEST, NewSet
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
-from strongroom.clients.tool import Held, Saved, Tool
+from strongroom.clients.tool import Held, Overlooking, Saved, Tool
 from strongroom.clients.vault_copies import FileCopies
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
@@ -93,6 +93,7 @@ class Making:
         self._copies = FileCopies(self._run.substitute)
         # Of a point that was carried here nobody noted which files are wanted by the substitute.
         self._noted = base.last is None or base.last.point.origin is None
+        self._builds = base.parent is not None
         self._unseen = range(base.unseen[0], base.unseen[1] + 1)
         self._opened = told.opened
         walked = time.time_ns()
@@ -151,7 +152,17 @@ class Making:
                 self._masks[sight.path] = False
             if holes or self._apart(sight.path) or sight.status.st_ctime_ns in self._unseen:
                 return self._carry(sight)
-        return kept or self._survey.read(sight)
+        now = kept or self._survey.read(sight)
+        return self._carry(sight) if self._overlooked(last, now) else now
+
+    def _overlooked(self, last: Row | None, row: Row | None) -> bool:
+        """Whether the tool takes a file that changed for an old one, or has never had it as it is: it is not restored by its set.
+
+        What we once carried we carry again, since what the tool read of it then nobody knows.
+        """
+        if not self._builds or last is None or row is None or not row.digest or not isinstance(self._tool, Overlooking):
+            return False
+        return (last.digest != row.digest or last.place != 0) and self._tool.overlooks(last, row)
 
     def _apart(self, path: bytes) -> bool:
         """Whether a file is carried by us as a numbered one, since the tool does not bring it back under its name."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
+from strongroom.clients.sidecar import Row
 from strongroom.errors import ClientError
 from strongroom.model import Frozen, Level, Point, Pruned, Verification
 
@@ -112,6 +113,14 @@ class Tool(Protocol):
 
     def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """Check the storage, and that the sets of all points are in it."""
+
+
+@runtime_checkable
+class Overlooking(Tool, Protocol):
+    """What a tool may have beside, whose increments go by less than what the kernel changes with every write."""
+
+    def overlooks(self, before: Row, now: Row) -> bool:
+        """Whether it takes a file for what was in the set that the new one is built on; such a change is carried by us."""
 
 
 @runtime_checkable
