@@ -19,6 +19,7 @@ import pytest
 from tests.clients.kit import NAME, Driver, Kit, copy
 from tests.fidelity.compare import Ignore, compare
 from tests.fidelity.tree import build, release
+from tests.servers.folder import server_folder
 from tests.whole.ground import OWNER
 
 SOCKETS = Ignore(sockets=True)
@@ -31,7 +32,8 @@ class Conformance:
 
     @pytest.fixture
     def kit(self, tmp_path: Path) -> Iterator[Kit]:
-        yield Kit(tmp_path, self.driver).vouch()
+        with server_folder() as memory:
+            yield Kit(tmp_path, self.driver, memory=memory).vouch()
         release(os.fsencode(tmp_path))
 
     def test_everything_comes_back_from_every_level(self, kit: Kit) -> None:
