@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
-
-import msgspec
 
 from strongroom.clients.base import Monitor, RunHead, Task
 from strongroom.clients.box import Bind
 from strongroom.clients.exported import Younger, spooled, synchrony
 from strongroom.clients.holdings import Holdings
 from strongroom.clients.new_set import HOLES, LONGEST, NewSet
+from strongroom.clients.numbered import Numbered, Read
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
 from strongroom.clients.tool import Held, Overlooking, Saved, Tool
 from strongroom.clients.vault_copies import FileCopies
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError
 from strongroom.model import DATABASES, Exported, FileCounts, FileType, Level, Point, Remark, Status, Synchrony, text
 
 # Changed later than this before the survey began: a store through a mapped page may still come without a new ctime.
@@ -67,7 +65,6 @@ class Making:
         self._set = NewSet(tool, holdings, room, series)
         self._task, self._run, self._monitor = task, run, monitor
         self._selected = {place.tree for place in task.account.locations if place.select is not None}
-        self._carried = 0
         self._seen = self._changed = self._removed = self._entries = self._bytes = self._read = 0
         self._told = 0.0
         self._masks: dict[bytes, bool] = {}
@@ -101,10 +98,10 @@ class Making:
         for folder in (first, os.path.join(first, b"apart"), second, os.path.join(second, b"late")):
             os.mkdir(folder, 0o700)
         sidecar = os.path.join(first, b"sidecar")
-        self._carrying = os.path.join(first, b"apart")
+        self._numbered = Numbered(os.path.join(first, b"apart"), 1)
         write(sidecar, self._first_look(base, started))
         saved = self._save(first, base)
-        self._carrying, self._carried = os.path.join(second, b"late"), 0
+        self._numbered = Numbered(os.path.join(second, b"late"), -1)
         corrections = list(self._second_look(Sidecar(sidecar), self._troubled(saved)))
         if doubt:
             self._survey.defects[b""] = doubt
@@ -173,28 +170,9 @@ class Making:
         empty = sight.status.st_size - 512 * sight.status.st_blocks
         return "holes" not in self._tool.keeps and empty > HOLES
 
-    def _carry(self, sight: Sight, read: Callable[..., Row | None] | None = None) -> Row | None:
-        """Read a file ourselves (``read``: in another way) into the next numbered one; a second try begins it anew."""
-        self._carried += 1
-        number = self._carried
-        path = os.path.join(self._carrying, b"%d" % number)
-        files = [open(path, "wb")]  # noqa: SIM115 - closed below, whichever is the last
-
-        def again() -> Callable[[bytes], object]:
-            files[0].close()
-            files[0] = open(path, "wb")  # noqa: SIM115
-            return files[0].write
-
-        try:
-            row = (read or self._survey.read)(sight, files[0].write, again=again)
-            files[0].close()
-        except OSError as error:
-            message = f"{text(path)} cannot be written ({error.strerror}); make room in the state folder"
-            raise ClientError(message) from error
-        finally:
-            files[0].close()
-        sign = -1 if self._carrying.endswith(b"/late") else 1
-        return row if row is None or not row.digest else msgspec.structs.replace(row, place=sign * number)
+    def _carry(self, sight: Sight, read: Read | None = None) -> Row | None:
+        """Read a file ourselves (``read``: in another way than others) into the next numbered one."""
+        return self._numbered.take(sight, read or self._survey.read)
 
     # --- the set --------------------------------------------------------------------------------------------------
 
