@@ -48,18 +48,18 @@ class _Noted(Remarks):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[tuple[bytes, str, bool]] = []
+        self.noted: list[tuple[bytes, str, bool]] = []
 
     def warn(self, path: bytes, message: str, *, missing: bool = True) -> None:
-        self.said.append((path, message, missing))
+        self.noted.append((path, message, missing))
 
     def unsteady(self) -> set[bytes]:
         """What was not read as it stands."""
-        return {path for path, _, missing in self.said if missing}
+        return {path for path, _, missing in self.noted if missing}
 
     def tell(self, remarks: Remarks, but: Collection[bytes] = ()) -> None:
         """Tell all but those about some paths."""
-        for path, message, missing in self.said:
+        for path, message, missing in self.noted:
             if path not in but:
                 remarks.warn(path, message, missing=missing)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from blake3 import blake3
 
+from strongroom.clients.base import Capabilities
 from strongroom.errors import ClientError, SnapshotError
 from strongroom.model import Account, Entry, FileType, Level, Point, Status, Time
 from strongroom.restores.remarks import Remarks
@@ -129,11 +130,17 @@ class Source:
     Files whose content is not kept are not among its entries.
     """
 
+    name = "git"
+
     def __init__(self, app: App, entries: Iterable[Entry], stored: Stored) -> None:
         self._app, self._stored = app, stored
         self._entries = {
             entry.path: entry for entry in entries if entry.type is not FileType.FILE or entry.stored == entry.size
         }
+
+    def capabilities(self) -> Capabilities:
+        """All that a file has comes back; one process reads the objects."""
+        return Capabilities(driver=self.name, version=None, levels=(Level.FULL,), divisible=False)
 
     def point(self) -> Point:
         """It as a point."""
@@ -143,7 +150,7 @@ class Source:
             account=self._app.account,
             time=times.iso(Time(commit.time)),
             level=Level.FULL,
-            client="git",
+            client=self.name,
             status=Status.COMPLETE,
             run="",
             seq=0,
