@@ -442,3 +442,24 @@ def test_a_database_that_cannot_be_exported_any_more_is_rolled_back(shopping: Ke
     assert (back.snapshot, back.databases) == (first.id, ("mysql:small_shop",))
     assert content(mariadb, SMALL_DATABASE) == rows
     assert shopping.snapshots.list(shopping.app)[0].status is Status.INCOMPLETE
+
+
+@pytest.mark.parametrize("below", ["", "/public_html"])
+def test_an_account_that_is_just_a_folder(small: Apps, below: str) -> None:
+    account = small.folder / "srv/anna"
+    (account / "public_html").mkdir(parents=True)
+    shutil.copytree(small.docroot(3), f"{account}{below}", symlinks=True, dirs_exist_ok=True)
+    own(account)
+    small.config.write_text(
+        small.config.read_text()
+        .replace("[server]", '[server]\nlayout = "plain"\naccounts = ["/srv/*"]')
+        .replace("/root", "")
+    )
+    keeping = Keeping(small, f"anna:{below or '/'}")
+    keeping.snapshots.enable(keeping.app)
+    before = keeping.copy(small.folder / "before")
+    (keeping.folder / "index.php").write_text("changed")
+    (keeping.folder / "lib/new.php").write_text("new")
+    back = keeping.snapshots.rollback(keeping.app)
+    assert (back.status, back.files.deleted) == (Status.COMPLETE, 1)
+    assert keeping.differs(before, b"cache") == []
