@@ -49,7 +49,7 @@ def export(invocation: Invocation, account: str, database: str, path: str | None
 @click.argument("path")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def load(invocation: Invocation, account: str, database: str, path: str, yes: bool) -> None:
+def load(invocation: Invocation, account: str, database: str, path: str, yes: bool) -> int:
     """A file of the owner's into a database, whose content it replaces.
 
     PATH is as the owner sees it: SQL text, plain or packed (gz, bz2, zip, tar, tgz). What the database holds is dumped
@@ -72,6 +72,7 @@ def load(invocation: Invocation, account: str, database: str, path: str, yes: bo
     lines = [f"warning: {warning}" for warning in loaded.warnings]
     lines.append(f"{target.account} {target.name}: loaded from {path}; what it held before is in {before.path}")
     invocation.answer(document | {"warnings": list(loaded.warnings)}, map(escaped, lines), summary=True)
+    return int(bool(loaded.warnings))
 
 
 def all_databases(invocation: Invocation) -> Databases:

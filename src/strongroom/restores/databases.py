@@ -98,8 +98,9 @@ class DatabaseRestorer:
             )
         if wish.into and live:
             raise RestoreError(f"{wish.engine}:{wish.into} is there already; take another name for --into")
-        size = sum(file.size for file in manifest.files)
-        return DatabaseBack(wish=wish, status=manifest.status, replaces=live, bytes=size, messages=manifest.reasons)
+        return DatabaseBack(
+            wish=wish, status=manifest.status, replaces=live, bytes=manifest.size, messages=manifest.reasons
+        )
 
     def _server(self, engine: str) -> DatabaseServer:
         server = self._servers.get(engine)
