@@ -222,6 +222,9 @@ def test_databases_alone_make_a_point_that_no_whole_restore_takes(shop: Shop) ->
     assert (alone["only"], alone["files"]["removed"]) == ("databases", 0)
     assert shop.json("restore", "site1", "--dry-run")["point"] == whole["id"]
     assert shop.json("restore", "site1", "--only", "databases", "--dry-run")["point"] == alone["id"]
+    (would,) = shop.json("backup", "site1", "--dry-run")["would"]
+    assert "mysql:whole_shop" in would["databases"]
+    assert shop.json("backup", "site1", "--only", "files", "--dry-run")["would"][0]["databases"] == []
     files = shop.backup("site1", "--only", "files")
     assert (files["only"], files["databases"], files["files"]["changed"]) == ("files", [], 0)
 
