@@ -1,9 +1,14 @@
-"""Users of a MariaDB server who live for one task and may touch one database alone."""
+"""Users of a MariaDB server who live for one task and may touch one database alone, and what is set up for that task.
+
+What a killed load leaves behind is put right by the next one, from the server itself: users of ours are made in a load
+alone, and one of them, who may do nothing, has in his name what the server's settings were before.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from strongroom.config import Mysql
@@ -15,6 +20,10 @@ PREFIX = "strongroom_"
 _NEEDED = {"max_allowed_packet": 1 << 30, "log_bin_trust_function_creators": 1}
 _LOCK = "strongroom loads"
 _PATIENCE = 86400
+# What servers may ask of passwords.
+_ALL_KINDS = "aA1!"
+_WAS = re.compile(re.escape(PREFIX) + r"was_([0-9]+)_([0-9]+)")
+_WHO = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
 
 
 @contextmanager
@@ -22,30 +31,64 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
     """A session of root's while the server is set up for loading; one load at a time, so that all is put back."""
     with Connection(settings) as root:
         root.rows("SELECT GET_LOCK(%s, %s)", _LOCK, _PATIENCE)
-        before = {name: int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED}
+        _put_right(root)
+        before = [int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED]
+        memory = account(f"{PREFIX}was_{before[0]}_{before[1]}", "localhost")
+        root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(_ALL_KINDS + secrets.token_hex(24))}")
         try:
-            for name, value in _NEEDED.items():
-                root.run(f"SET GLOBAL {name} = {value}")
+            _set(root, _NEEDED.values())
             yield root
         finally:
-            for name, value in before.items():
-                root.run(f"SET GLOBAL {name} = {value}")
+            _set(root, before)
+            root.run(f"DROP USER {memory}")
+            _turn_log(root)
+
+
+def _turn_log(root: Connection) -> None:
+    """Begin a new binary log where what was loaded has made the old one unreadable: its events may be longer than the
+    server's limit is again, and whoever asks for a position in it gets none.
+    """
+    if "MariaDB" not in root.value("SELECT VERSION()") or root.value("SELECT @@log_bin") != "1":
+        return
+    for file, position, *_ in root.rows("SHOW MASTER STATUS"):
+        if root.rows("SELECT BINLOG_GTID_POS(%s, %s)", file, position) == [(None,)]:
+            root.run("FLUSH BINARY LOGS")
+
+
+def _put_right(root: Connection) -> None:
+    """Undo what killed loads left. Nobody else's load is under way."""
+    for user, host in root.rows(
+        "SELECT User, Host FROM mysql.user WHERE User LIKE %s", PREFIX.replace("_", r"\_") + "%"
+    ):
+        if was := _WAS.fullmatch(user):
+            _set(root, map(int, was.groups()))
+        if was or _WHO.fullmatch(user):
+            root.run(f"DROP USER {account(user, host)}")
+
+
+def _set(root: Connection, values: Iterable[int]) -> None:
+    for name, value in zip(_NEEDED, values, strict=True):
+        root.run(f"SET GLOBAL {name} = {value}")
 
 
 @contextmanager
-def temporary_user(settings: Mysql, database: str, *, set_user: bool = False) -> Iterator[tuple[Connection, str]]:
-    """A session of such a user, in that database, and its name as ``user@host``. With ``set_user`` it may name others as
-    definers, which nothing of a stranger's may ever do.
+def temporary_user(
+    settings: Mysql, database: str, *, sets_users: bool = False, reads_all: bool = False
+) -> Iterator[tuple[Connection, str]]:
+    """A session of such a user, in that database, and its name as ``user@host``. With ``sets_users`` it may name others as
+    definers, with ``reads_all`` make views of other databases: nothing of a stranger's may ever do either.
     """
-    name, password = PREFIX + secrets.token_hex(6), secrets.token_hex(24)
+    name, password = PREFIX + secrets.token_hex(6), _ALL_KINDS + secrets.token_hex(24)
     with Connection(settings) as root:
         host = root.value("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
         user = account(name, host)
         root.run(f"CREATE USER {user} IDENTIFIED BY {literal(password)}")
         try:
             root.run(f"GRANT ALL PRIVILEGES ON {pattern(database)}.* TO {user}")
-            if set_user:
+            if sets_users:
                 root.run(f"GRANT SET USER ON *.* TO {user}")
+            if reads_all:
+                root.run(f"GRANT SELECT, SHOW VIEW ON *.* TO {user}")
             with Connection(settings, database=database, user=(name, password)) as session:
                 yield session, f"{name}@{host}"
         finally:
