@@ -182,11 +182,13 @@ class Run:
     # --- planning -------------------------------------------------------------------------------------------------
 
     def _plan(self, summaries: dict[str, Summary]) -> None:
+        known = parents.by_series(summaries.values())
         for run in self._series:
+            own = known.get(run.request.series, [])
             told = fingerprint(run.request.sources)
-            run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
+            run.parent = parents.choose(self._state, own, run.request.series, run.request.level, told)
             if run.request.feed is not None:
-                run.last_drawn = parents.newest_with(summaries.values(), run.request.series, run.request.feed.name)
+                run.last_drawn = parents.newest_with(own, run.request.feed.name)
         self._tasks.begin()
 
     def _stand(self, keys: Keys, *, planned: bool) -> None:
