@@ -50,7 +50,7 @@ def backup(
         return _forecast(invocation, runner.tasks(order))
     if (client or invocation.config.backup.client) != "vault":
         runner.tasks(order)  # an order that cannot be carried out is refused before a probe, which takes its time
-        _prove(invocation, client)
+    prove(invocation, client)
     result = runner.run(order, invocation.teller)
     invocation.answer(documents.run(result), _lines(result, verbose=bool(invocation.verbose)), summary=True)
     for failure in result.failures:
@@ -58,12 +58,13 @@ def backup(
     return result.exit_status
 
 
-def _prove(invocation: Invocation, client: str | None) -> None:
+def prove(invocation: Invocation, client: str | None) -> None:
     """See to it that a client which is not the vault has been probed."""
-    from strongroom.restores import probe
+    if (client or invocation.config.backup.client) != "vault":
+        from strongroom.restores import probe
 
-    default = client in (None, invocation.config.backup.client)
-    probe.need(invocation.client(client), invocation.config, invocation.teller, default=default)
+        default = client in (None, invocation.config.backup.client)
+        probe.need(invocation.client(client), invocation.config, invocation.teller, default=default)
 
 
 def _forecast(invocation: Invocation, tasks: list[Task]) -> int:

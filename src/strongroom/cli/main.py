@@ -17,6 +17,7 @@ from strongroom.cli import (
     care,
     clients,
     contents,
+    copy,
     databases,
     demo,
     download,
@@ -75,6 +76,7 @@ for _command in (
     jetbackup.jetbackup,
     timers.timers,
     timers.nightly,
+    copy.copy,
     demo.demo,
     *later.commands(),
 ):

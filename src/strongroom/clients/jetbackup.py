@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from strongroom.clients import opening
-from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, Client, Failure, Monitor, RunHead, Task
 from strongroom.clients.jetbackup_api import Api, Arguments
 from strongroom.clients.jetbackup_archive import Archive, plain
 from strongroom.clients.jetbackup_points import Backups, Snapshot
@@ -269,6 +269,12 @@ class JetBackupClient:
         """See the port: what was brought here goes."""
         self._open.close()
         self._opened.clear()
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """See the port: its own points stand alone, and it takes none of others."""
+        if source is self:
+            return point
+        raise ClientError(f"client {self.name}: JetBackup makes its backups of live accounts alone; copy to another client")
 
     # --- care -----------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,11 @@ def newest_with(own: Iterable[Summary], tree: str) -> str:
     return max(having, key=lambda item: item.seq).id if having else ""
 
 
+def alone(parent: Parent) -> Parent:
+    """What a snapshot that is carried from elsewhere is compared with: nothing, whatever there is before it."""
+    return Parent(parent.seq, FULL, None, None, 0)
+
+
 def choose(state: State, own: Iterable[Summary], series: str, level: str, fingerprint: bytes) -> Parent:
     """Which of its ``own`` snapshots a series is compared with at a level; the level is full where there is none.
 

@@ -16,6 +16,7 @@ from strongroom.vault import pack, parents
 from strongroom.vault.commit import Committer
 from strongroom.vault.crew import Crew, OpenPack, Worker
 from strongroom.vault.errors import StorageError
+from strongroom.vault.feed import Carried
 from strongroom.vault.feeding import Feeding
 from strongroom.vault.footing import Footing, remembered, stand
 from strongroom.vault.frame import Kind
@@ -187,7 +188,9 @@ class Run:
             own = known.get(run.request.series, [])
             told = fingerprint(run.request.sources)
             run.parent = parents.choose(self._state, own, run.request.series, run.request.level, told)
-            if run.request.feed is not None:
+            if isinstance(run.request.feed, Carried):
+                run.parent = parents.alone(run.parent)
+            elif run.request.feed is not None:
                 run.last_drawn = parents.newest_with(own, run.request.feed.name)
         self._tasks.begin()
 

@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.vault import bases
 from strongroom.vault.errors import SourceError
-from strongroom.vault.feed import Feed
+from strongroom.vault.feed import Carried, Feed
 from strongroom.vault.findings import Findings
 from strongroom.vault.messages import Donate, Work
 from strongroom.vault.recording import Recorder
@@ -43,7 +43,7 @@ class Series(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...]
     owners: frozenset[int]
     alone: str
-    feed: Feed | None = None
+    feed: Feed | Carried | None = None
     substitute: Substitute | None = None
 
 
