@@ -89,3 +89,26 @@ def test_a_tool_ends_with_the_program(tmp_path: Path) -> None:
     while tool.exists() and tool.read_bytes() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not tool.exists() or not tool.read_bytes()
+
+
+def test_a_view_is_shown_to_daemons_as_long_as_it_is_held(view: box.View) -> None:
+    with box.shown(view) as path:
+        data = os.fsdecode(path) + "/site1/data"
+        assert Path(data, "file").read_bytes() == b"content\n"
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            Path(data, "absolute/secret").read_bytes()
+        with pytest.raises(OSError, match="Read-only file system"):
+            Path(data, "new").write_bytes(b"")
+    assert not os.path.exists(data)
+    assert os.listdir(view.folder) == []
+
+
+def test_what_a_daemon_brings_back_follows_no_link(view: box.View, tmp_path: Path) -> None:
+    bind = box.Bind(source=os.fsencode(tmp_path / "data"), place=b"out", writable=True)
+    with box.shown(box.View(folder=view.folder, binds=(bind,))) as path:
+        out = Path(os.fsdecode(path), "out")
+        (out / "new").write_bytes(b"brought\n")
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            (out / "absolute/new").write_bytes(b"")
+    assert (tmp_path / "data/new").read_bytes() == b"brought\n"
+    assert not (tmp_path / "outside/new").exists()
