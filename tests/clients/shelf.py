@@ -20,6 +20,8 @@ class Shelf:
     levels: tuple[Level, ...] = tuple(Level)
     alone = True
     replays = False
+    merges = False
+    whole_seconds = False
     partial = False
     keeps: tuple[str, ...] = ()
     encrypted = False

@@ -67,6 +67,8 @@ class BorgTool:
     levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
     alone = True
     replays = False
+    merges = False
+    whole_seconds = False
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices", "flags", "odd names")
 

@@ -26,6 +26,8 @@ class CommandTool:
     driver = "command"
     alone = False
     replays = False
+    merges = False
+    whole_seconds = False
     partial = False
     # What it keeps nobody knows, so the sidecar has it all.
     keeps: tuple[str, ...] = ()

@@ -36,6 +36,8 @@ class DuplicityTool:
     levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
     alone = False
     replays = True
+    merges = False
+    whole_seconds = False
     partial = True
     keeps: tuple[str, ...] = ()
 

@@ -118,15 +118,21 @@ class ForeignClient:
         # A set that stands alone needs no other: to it, its parent is only what it was compared with.
         if parent is not None and not self._tool.alone:
             try:
-                self._holdings.chain(parent)
+                self.intact(parent)
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
-        base = Base(parent=parent, last=last, sidecar=sidecar)
+        # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
+        before = self._sidecar(parent) if parent is not None and self._tool.whole_seconds else None
+        base = Base(parent=parent, last=last, sidecar=sidecar, before=before)
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:
             return making.make(self.name, base, spool, doubt=self._doubt())
+
+    def intact(self, held: Held) -> None:
+        """Raise ClientError where a set is missing that a point is built on, as far as that is known without reading sets."""
+        self._holdings.chain(held)
 
     def verdict(self) -> Verdict | None:
         """What the probe of this driver, version and configuration said; None where there was none yet."""

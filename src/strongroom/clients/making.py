@@ -22,6 +22,7 @@ from strongroom.clients.exported import Younger, spooled, synchrony
 from strongroom.clients.holdings import Holdings, put
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
 from strongroom.clients.tool import TAIL, Held, Order, Saved, Tool
+from strongroom.clients.unseen import Unseen
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
 from strongroom.clients.workroom import Workroom
@@ -38,11 +39,15 @@ _HOLES = 64 << 20
 
 
 class Base(NamedTuple):
-    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account."""
+    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account.
+
+    ``sidecar`` is the newest's; ``before`` that of the parent, for a tool that compares whole seconds.
+    """
 
     parent: Held | None
     last: Held | None
     sidecar: Sidecar | None
+    before: Sidecar | None = None
 
 
 class Making:
@@ -88,6 +93,9 @@ class Making:
         self._carrying = os.path.join(first, b"apart")
         write(sidecar, self._first_look(base, started))
         saved = self._save(first, base)
+        if saved.level is Level.FULL and base.parent is not None:
+            self._monitor.note(f"{self._task.account.name}: {self._tool.driver} had no set to build on; it made a full one")
+            base = base._replace(parent=None)
         self._carrying, self._carried = os.path.join(second, b"late"), 0
         corrections = list(self._second_look(Sidecar(sidecar), self._troubled(saved)))
         if doubt:
@@ -103,6 +111,7 @@ class Making:
         trusting = base.sidecar is not None and self._task.level is not Level.FULL
         horizon = _moment(base.last.point.started) - _FRESH if base.last is not None and trusting else 0
         before = base.sidecar.rows() if base.sidecar is not None else iter(())
+        self._unseen = Unseen(base.before)
         for _, last, sight in joined(before, self._survey.look()):
             if sight is None:
                 self._removed += last is not None and last.kind != FileType.DIR
@@ -130,7 +139,8 @@ class Making:
                 self._masks[sight.path] = False
             if holes or self._apart(sight.path, place):
                 return self._carry(sight)
-        return kept or self._survey.read(sight)
+        found = kept or self._survey.read(sight)
+        return self._carry(sight) if found is not None and self._unseen.has(found) else found
 
     def _place(self, path: bytes) -> bytes:
         return b"%s/%s/%s" % (self._view, self._series.encode(), path)
@@ -185,10 +195,15 @@ class Making:
             level=self._task.level if base.parent is not None else Level.FULL,
             base=base.parent.data if base.parent is not None else "",
             since=base.parent.point.id if base.parent is not None else "",
+            progress=self._copied,
         )
         self._monitor.progress(accounts=account.name, done=self._counts(), expected_entries=self._seen)
         self._holdings.begin(order.name)
         return self._tool.save(order)
+
+    def _copied(self, files: int, size: int) -> None:
+        done = FileCounts(seen=files, bytes_read=size)
+        self._monitor.progress(accounts=self._task.account.name, done=done, expected_entries=self._seen)
 
     def _outer_masks(self) -> Iterator[tuple[bytes, bool]]:
         """What is hidden from the tool, without what lies in hidden folders, or in trees that it is not shown."""

@@ -48,6 +48,8 @@ class ResticTool:
     levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
     alone = True
     replays = False
+    merges = False
+    whole_seconds = False
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices")
     encrypted = True
