@@ -46,11 +46,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Bind(Frozen):
-    """A folder of the server, and the place that it has in the view; ``writable`` is for what a tool brings back."""
+    """A folder of the server, and the place that it has in the view."""
 
     source: bytes
     place: bytes
-    writable: bool = False
 
 
 class View(Frozen):
@@ -215,8 +214,7 @@ def _show(view: View, opened: Sequence[int]) -> None:
             raise OSError(errno.ESTALE, "it was swapped for another folder", bind.source)
         _mount(b"/proc/self/fd/%d" % again, place, _BIND)
         os.close(again)
-        access = 0 if bind.writable else _RDONLY
-        _mount(None, place, _BIND | _REMOUNT | access | _NOSUID | _NODEV | _NOSYMFOLLOW)
+        _mount(None, place, _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV | _NOSYMFOLLOW)
         if not os.statvfs(place).f_flag & _ST_NOSYMFOLLOW:
             raise OSError(errno.ENOSYS, "this kernel follows links in every mount; Linux 5.10 or newer is needed")
     for path in _masked(view):

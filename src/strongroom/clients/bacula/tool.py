@@ -1,7 +1,8 @@
 """The port `Tool` over Bacula: what the running file daemon is shown, copied by a job of each account.
 
 The daemon sees the account through a process of ours (`box.shown`); the paths in Bacula's catalog lead through a link in the
-state folder to it, and are the same in each run. Restores go the same way back, into a mount in which no link is followed.
+state folder to it, and are the same in each run. What a restore brings goes into a folder of root's alone: paths of a set
+are those of one walk, so that none leads through a link of the set.
 """
 
 from __future__ import annotations
@@ -149,16 +150,13 @@ class BaculaTool:
 
     def restore(self, chain: Sequence[int], paths: Sequence[bytes], target: bytes) -> Job | None:
         """Bring paths (none: all) of a chain of jobs back below a folder; None where it has none of them."""
-        bind = box.Bind(source=target, place=b"out", writable=True)
-        view = self._folder + b"/view"
-        os.makedirs(view, mode=0o700, exist_ok=True)
-        with box.shown(box.View(folder=view, binds=(bind,))) as path:
-            where, numbers = os.fsdecode(path) + "/out", ",".join(map(str, chain))
-            line = f'restore restorejob="{self.names.restore}" client="{self.settings.client}" where="{where}" jobid={numbers}'
-            marks = list(_marks(path for path in paths if self.holds(path))) if paths else ["mark *"]
-            if not marks:
-                return None
-            return self.jobs.run(line, *marks, "done", "yes")
+        marks = list(_marks(path for path in paths if self.holds(path))) if paths else ["mark *"]
+        return self.jobs.run(f"{self._restore(target)} jobid={_numbers(chain)}", *marks, "done", "yes") if marks else None
+
+    def _restore(self, target: bytes) -> str:
+        """The beginning of a line that restores below a folder; Bacula takes no path that leads through a link."""
+        where = os.fsdecode(os.path.realpath(target))
+        return f'restore restorejob="{self.names.restore}" client="{self.settings.client}" where="{where}"'
 
     def tails(self) -> list[str] | None:
         """See the port."""
@@ -206,14 +204,11 @@ class BaculaTool:
         where = f"WHERE File.JobId IN ({_numbers(jobs)}) AND File.FileIndex>0 AND Path.Path LIKE '%/strongroom/'"
         ids = ",".join(id for (id,) in self.console.rows(("MIN(File.FileId)",), f"{rest} {where} GROUP BY File.JobId"))
         table = f"b2{os.getpid()}"
-        bind = box.Bind(source=folder, place=b"out", writable=True)
-        with box.shown(box.View(folder=self._folder + b"/view", binds=(bind,))) as path:
-            self.jobs.run(
-                f".bvfs_restore fileid={ids} jobid={_numbers(jobs)} path={table}",
-                f'restore restorejob="{self.names.restore}" client="{self.settings.client}" '
-                f'where="{os.fsdecode(path)}/out" file=?{table} yes',
-                f".bvfs_cleanup path={table}",
-            )
+        self.jobs.run(
+            f".bvfs_restore fileid={ids} jobid={_numbers(jobs)} path={table}",
+            f"{self._restore(folder)} file=?{table} yes",
+            f".bvfs_cleanup path={table}",
+        )
 
     def _read(self, held: Held) -> dict[str, str]:
         with self._spare() as folder:
@@ -225,7 +220,6 @@ class BaculaTool:
 
     @contextlib.contextmanager
     def _spare(self) -> Iterator[bytes]:
-        os.makedirs(self._folder + b"/view", mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=os.fsdecode(self._folder)) as folder:
             yield os.fsencode(folder)
 
