@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from strongroom.clients.bacula import resources
 from strongroom.clients.bacula.console import Console
@@ -13,7 +14,7 @@ from strongroom.config import Bacula
 from strongroom.errors import ClientError
 from strongroom.model import text
 
-_DOWN = re.compile(r"^.*(?:Failed to connect|Could not connect|passwords? (?:do not|may not)|Unable to).*$", re.MULTILINE)
+_DOWN = re.compile(r"Failed to connect|Could not connect|passwords? (?:do not|may not)|Unable to|ERR=Connection")
 
 
 class Director:
@@ -31,13 +32,16 @@ class Director:
 
     def ready(self, *, make: bool) -> None:
         """See that client, storage and pool are known, and that both daemons answer; the pool is ours to ``make``."""
-        clients, storages, pools, jobs = self._console.lists(".clients", ".storage", ".pools", ".jobs")
+        status = (f'status client="{self._settings.client}"', f'status storage="{self._settings.storage}"')
+        clients, storages, pools, jobs, daemon, storage = self._console.lists(
+            ".clients", ".storage", ".pools", ".jobs", *status
+        )
         self._known = set(jobs)
         for kind, name, known in (("client", self._settings.client, clients), ("storage", self._settings.storage, storages)):
             if name not in known:
                 raise ClientError(f"the director knows no {kind} {name}; it has: {', '.join(known) or 'none'}")
-        self._up("client", self._settings.client, "file daemon")
-        self._up("storage", self._settings.storage, "storage daemon")
+        _up(daemon, f"file daemon {self._settings.client}")
+        _up(storage, f"storage daemon {self._settings.storage}")
         if self._settings.pool in pools:
             return
         if not make:
@@ -45,11 +49,6 @@ class Director:
         self.need()
         if self._settings.pool not in self._console.lists(".pools")[0]:
             raise self._unread(f"pool {self._settings.pool}")
-
-    def _up(self, word: str, name: str, what: str) -> None:
-        told = self._console.told(f'status {word}="{name}"')
-        if down := _DOWN.search(told):
-            raise ClientError(f"the {what} {name} does not answer its director: {' '.join(down.group(0).split())}")
 
     def need(self, *jobs: str) -> None:
         """See to it that the director knows jobs, and what they stand on. Raise ClientError where it does not."""
@@ -98,3 +97,9 @@ class Director:
             f"the director does not know {what}, which stands in {text(self.file)}: let its configuration read the "
             f"files of {folder}, or carry them to where it does; `bacula-dir -t` says what is wrong in them"
         )
+
+
+def _up(status: Sequence[str], what: str) -> None:
+    """Raise ClientError where a daemon's status is that it has none."""
+    if down := next((line for line in status if _DOWN.search(line)), None):
+        raise ClientError(f"the {what} does not answer its director: {' '.join(down.split())}")

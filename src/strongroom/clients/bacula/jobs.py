@@ -6,6 +6,7 @@ volumes has as well; the numbers of jobs are another matter.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,9 @@ _WHY = re.compile(r"(?:Fatal error|Error|Warning): (?:\S+\.c:\d+ )?(.+)")
 # What the file daemon says of what it did not read: with the path in quotes, or to the line's end.
 _UNREAD = re.compile(r'(?:Could not (?:access|follow link|stat|open directory)|Cannot open) "(.*)": ERR=(.*?)\.?$', re.DOTALL)
 _BROKEN = re.compile(r"Read error on file (.*)\. ERR=(.*)$", re.DOTALL)
-_SHORTEST, _LONGEST = 0.2, 2.0
+_SHORTEST, _LONGEST, _SLOWER = 0.2, 2.0, 1.08
+# A look at what its daemons say of a running job, and at how far it is, comes with each so many looks at the catalog.
+_EVERY = 5
 
 
 class Job(NamedTuple):
@@ -140,15 +143,17 @@ class Jobs:
 
     def _followed(self, id: int, progress: Callable[[int, int], None] | None) -> Job:
         pause = _SHORTEST
-        while True:
+        for look in itertools.count(1):
             (job,) = self.select(f"JobId={id}")
             if not job.running:
                 return job
-            self._waiting(job)
-            if progress is not None and job.status == "R":
-                progress(*self._copied(id))
+            if look % _EVERY == 0:
+                self._waiting(job)
+                if progress is not None and job.status == "R":
+                    progress(*self._copied(id))
             time.sleep(pause)
-            pause = min(pause * 1.3, _LONGEST)
+            pause = min(pause * _SLOWER, _LONGEST)
+        raise AssertionError  # the count has no end
 
     def _waiting(self, job: Job) -> None:
         """Raise ClientError where a job waits for what will not come."""

@@ -79,7 +79,7 @@ class BaculaTool:
     # --- backing up -----------------------------------------------------------------------------------------------
 
     def save(self, order: Order) -> Saved:
-        """See the port. Bacula falls back to a full one by itself where it misses one to compare with; that is told."""
+        """See the port. Bacula falls back to a full one by itself where it has none to compare with; that is told."""
         job = self.names.tails if order.tail else self.names.job(order.series)
         self.director.need(job)
         level = self._level(job, order)
@@ -112,10 +112,9 @@ class BaculaTool:
         if base is None:
             return Level.FULL
         # What a killed run left is part of no point; Bacula would build on it.
-        left = [each.id for each in self.jobs.of(job) if each.id > base.id and each.done]
-        if order.level is Level.DIFFERENTIAL:
-            left = [each.id for each in self.jobs.of(job) if each.id > base.id and each.done and each.level == "F"]
-        self.volumes.remove(left)
+        later = [each for each in self.jobs.of(job) if each.id > base.id and each.done]
+        fulls = order.level is Level.DIFFERENTIAL
+        self.volumes.remove([each.id for each in later if not fulls or each.level == "F"])
         return order.level
 
     def _has(self, done: Job, order: Order) -> bool:
