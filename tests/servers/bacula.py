@@ -71,7 +71,9 @@ class Bacula:
         self._catalog()
         known = "".join(_CLIENT.format(name=name, port=self._ports[name], **self._common) for name in clients)
         storage_port = self._ports["storage"]
-        self._write("director", _DIRECTOR, clients=known, more=more, storage_port=storage_port, password=CONSOLE_PASSWORD)
+        self._write(
+            "director", _DIRECTOR, clients=known, more=more, storage_port=storage_port, password=CONSOLE_PASSWORD
+        )
         self._write("storage", _STORAGE_DAEMON, volumes=volumes)
         for name in clients:
             self._write(name, _FILE_DAEMON, name=name)

@@ -179,8 +179,12 @@ class Client(Protocol):
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """What a folder holds, sorted by name; raise UnknownError when the path is not a folder of the point."""
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
-        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice."""
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
+        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice.
+
+        For a ``listing`` names, kinds, sizes, owners and times are enough: a client that would have to read content to know
+        more leaves attributes and links' targets out.
+        """
 
     def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
         """The content of files as ``(number in entries, offset, bytes)`` pieces, in the order cheapest to read.

@@ -170,7 +170,11 @@ class ForeignClient:
 
     def load(self, ids: Iterable[str]) -> list[Point]:
         """See the port."""
-        return [self._holdings.held(id).point for id in ids]
+        return [self.held(id).point for id in ids]
+
+    def held(self, id: str) -> Held:
+        """A point with its sets. Raise UnknownError."""
+        return self._holdings.held(id)
 
     def _sidecar(self, held: Held) -> Sidecar:
         """A point's sidecar: this machine's copy, or brought back from the set."""
@@ -207,21 +211,22 @@ class ForeignClient:
 
     def lookup(self, point: Point, path: bytes) -> Entry | None:
         """See the port."""
-        row = self._sidecar(self._holdings.held(point.id)).lookup(path)
+        row = self._sidecar(self.held(point.id)).lookup(path)
         return entry(row) if row is not None else None
 
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """See the port."""
-        sidecar = self._sidecar(self._holdings.held(point.id))
+        sidecar = self._sidecar(self.held(point.id))
         row = sidecar.lookup(path)
         if row is None or row.kind != FileType.DIR:
             raise UnknownError(f"the point holds no folder {text(path)!r}")
         return [entry(child) for child in sidecar.children(path)]
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         """See the port. What is walked is what content will be asked of, so that it can be brought at once."""
-        self._scope[point.id] = tuple(paths)
-        for row in self._rows(self._holdings.held(point.id), paths):
+        if not listing:
+            self._scope[point.id] = tuple(paths)
+        for row in self._rows(self.held(point.id), paths):
             yield entry(row)
 
     def _rows(self, held: Held, paths: Sequence[bytes]) -> Iterator[Row]:
@@ -235,7 +240,7 @@ class ForeignClient:
 
     def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
         """See the port. Each content is checked against the hash that the sidecar has of it."""
-        held = self._holdings.held(point.id)
+        held = self.held(point.id)
         numbered: dict[str, list[tuple[int, Row, Row]]] = {}
         holders: dict[str, Held] = {}
         for number, wanted in enumerate(entries):
@@ -264,7 +269,7 @@ class ForeignClient:
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """See the port."""
-        held = self._holdings.held(point.id)
+        held = self.held(point.id)
         whole = {path.split(b"/")[0] for path in paths} == set(paths) or not paths
         rows = self._rows(held, paths or self._trees(held))
         return self._chains.plan(held, [row for row in rows if row.kind == FileType.FILE], whole=whole)

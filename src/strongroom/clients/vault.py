@@ -197,7 +197,7 @@ class VaultClient:
         with told():
             return self._tree(point).ls(path)
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         """See the port."""
         with told():
             yield from self._tree(point).walk(paths)

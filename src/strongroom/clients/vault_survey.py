@@ -251,9 +251,9 @@ class Survey:
         """A folder, link, pipe or device: nothing is opened that is not open."""
         if not sight.name:
             flags = inode_flags(sight.fd) or 0
-            return msgspec.structs.replace(row, xattrs=_xattrs(sight.fd), flags=flags)
+            return msgspec.structs.replace(row, xattrs=xattrs_of(sight.fd), flags=flags)
         target = os.readlink(sight.name, dir_fd=sight.fd) if sight.kind is FileType.SYMLINK else b""
-        xattrs = _xattrs(b"/proc/self/fd/%d/%s" % (sight.fd, sight.name))
+        xattrs = xattrs_of(b"/proc/self/fd/%d/%s" % (sight.fd, sight.name))
         return msgspec.structs.replace(row, target=target, xattrs=xattrs)
 
     def foreign(self, sight: Sight) -> str:
@@ -291,7 +291,7 @@ class Survey:
             os.close(fd)
 
     def _content(self, fd: int, row: Row, sink: Sink | None) -> Row:
-        xattrs, flags = _xattrs(fd), inode_flags(fd) or 0
+        xattrs, flags = xattrs_of(fd), inode_flags(fd) or 0
         found = extents(fd, row.size)
         digest = ContentHash()
         pieces: list[tuple[int, int]] = []
@@ -316,7 +316,8 @@ def _settled(fd: int, before: Sight, row: Row) -> bool:
     return identity(os.fstat(fd)) == identity(before.status) and row.size == before.status.st_size
 
 
-def _xattrs(at: int | bytes) -> tuple[tuple[bytes, bytes], ...]:
+def xattrs_of(at: int | bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """The extended attributes of an open file, or of what a path leads to without its last link; none where there can be none."""
     follow = isinstance(at, int)
     try:
         names = sorted(os.fsencode(name) for name in os.listxattr(at, follow_symlinks=follow))

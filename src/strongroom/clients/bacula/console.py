@@ -87,7 +87,7 @@ class Console:
         """
         word = secrets.token_hex(12)
         wanted = "".join(f"{column},'{word}'," for column in columns).rstrip(",")
-        out = self.told(f".sql query=\"SELECT '{word}',{wanted} {rest}\" client=\"{self._client}\"")
+        out = self.told(f'.sql query="SELECT \'{word}\',{wanted} {rest}" client="{self._client}"')
         tokens = out.split(f"{word}\t")
         if len(tokens) == 1 and (failed := _FAILED.search(out.partition("\n")[2])):
             raise ClientError(f"{self._director()} does not answer from its catalog: {failed.group(0)}")
@@ -101,5 +101,7 @@ class Console:
 def literal(value: str) -> str:
     """A value as SQL writes it inside the console's own quotes. Raise ClientError for what cannot stand there."""
     if any(char in value for char in "\"'\\\n\r\0"):
-        raise ClientError(f"{value!r} cannot be asked of Bacula's catalog: it has a quote, a backslash or a line's end in it")
+        raise ClientError(
+            f"{value!r} cannot be asked of Bacula's catalog: it has a quote, a backslash or a line's end in it"
+        )
     return f"'{value}'"

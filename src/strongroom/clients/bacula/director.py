@@ -37,7 +37,10 @@ class Director:
             ".clients", ".storage", ".pools", ".jobs", *status
         )
         self._known = set(jobs)
-        for kind, name, known in (("client", self._settings.client, clients), ("storage", self._settings.storage, storages)):
+        for kind, name, known in (
+            ("client", self._settings.client, clients),
+            ("storage", self._settings.storage, storages),
+        ):
             if name not in known:
                 raise ClientError(f"the director knows no {kind} {name}; it has: {', '.join(known) or 'none'}")
         _up(daemon, f"file daemon {self._settings.client}")
@@ -45,7 +48,9 @@ class Director:
         if self._settings.pool in pools:
             return
         if not make:
-            raise AbsentError(f"the director has no pool {self._settings.pool} (any more); was its configuration changed?")
+            raise AbsentError(
+                f"the director has no pool {self._settings.pool} (any more); was its configuration changed?"
+            )
         self.need()
         if self._settings.pool not in self._console.lists(".pools")[0]:
             raise self._unread(f"pool {self._settings.pool}")

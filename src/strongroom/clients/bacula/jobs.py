@@ -31,7 +31,9 @@ _WAITS = re.compile(
 _FULL = re.compile(r"No space left on device|Disk full|wrote only|Write error.*ERR=", re.IGNORECASE)
 _WHY = re.compile(r"(?:Fatal error|Error|Warning): (?:\S+\.c:\d+ )?(.+)")
 # What the file daemon says of what it did not read: with the path in quotes, or to the line's end.
-_UNREAD = re.compile(r'(?:Could not (?:access|follow link|stat|open directory)|Cannot open) "(.*)": ERR=(.*?)\.?$', re.DOTALL)
+_UNREAD = re.compile(
+    r'(?:Could not (?:access|follow link|stat|open directory)|Cannot open) "(.*)": ERR=(.*?)\.?$', re.DOTALL
+)
 _BROKEN = re.compile(r"Read error on file (.*)\. ERR=(.*)$", re.DOTALL)
 _SHORTEST, _LONGEST, _SLOWER = 0.2, 2.0, 1.08
 # A look at what its daemons say of a running job, and at how far it is, comes with each so many looks at the catalog.
@@ -101,7 +103,9 @@ class Jobs:
         (answer,) = self._console.lists(f".bvfs_get_jobids jobid={job.id}")
         found = [int(number) for number in answer[-1].split(",") if number.isdigit()] if answer else []
         if job.id not in found:
-            raise ClientError(f"Bacula does not tell which jobs {job.name} is built on: {answer[-1] if answer else 'nothing'}")
+            raise ClientError(
+                f"Bacula does not tell which jobs {job.name} is built on: {answer[-1] if answer else 'nothing'}"
+            )
         return found
 
     def volumes(self, jobs: Sequence[int]) -> dict[int, list[str]]:
@@ -159,7 +163,9 @@ class Jobs:
         """Raise ClientError where a job waits for what will not come."""
         for said in self.log(job.id):
             if waits := _WAITS.search(said):
-                raise ClientError(f"Bacula's job {job.name} cannot go on: {self._why(job.id) or waits.group(0).strip()}")
+                raise ClientError(
+                    f"Bacula's job {job.name} cannot go on: {self._why(job.id) or waits.group(0).strip()}"
+                )
 
     def _copied(self, id: int) -> tuple[int, int]:
         told = self._console.told(f'.status client="{self._client}" running')

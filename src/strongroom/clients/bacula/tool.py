@@ -74,7 +74,11 @@ class BaculaTool:
             name = path.decode()
         except UnicodeDecodeError:
             return False
-        return name.isprintable() and not _SPECIAL & set(name) and not any(part != part.strip() for part in name.split("/"))
+        return (
+            name.isprintable()
+            and not _SPECIAL & set(name)
+            and not any(part != part.strip() for part in name.split("/"))
+        )
 
     # --- backing up -----------------------------------------------------------------------------------------------
 
@@ -150,7 +154,9 @@ class BaculaTool:
     def restore(self, chain: Sequence[int], paths: Sequence[bytes], target: bytes) -> Job | None:
         """Bring paths (none: all) of a chain of jobs back below a folder; None where it has none of them."""
         marks = list(_marks(path for path in paths if self.holds(path))) if paths else ["mark *"]
-        return self.jobs.run(f"{self._restore(target)} jobid={_numbers(chain)}", *marks, "done", "yes") if marks else None
+        return (
+            self.jobs.run(f"{self._restore(target)} jobid={_numbers(chain)}", *marks, "done", "yes") if marks else None
+        )
 
     def _restore(self, target: bytes) -> str:
         """The beginning of a line that restores below a folder; Bacula takes no path that leads through a link."""

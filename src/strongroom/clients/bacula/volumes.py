@@ -73,7 +73,9 @@ class Volumes:
                 bad[missing.group(1) or missing.group(2)] = str(error)
             else:
                 return lost
-        raise ClientError(f"more than {_MOST_MISSING} of Bacula's volumes cannot be read: {', '.join(sorted(bad)[:3])} …")
+        raise ClientError(
+            f"more than {_MOST_MISSING} of Bacula's volumes cannot be read: {', '.join(sorted(bad)[:3])} …"
+        )
 
     def _bad(self, names: Sequence[str]) -> dict[str, str]:
         if not names:

@@ -1,0 +1,66 @@
+"""Whose a path in somebody else's backup is: which account's, and which tree of it.
+
+The file sets of others name an account's folders themselves, or folders above them, and may strip folders from the
+beginning of every path.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from typing import NamedTuple
+
+from strongroom.config import Config
+from strongroom.model import text
+
+_APISCP = (("data", "shadow"), ("info", "info"))
+_VIRTUAL = b"/home/virtual"
+
+
+class Place(NamedTuple):
+    """A folder of an account, as the path of somebody's backup; it ends in no slash."""
+
+    account: str
+    tree: str
+    path: str
+
+
+class Places:
+    """Finds accounts' folders among paths; ``like`` are SQL patterns that all of them fit."""
+
+    def __init__(self, config: Config) -> None:
+        apiscp = config.server.layout == "apiscp"
+        self._patterns = list(_sites(config) if apiscp else _plain(config))
+        self.like = [f"%/{folder}/" for _, folder in _APISCP] if apiscp else ["%/"]
+
+    def of(self, folder: str) -> Place | None:
+        """The account's folder that a folder (with a slash at its end) is; None for any other."""
+        for tree, pattern in self._patterns:
+            if found := pattern.fullmatch(folder.rstrip("/")):
+                return Place(account=found.group("account"), tree=tree, path=folder.rstrip("/"))
+        return None
+
+
+def _stripped(path: bytes) -> list[str]:
+    """A path, and what is left of it when folders are stripped from its beginning."""
+    parts = text(path).strip("/").split("/")
+    return ["".join(f"/{part}" for part in parts[number:]) for number in range(len(parts) + 1)]
+
+
+def _sites(config: Config) -> list[tuple[str, re.Pattern[str]]]:
+    above = "|".join(re.escape(path) for path in _stripped(config.server.below(_VIRTUAL)))
+    return [(tree, re.compile(rf"(?:{above})/(?P<account>site[0-9]+)/{folder}")) for tree, folder in _APISCP]
+
+
+def _plain(config: Config) -> list[tuple[str, re.Pattern[str]]]:
+    found = []
+    for glob in config.server.accounts:
+        above, _, last = text(config.server.below(glob)).rpartition("/")
+        folders = "/".join(map(_glob, above.split("/")))
+        found.append(("data", re.compile(rf"{folders}/(?P<account>{_glob(last)})", re.DOTALL)))
+    return found
+
+
+def _glob(part: str) -> str:
+    """A shell's pattern of one name, as a regular expression that no slash fits."""
+    return r"(?:(?!/)" + re.sub(r"^\(\?s:(.*)\)\\[Zz]$", r"\1", translate(part)).replace(".*", "[^/]*") + ")"
