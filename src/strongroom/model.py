@@ -198,12 +198,23 @@ class Synchrony(Frozen):
     changed_paths: tuple[bytes, ...] = ()
 
 
+class Origin(Frozen):
+    """What a copied point was made of: the point that was backed up first, its client, and when it was carried (ISO 8601).
+
+    What was backed up itself has none. A copy of a copy names the first.
+    """
+
+    point: str
+    client: str
+    carried: str
+
+
 class Point(Frozen):
     """A restore point: one account at one time, as the catalog and the vault's snapshots know it.
 
     ``seq`` orders the points of an account (clocks do not); ``parent`` is the id of the point it was compared with.
     ``entries`` and ``bytes`` say what a restore of all of it writes. ``only`` is what alone was asked for, files or
-    databases, of an account that has both; None for all of it.
+    databases, of an account that has both; None for all of it. A copy has an ``origin``, and the time of that.
     """
 
     id: str
@@ -228,6 +239,7 @@ class Point(Frozen):
     warnings: tuple[Remark, ...] = ()
     pinned: bool = False
     only: str | None = None
+    origin: Origin | None = None
 
     @property
     def covers(self) -> bool:

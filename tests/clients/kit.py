@@ -132,12 +132,16 @@ class Kit:
         assert done.err.startswith("strongroom: "), done.err
         return done.err
 
-    def killed_while_saving(self) -> None:
-        """Start a backup, and kill the program (kill -9) while the tool is at work."""
-        command = self.server.command("backup", "site1", "--client", NAME)
+    def killed_while_saving(self, *arguments: str) -> None:
+        """Start a backup (or another command), and kill the program (kill -9) while the tool is at work."""
+        self.killed_when(self._saving, *(arguments or ("backup", "site1", "--client", NAME)))
+
+    def killed_when(self, condition: Callable[[], bool], *arguments: str) -> None:
+        """Start a command, and kill the program (kill -9) as soon as something is so."""
+        command = self.server.command(*arguments)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        while not self._saving() and process.poll() is None and time.monotonic() < deadline:
+        while not condition() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         assert process.poll() is None, "it ended before it could be killed"
         process.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Status, Synchrony
+from strongroom.model import Account, DatabaseCopy, Entry, FileType, Origin, Point, ReadPlan, Remark, Status, Synchrony
 from strongroom.paths import owners
 from strongroom.runs import times
 
@@ -37,6 +37,7 @@ def point(value: Point, *, warnings: bool) -> Document:
         "run": value.run,
         "seq": value.seq,
         "parent": value.parent,
+        "origin": _origin(value.origin),
         "server": value.server,
         "started": value.started,
         "finished": value.finished,
@@ -55,6 +56,10 @@ def point(value: Point, *, warnings: bool) -> Document:
         "synchrony": _synchrony(value.synchrony),
     }
     return document | {"warnings": remarks(value.warnings)} if warnings else document
+
+
+def _origin(value: Origin | None) -> Document | None:
+    return {"point": value.point, "client": value.client, "carried": value.carried} if value is not None else None
 
 
 def _database(copy: DatabaseCopy) -> Document:

@@ -13,7 +13,6 @@ _PROMISED = {
     "undo": "Put back what a restore replaced",
     "apps": "Web apps: snapshots and Update Assurance",
     "mount": "Every account and point as a read-only file system",
-    "copy": "Carry a point to another client",
     "rebuild": "A whole server from the vault's URL and passphrase",
     "portal": "The web pages and the HTTP API",
     "audit": "Who did what",

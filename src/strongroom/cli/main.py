@@ -17,6 +17,7 @@ from strongroom.cli import (
     care,
     clients,
     contents,
+    copy,
     databases,
     demo,
     download,
@@ -73,6 +74,7 @@ for _command in (
     clients.clients,
     timers.timers,
     timers.nightly,
+    copy.copy,
     demo.demo,
     *later.commands(),
 ):

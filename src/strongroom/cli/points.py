@@ -85,8 +85,10 @@ def show(invocation: Invocation, point: str) -> None:
     client = invocation.client(found.client)
     plan = client.plan(found, trees(client, found))
     exports = list(_beside_databases(client, found))
+    copies = invocation.catalog().copies(found)
     document = documents.point(found, warnings=True) | {"exports": [documents.export(entry) for entry in exports]}
-    invocation.answer(document | {"reads": documents.plan(plan)}, _described(found, plan, exports))
+    document |= {"reads": documents.plan(plan), "copies": [each.id for each in copies]}
+    invocation.answer(document, _described(found, plan, exports, copies))
 
 
 def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
@@ -100,7 +102,7 @@ def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
             yield from (entry for entry in client.ls(point, engine.path) if entry.type is FileType.FILE)
 
 
-def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterator[str]:
+def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry], copies: Sequence[Point]) -> Iterator[str]:
     files = point.files
     for name, value in (
         ("point", point.id),
@@ -119,6 +121,11 @@ def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterat
         ("synchrony", _synchrony(point)),
     ):
         yield f"{name:<10} {escaped(value)}"
+    if point.origin is not None:
+        first = point.origin
+        yield f"{'copy of':<10} {escaped(f'{first.point} of client {first.client}')}, carried {first.carried}"
+    for other in copies:
+        yield f"{'also as':<10} {escaped(f'{other.id} of client {other.client}')}"
     for copy in point.databases:
         what = f"{copy.status}, {counted(copy.tables, 'table')}, {size(copy.bytes)}"
         at = f", at {escaped(copy.position)}" if copy.position else ""

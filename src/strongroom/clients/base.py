@@ -196,6 +196,13 @@ class Client(Protocol):
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """What restoring these stored paths would read."""
 
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """Make a full point here that holds all that a point of another client does, and stands for the same moment.
+
+        Where ``source`` is this client itself, the point's chain is made into a full one, on which later ones are built; what
+        stands alone already is returned as it is. Raise ClientError or SourceError where there is no such point afterwards.
+        """
+
     def forget(self, ids: Sequence[str]) -> None:
         """Make points unrestorable; their room is freed by `prune`."""
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cached_property
 
 import msgspec
 from blake3 import blake3
 
 from strongroom.clients import verdicts
-from strongroom.clients.base import KEEPS, Capabilities, Failure, Monitor, RunHead, Task
+from strongroom.clients.base import KEEPS, Capabilities, Client, Failure, Monitor, RunHead, Task
 from strongroom.clients.bringing import OWN, Brought
+from strongroom.clients.carrying import Carrying
 from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
-from strongroom.clients.making import Base, Making
+from strongroom.clients.making import Base, Making, unseen
+from strongroom.clients.new_set import NewSet
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
-from strongroom.clients.tool import Held, Tool
+from strongroom.clients.tool import Consolidating, Held, Saved, Tool
+from strongroom.clients.vault_carry import origin
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
@@ -32,6 +37,8 @@ from strongroom.model import (
     Point,
     Pruned,
     ReadPlan,
+    Remark,
+    Status,
     Verification,
     text,
 )
@@ -82,8 +89,7 @@ class ForeignClient:
         """See the port: one account after another."""
         self.need()
         with self._room.alone("back up"):
-            self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
-            self._holdings.use()
+            self._prepare()
             for task in tasks:
                 if not task.account.locations and task.exports is None:
                     message = "none of its folders is there; nothing was backed up"
@@ -96,6 +102,71 @@ class ForeignClient:
                     if len(tasks) == 1:
                         raise
                     yield Failure(account=task.account.name, message=str(error))
+
+    # --- copies ---------------------------------------------------------------------------------------------------
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """See the port. What the account's next points may be built on is the newest alone; an older one stands aside."""
+        self.need()
+        with self._room.alone("copy"), self._room.spare() as spool:
+            own = self._holdings.held(point.id) if source is self else None
+            if own is not None and (self._tool.alone or point.parent is None):
+                return point
+            self._prepare()
+            series = series_of(point.server, point.account)
+            last = next(reversed(self._holdings.of(series)), None)
+            aside = last is not None and _moment(last.point) > _moment(point)
+            monitor.progress(accounts=point.account, done=point.files, expected_entries=point.entries)
+            if own is not None and not aside and isinstance(self._tool, Consolidating):
+                new = NewSet(self._tool, self._holdings, self._room, own.series)
+                saved = new.consolidate(self._tool, self._holdings.chain(own))
+                sidecar, corrections = self._parts(own, spool)
+            else:
+                new = NewSet(self._tool, self._holdings, self._room, series, alone=aside)
+                carrying = Carrying(new, point, source, spool)
+                saved, sidecar, corrections = carrying.save(), carrying.sidecar, []
+                os.mkdir(spool + b"/second", 0o700)
+            made = self._carried(point, new.id, saved, 1 + (last.point.seq if last is not None else 0))
+            held = Held(point=made, series=new.series, data=saved.handle, aside=aside)
+            return new.commit(held, spool + b"/second", sidecar, corrections)
+
+    def _parts(self, held: Held, spool: bytes) -> tuple[bytes, list[Row]]:
+        """A set's own sidecar, and its second part's corrections; what else that has is copied for another second part."""
+        os.mkdir(spool + b"/second", 0o700)
+        brought = self._brought_of(held)
+        own = b"%s/%s" % (held.series.encode(), OWN)
+        places = [own + b"/sidecar"] if self._tool.partial else []
+        sidecar = brought.bring(held.data, held.series, places) + b"/" + own + b"/sidecar"
+        if not held.tail:
+            return sidecar, []
+        tail = brought.bring(held.tail, held.series, [], tail=True) + b"/" + own
+        if os.path.isdir(tail + b"/late"):
+            shutil.copytree(os.fsdecode(tail) + "/late", os.fsdecode(spool) + "/second/late", symlinks=True)
+        written = tail + b"/corrections"
+        return sidecar, list(Sidecar(written).rows()) if _is_file(written) else []
+
+    def _carried(self, point: Point, id: str, saved: Saved, seq: int) -> Point:
+        """The point that a carried one becomes: the same, but for what tells it apart and what it cost."""
+        doubt = self._doubt()
+        warnings = (*point.warnings, Remark(path=b"", message=doubt)) if doubt else point.warnings
+        return msgspec.structs.replace(
+            point,
+            id=id,
+            level=Level.FULL,
+            client=self.name,
+            status=Status.INCOMPLETE if doubt else point.status,
+            seq=seq,
+            parent=None,
+            pinned=False,
+            stored_bytes=saved.bytes,
+            warnings=warnings,
+            origin=origin(point),
+        )
+
+    def _prepare(self) -> None:
+        """See to it that the tool's storage can be written to; it is made on first use alone."""
+        self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
+        self._holdings.use()
 
     @cached_property
     def _version(self) -> str | None:
@@ -111,6 +182,7 @@ class ForeignClient:
         known = self._holdings.of(series)
         last = known[-1] if known else None
         parent = last
+        links: list[Held] = []
         if task.level is Level.FULL:
             parent = None
         elif task.level is Level.DIFFERENTIAL:
@@ -118,21 +190,22 @@ class ForeignClient:
         # A set that stands alone needs no other: to it, its parent is only what it was compared with.
         if parent is not None and not self._tool.alone:
             try:
-                self.intact(parent)
+                chain = self.chain(parent)
+                links = chain if self._tool.replays or self._tool.merges else [parent]
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
         # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
         before = self._sidecar(parent) if parent is not None and self._tool.whole_seconds else None
-        base = Base(parent=parent, last=last, sidecar=sidecar, before=before)
+        base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links), before=before)
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:
             return making.make(self.name, base, spool, doubt=self._doubt())
 
-    def intact(self, held: Held) -> None:
-        """Raise ClientError where a set is missing that a point is built on, as far as that is known without reading sets."""
-        self._holdings.chain(held)
+    def chain(self, held: Held) -> list[Held]:
+        """A point with those that its set is built on, the full one first; raise ClientError where one is known to be missing."""
+        return self._holdings.chain(held)
 
     def verdict(self) -> Verdict | None:
         """What the probe of this driver, version and configuration said; None where there was none yet."""
@@ -318,6 +391,10 @@ class ForeignClient:
                 self._holdings.chain(each)
             except ClientError as error:
                 yield Damage(object=each.data, message=str(error), points=(each.point.id,))
+
+
+def _moment(point: Point) -> datetime:
+    return datetime.fromisoformat(point.time)
 
 
 def _is_file(path: bytes) -> bool:

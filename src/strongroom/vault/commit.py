@@ -143,7 +143,7 @@ class Committer:
         outcome = run.outcome(os.urandom(8).hex())
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
-            complete=outcome.complete, scan_started=run.started, scope=run.scope, segments=segments,
+            complete=outcome.complete, scan_started=run.scan_started, scope=run.scope, segments=segments,
             sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip

@@ -13,7 +13,7 @@ from functools import cached_property
 from strongroom.vault.content import ContentReader
 from strongroom.vault.cutting import Cutter
 from strongroom.vault.errors import VaultError
-from strongroom.vault.feed import Feed, told
+from strongroom.vault.feed import Carried, Feed, told
 from strongroom.vault.header import Chunker
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
@@ -55,7 +55,7 @@ class Tools:
         self._series, self._alone = 0, ""
         self._packer: Packer | None = None
         # The feeds that this worker has drawn and not released, by series.
-        self.held: dict[int, Feed] = {}
+        self.held: dict[int, Feed | Carried] = {}
         self.digest_key = state.digest_key()
 
     # --- talking --------------------------------------------------------------------------------------------------

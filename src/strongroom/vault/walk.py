@@ -18,7 +18,7 @@ import msgspec
 from strongroom.vault import content, record
 from strongroom.vault.content import ContentReader
 from strongroom.vault.errors import AbsentError, DamagedError, SourceError, VaultError
-from strongroom.vault.feed import Feed
+from strongroom.vault.feed import Carried, Feed
 from strongroom.vault.messages import MOST_YOUNGER, Base, Counts, Donate, Folder, Linked, Remark, Walked, Work
 from strongroom.vault.reader import Reader
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
@@ -48,7 +48,7 @@ class Series(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...]
     owners: frozenset[int]
     alone: str
-    feed: Feed | None = None
+    feed: Feed | Carried | None = None
     substitute: Substitute | None = None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from strongroom.vault.errors import SourceError, VaultError
+from strongroom.vault.feed import Carried
 from strongroom.vault.messages import Base, Draw, Failed, Finish, Ready, Work
 from strongroom.vault.tools import Tools
 from strongroom.vault.walk import Series, Walker, raise_descriptor_limit
@@ -44,9 +45,15 @@ def work(tools: Tools, series: Sequence[Series]) -> None:
 
 
 def _draw(series: Series, draw: Draw, tools: Tools) -> None:
-    from strongroom.vault.drawing import Drawing  # late: most runs have no feed
+    # Late: most runs have no feed.
+    if isinstance(series.feed, Carried):
+        from strongroom.vault.carrying import Carrying
 
-    Drawing(series, draw, tools).run()
+        Carrying(series.feed, series, draw, tools).run()
+    elif series.feed is not None:
+        from strongroom.vault.drawing import Drawing
+
+        Drawing(series.feed, series, draw, tools).run()
 
 
 def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon: Callable[[], None]) -> int:

@@ -13,6 +13,7 @@ from strongroom.clients.bacula.adopted import AdoptedReader
 from strongroom.clients.bacula.adoption import Adopted, Adoption
 from strongroom.clients.bacula.places import Places
 from strongroom.clients.bacula.tool import BaculaTool
+from strongroom.clients.base import Client, Monitor
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.holdings import LocalLedger, State
 from strongroom.clients.sidecar import Sidecar
@@ -95,30 +96,42 @@ class BaculaClient(ForeignClient):
 
     # --- chains ---------------------------------------------------------------------------------------------------
 
-    def intact(self, held: Held) -> None:
+    def chain(self, held: Held) -> list[Held]:
         """See `ForeignClient`: Bacula's own retention, or a person, may have purged a job."""
-        super().intact(held)
-        self._lies(held)
+        chain = super().chain(held)
+        self._lies(held, chain)
+        return chain
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """See the port."""
+        if source is self and point.id in self._adopted:
+            raise ClientError(f"point {point.id} is adopted from jobs of others: copy it to another client, such as vault")
+        return super().carry(point, source, monitor)
+
+    def _prepare(self) -> None:
+        """What killed runs left is part of no point: nothing may be built on it."""
+        super()._prepare()
+        left = self._holdings.unfinished()
+        self.bacula.remove(left)
+        self._holdings.finish(*left)
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """See the port. Each step names its job and the volumes that it lies on."""
         if adopted := self._adopted.get(point.id):
             held = self.held(point.id)
             return self._reader.plan(adopted, list(self._rows(held, paths or self._trees(held))))
-        lies = self._lies(self.held(point.id))
+        held = self.held(point.id)
+        lies = self._lies(held, super().chain(held))
         plan = super().plan(point, paths)
         return msgspec.structs.replace(plan, reads=tuple(_placed(plan.reads, lies)))
 
-    def _lies(self, held: Held) -> dict[str, str]:
+    def _lies(self, held: Held, chain: Sequence[Held]) -> dict[str, str]:
         """Where the sets that a point needs lie, by run. Raise ClientError where one is purged."""
-        chain = self._holdings.chain(held)
         jobs = self.bacula.jobs.named([link.data for link in chain])
         for link in chain:
             if link.data not in jobs:
-                needs = f"point {held.point.id} needs" if link is not held else "that is"
-                raise ClientError(
-                    f"{needs} point {link.point.id}, whose job {link.data} is purged from Bacula's catalog"
-                )
+                needs = "" if link is held else f", which point {held.point.id} needs,"
+                raise ClientError(f"job {link.data} of point {link.point.id}{needs} is purged from Bacula's catalog")
         volumes = self.bacula.jobs.volumes([job.id for job in jobs.values()])
         return {link.point.run: _where(jobs[link.data].id, volumes) for link in chain}
 

@@ -107,19 +107,9 @@ class BaculaTool:
             yield Trouble(path=order.view.folder + below if below != trouble.path else b"", message=trouble.message)
 
     def _level(self, job: str, order: Order) -> Level:
-        """The level to ask for: with everything that is no base of it out of the way, a full one where the base is gone."""
-        mine = self.jobs.of(job)
-        self.jobs.cancel([each.id for each in mine if each.running])
-        if not order.base:
-            return Level.FULL
-        base = next((each for each in mine if each.name == order.base and each.done and not each.purged), None)
-        if base is None:
-            return Level.FULL
-        # What a killed run left is part of no point; Bacula would build on it.
-        later = [each for each in self.jobs.of(job) if each.id > base.id and each.done]
-        fulls = order.level is Level.DIFFERENTIAL
-        self.volumes.remove([each.id for each in later if not fulls or each.level == "F"])
-        return order.level
+        """The level to ask for: a full one where the base is gone. What still runs is nobody's."""
+        self.jobs.cancel([each.id for each in self.jobs.of(job) if each.running])
+        return order.level if order.base and self.jobs.named([order.base]) else Level.FULL
 
     def _has(self, done: Job, order: Order) -> bool:
         """Whether a set has what is in every one: a folder of ours."""
@@ -175,14 +165,20 @@ class BaculaTool:
         """See the port: jobs leave the catalog, and volumes that have no other are emptied."""
         names = [name for held in gone for name in (held.data, held.tail) if name]
         ids = [job.id for job in self.jobs.named(names).values()]
-        left = [f"Comment='{name}'" for name in unfinished]
-        ids += [job.id for job in self.jobs.select(f"Type='B' AND ({' OR '.join(left)})")] if left else []
         if dry_run:
             return Pruned(freed_bytes=0, held_bytes=0, objects=len(ids)), []
         self.director.ready(make=False)
-        self.jobs.cancel([job.id for job in self.jobs.select(f"JobId IN ({_numbers(ids)})") if job.running])
-        freed = self.volumes.remove(ids)
+        freed = self.volumes.remove(ids) + self.remove(unfinished)
         return Pruned(freed_bytes=freed, held_bytes=0, objects=len(ids)), [held.point.id for held in gone]
+
+    def remove(self, unfinished: Sequence[str]) -> int:
+        """Take sets by name that were never finished away; returns how many bytes that freed."""
+        if not unfinished:
+            return 0
+        named = " OR ".join(f"Comment='{name}'" for name in unfinished)
+        left = self.jobs.select(f"Type='B' AND ({named})")
+        self.jobs.cancel([job.id for job in left if job.running])
+        return self.volumes.remove([job.id for job in left])
 
     def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """See the port: every job is in the catalog, and a file of each is read from its volumes; with data, the newest set

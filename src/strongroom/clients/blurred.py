@@ -6,7 +6,7 @@ from strongroom.clients.sidecar import Row, Sidecar, sort_key
 from strongroom.model import FileType
 
 
-class Unseen:
+class Blurred:
     """Asked of rows in their order; ``before`` is the sidecar of the set that the tool compares with (None: of none)."""
 
     def __init__(self, before: Sidecar | None) -> None:
