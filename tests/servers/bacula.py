@@ -22,8 +22,8 @@ Director {{ Name = {director}; DIRport = {port}; DirAddress = {address}; QueryFi
 }}
 Messages {{ Name = Daemon; catalog = all }}
 Catalog {{ Name = Catalog; dbname = catalog; dbdriver = "sqlite3"; dbuser = ""; dbpassword = "" }}
-Storage {{ Name = File; Address = {address}; SDPort = {storage_port}; Password = "storage"; Device = Folder; Media Type = File
-  Maximum Concurrent Jobs = 4 }}
+Storage {{ Name = File; Address = {address}; SDPort = {storage_port}; Password = "storage"; Device = Folders; Media Type = File
+  Autochanger = yes; Maximum Concurrent Jobs = 4 }}
 FileSet {{ Name = Hosts; Include {{ File = /etc/hosts }} }}
 Job {{ Name = RestoreFiles; Type = Restore; Client = host-fd; FileSet = Hosts; Storage = File; Pool = Own; Messages = Daemon
   Where = /nowhere }}
@@ -43,8 +43,12 @@ Messages {{ Name = Standard; director = {director} = all, !skipped, !restored }}
 _STORAGE_DAEMON = """
 Storage {{ Name = test-sd; SDPort = {port}; SDAddress = {address}; WorkingDirectory = {work}; PidDirectory = {work} }}
 Director {{ Name = {director}; Password = "storage" }}
-Device {{ Name = Folder; Media Type = File; Archive Device = {volumes}; LabelMedia = yes; Random Access = yes
-  AutomaticMount = yes; RemovableMedia = no; AlwaysOpen = no }}
+# Two drives, as in Debian's own configuration: a virtual full job reads with the one and writes with the other.
+Autochanger {{ Name = Folders; Device = Folder-1; Device = Folder-2; Changer Command = ""; Changer Device = /dev/null }}
+Device {{ Name = Folder-1; Media Type = File; Archive Device = {volumes}; LabelMedia = yes; Random Access = yes
+  AutomaticMount = yes; RemovableMedia = no; AlwaysOpen = no; Autochanger = yes; Drive Index = 0 }}
+Device {{ Name = Folder-2; Media Type = File; Archive Device = {volumes}; LabelMedia = yes; Random Access = yes
+  AutomaticMount = yes; RemovableMedia = no; AlwaysOpen = no; Autochanger = yes; Drive Index = 1 }}
 Messages {{ Name = Standard; director = {director} = all }}
 """
 _CONSOLE = """

@@ -123,7 +123,8 @@ class Adoption:
     def _jobs(self) -> list[_Job]:
         stat = ("Job.JobTDate", "Job.StartTime", "Job.EndTime", "Job.FileSetId")
         rows = self._console.rows(
-            ("Job.JobId", "Job.Job", "Job.Name", "Job.Level", *stat), f"{self._wanted()} ORDER BY Job.JobTDate, Job.JobId"
+            ("Job.JobId", "Job.Job", "Job.Name", "Job.Level", *stat),
+            f"{self._wanted()} ORDER BY Job.JobTDate, Job.JobId",
         )
         return [
             _Job(int(id), job, name, level, int(ended), _seconds(begun, end), file_set)

@@ -12,7 +12,7 @@ from strongroom.clients import opening, verdicts
 from strongroom.clients.bacula.adopted import AdoptedReader
 from strongroom.clients.bacula.adoption import Adopted, Adoption
 from strongroom.clients.bacula.places import Places
-from strongroom.clients.bacula.tool import BaculaTool
+from strongroom.clients.bacula.tool import BaculaTool, ConsolidatingBacula
 from strongroom.clients.base import Client, Monitor
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.holdings import LocalLedger, State
@@ -31,7 +31,8 @@ class BaculaClient(ForeignClient):
 
     def __init__(self, config: Config, name: str, settings: Bacula) -> None:
         folder = opening.folder_of(config, name)
-        tool, room = BaculaTool(settings, name, folder), Workroom(folder)
+        kind = BaculaTool if settings.next_pool is None else ConsolidatingBacula
+        tool, room = kind(settings, name, folder), Workroom(folder)
         super().__init__(name, tool, room, open_ledger(config, name), verdicts.configuration_digest(config, name))
         self.bacula = tool
         self._adoption = Adoption(tool.console, settings.client, name, server_id(config.server), Places(config), folder)
@@ -105,7 +106,9 @@ class BaculaClient(ForeignClient):
     def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
         """See the port."""
         if source is self and point.id in self._adopted:
-            raise ClientError(f"point {point.id} is adopted from jobs of others: copy it to another client, such as vault")
+            raise ClientError(
+                f"point {point.id} is adopted from jobs of others: copy it to another client, such as vault"
+            )
         return super().carry(point, source, monitor)
 
     def _prepare(self) -> None:

@@ -71,20 +71,14 @@ class Director:
         before = self._read()
         had = resources.jobs_in(before) | jobs
         written = resources.shared(self._settings, self._names, self._shown)
-        own = resources.pool(self._settings.pool)
-        if own in before or self._settings.pool not in self._console.lists(".pools")[0]:
-            written += own
+        known = self._console.lists(".pools")[0]
+        for name in filter(None, (self._settings.pool, self._settings.next_pool)):
+            own = resources.pool(name, self._settings.storage)
+            written += own if own in before or name not in known else ""
         written += "".join(resources.job(name, self._names) for name in sorted(had - {self._names.restore}))
         if written == before:
             return False
-        new = self.file + b".new"
-        try:
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644), "w") as file:
-                os.fchmod(file.fileno(), 0o644)  # the director is another user
-                file.write(written)
-            os.rename(new, self.file)
-        except OSError as error:
-            raise ClientError(f"{text(self.file)} cannot be written: {error.strerror}") from error
+        put(self.file, written)
         return True
 
     def _read(self) -> str:
@@ -102,6 +96,19 @@ class Director:
             f"the director does not know {what}, which stands in {text(self.file)}: let its configuration read the "
             f"files of {folder}, or carry them to where it does; `bacula-dir -t` says what is wrong in them"
         )
+
+
+def put(path: bytes, written: str, *, secret: bool = False) -> None:
+    """Write a file that the director reads, who is another user: its folder's group may, and others where there is no secret."""
+    new = path + b".new"
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+            os.fchown(file.fileno(), -1, os.stat(os.path.dirname(path)).st_gid)
+            os.fchmod(file.fileno(), 0o640 if secret else 0o644)
+            file.write(written)
+        os.rename(new, path)
+    except OSError as error:
+        raise ClientError(f"{text(path)} cannot be written: {error.strerror}") from error
 
 
 def _up(status: Sequence[str], what: str) -> None:

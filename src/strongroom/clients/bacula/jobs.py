@@ -71,9 +71,9 @@ class Jobs:
 
     # --- the catalog ----------------------------------------------------------------------------------------------
 
-    def select(self, condition: str) -> list[Job]:
+    def select(self, condition: str, order: str = "JobId") -> list[Job]:
         """The jobs that a condition in SQL is true of, oldest first."""
-        rows = self._console.rows(_COLUMNS, f"FROM Job WHERE {condition} ORDER BY JobId")
+        rows = self._console.rows(_COLUMNS, f"FROM Job WHERE {condition} ORDER BY {order}")
         return [
             Job(int(id), name, level, status, int(errors), int(files), int(size), purged not in ("", "0"))
             for id, name, level, status, errors, files, size, purged in rows
@@ -99,14 +99,24 @@ class Jobs:
         return job
 
     def chain(self, job: Job) -> list[int]:
-        """The numbers of the jobs that a restore of one reads, itself among them, oldest first."""
-        (answer,) = self._console.lists(f".bvfs_get_jobids jobid={job.id}")
-        found = [int(number) for number in answer[-1].split(",") if number.isdigit()] if answer else []
-        if job.id not in found:
-            raise ClientError(
-                f"Bacula does not tell which jobs {job.name} is built on: {answer[-1] if answer else 'nothing'}"
-            )
-        return found
+        """The numbers of the jobs that a restore of one reads, itself among them, oldest first. Raise ClientError.
+
+        As Bacula does: its resource's and file set's, by the moment that they stand for, since the last full one.
+        """
+        same = " AND ".join(f"{key}=(SELECT {key} FROM Job WHERE JobId={job.id})" for key in ("Name", "FileSetId"))
+        chain: list[int] = []
+        for each in self.select(f"Type='B' AND {same}", order="JobTDate,JobId"):
+            if not each.done or each.purged:
+                continue
+            if each.level == "F":
+                chain = [each.id]
+            elif chain:
+                chain = [chain[0], each.id] if each.level == "D" else [*chain, each.id]
+            if each.id == job.id:
+                break
+        if job.id not in chain:
+            raise ClientError(f"Bacula has no full job any more that {job.name} is built on")
+        return chain
 
     def volumes(self, jobs: Sequence[int]) -> dict[int, list[str]]:
         """The volumes that jobs lie on."""

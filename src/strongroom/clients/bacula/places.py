@@ -26,12 +26,20 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Finds accounts' folders among paths; ``like`` are SQL patterns that all of them fit."""
+    """Finds accounts' folders among paths; ``like`` are SQL patterns that all of them fit.
+
+    ``globs`` are shell patterns of these folders, ``excluded`` regular expressions of what is never copied of them.
+    """
 
     def __init__(self, config: Config) -> None:
         apiscp = config.server.layout == "apiscp"
         self._patterns = list(_sites(config) if apiscp else _plain(config))
         self.like = [f"%/{folder}/" for _, folder in _APISCP] if apiscp else ["%/"]
+        sites = text(config.server.below(_VIRTUAL)) + "/site"
+        self.globs = tuple(f"{sites}*/{folder}" for _, folder in _APISCP) if apiscp else _globs(config)
+        # The data of database servers, which are exported, and the work folder of the kernel's overlay.
+        left_out = ("shadow/var/lib/(mysql|pgsql)", "info/work")
+        self.excluded = tuple(f"^{re.escape(sites)}[0-9]+/{path}$" for path in left_out) if apiscp else ()
 
     def of(self, folder: str) -> Place | None:
         """The account's folder that a folder (with a slash at its end) is; None for any other."""
@@ -50,6 +58,10 @@ def _stripped(path: bytes) -> list[str]:
 def _sites(config: Config) -> list[tuple[str, re.Pattern[str]]]:
     above = "|".join(re.escape(path) for path in _stripped(config.server.below(_VIRTUAL)))
     return [(tree, re.compile(rf"(?:{above})/(?P<account>site[0-9]+)/{folder}")) for tree, folder in _APISCP]
+
+
+def _globs(config: Config) -> tuple[str, ...]:
+    return tuple(text(config.server.below(glob)) for glob in config.server.accounts)
 
 
 def _plain(config: Config) -> list[tuple[str, re.Pattern[str]]]:

@@ -58,6 +58,7 @@ Job {{
 _POOL = """Pool {{
   Name = "{pool}"
   Pool Type = Backup
+  Storage = "{storage}"
   Label Format = "{pool}-"
   Maximum Volume Jobs = 1
   Recycle = yes
@@ -110,9 +111,9 @@ def shared(settings: Bacula, names: Names, shown: str) -> str:
     )
 
 
-def pool(name: str) -> str:
-    """A pool such as Strongroom needs."""
-    return _POOL.format(pool=name)
+def pool(name: str, storage: str) -> str:
+    """A pool such as Strongroom needs; a virtual full job asks the one that it writes to for its storage."""
+    return _POOL.format(pool=name, storage=storage)
 
 
 def job(name: str, names: Names) -> str:

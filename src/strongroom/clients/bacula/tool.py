@@ -225,6 +225,19 @@ class BaculaTool:
             yield os.fsencode(folder)
 
 
+class ConsolidatingBacula(BaculaTool):
+    """The port `Consolidating` beside: for a director with a pool that virtual full jobs are written to."""
+
+    def consolidate(self, name: str, chain: Sequence[Held]) -> Saved:
+        """See the port: a virtual full job, which reads the volumes of the chain and no server."""
+        self.director.need()
+        done = self.jobs.run(
+            f'run job="{self.names.job(chain[-1].series)}" level=VirtualFull pool="{self.settings.pool}" '
+            f'nextpool="{self.settings.next_pool}" comment="{name}" yes'
+        )
+        return Saved(handle=done.name, bytes=done.bytes, level=Level.FULL)
+
+
 def damaged(held: Sequence[Held], lost: dict[str, str]) -> Iterator[Damage]:
     """What is lost, with every point that needs it: those that are built on it, too."""
     by_id = {each.point.id: each for each in held}
