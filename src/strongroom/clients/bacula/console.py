@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 
@@ -18,6 +19,9 @@ from strongroom.model import text
 _GREETING = re.compile(r"^1000 OK: .*$", re.MULTILINE)
 _FAILED = re.compile(r"^(?:Query failed|sql_.*ERR=|.*(?:is not authorized|No authorization)).*$", re.MULTILINE)
 _REFUSED = ("authorization problem", "passwords may not agree", "Director rejected")
+_ADDRESS = re.compile(r'^[^#\n]*?\bAddress\s*=\s*"?([^\s";}]+)', re.MULTILINE | re.IGNORECASE)
+_PORT = re.compile(r"^[^#\n]*?\bDIR\s?port\s*=\s*\"?(\d+)", re.MULTILINE | re.IGNORECASE)
+_DIRECTOR_PORT, _REACH_SECONDS = 9101, 15.0
 # Questions of the console itself; what they start takes longer and is waited for otherwise.
 _LIMIT_SECONDS = 300.0
 
@@ -27,6 +31,9 @@ class Console:
 
     def __init__(self, configuration: bytes, client: str) -> None:
         self.configuration, self._client = configuration, client
+        self._answered = False
+        # A director lets those wait that it refuses; who was refused once does not ask again.
+        self._refused: ClientError | None = None
 
     def version(self) -> str | None:
         """The version of the console's program; None where it is not installed."""
@@ -38,8 +45,7 @@ class Console:
 
     def told(self, *lines: str, limit: float = _LIMIT_SECONDS) -> str:
         """What the director answers to lines, after its greeting; ``limit`` in seconds."""
-        if not os.access(self.configuration, os.R_OK):
-            raise ClientError(f"there is no console configuration {text(self.configuration)} that can be read")
+        self._reach()
         try:
             done = subprocess.run(
                 [b"bconsole", b"-n", b"-c", self.configuration],
@@ -56,8 +62,30 @@ class Console:
         out = done.stdout.decode("utf-8", "surrogateescape")
         greeting = _GREETING.search(out)
         if greeting is None:
-            raise self._unreached(out + done.stderr.decode("utf-8", "surrogateescape"))
+            self._refused = self._unreached(out + done.stderr.decode("utf-8", "surrogateescape"))
+            raise self._refused
+        self._answered = True
         return out[greeting.end() :].partition("\n")[2].partition("\n")[2]
+
+    def _reach(self) -> None:
+        """Raise ClientError where nothing listens at the director's port: the console would try again for long."""
+        if self._refused is not None:
+            raise self._refused
+        if self._answered:
+            return
+        try:
+            with open(self.configuration, encoding="utf-8", errors="replace") as file:
+                written = file.read()
+        except OSError as error:
+            raise ClientError(f"{text(self.configuration)} cannot be read: {error.strerror}") from error
+        address, port = _ADDRESS.search(written), _PORT.search(written)
+        if address is not None:
+            try:
+                where = (address.group(1), int(port.group(1)) if port else _DIRECTOR_PORT)
+                socket.create_connection(where, timeout=_REACH_SECONDS).close()
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise ClientError(f"{self._director()} cannot be reached at {where[0]}:{where[1]}: {why}") from error
 
     def _director(self) -> str:
         return f"the director of {text(self.configuration)}"

@@ -103,9 +103,10 @@ class Jobs:
 
         As Bacula does: its resource's and file set's, by the moment that they stand for, since the last full one.
         """
-        same = " AND ".join(f"{key}=(SELECT {key} FROM Job WHERE JobId={job.id})" for key in ("Name", "FileSetId"))
+        ((resource, file_set),) = self._console.rows(("Name", "FileSetId"), f"FROM Job WHERE JobId={job.id}")
         chain: list[int] = []
-        for each in self.select(f"Type='B' AND {same}", order="JobTDate,JobId"):
+        same = f"Type='B' AND Name={literal(resource)} AND FileSetId={file_set}"
+        for each in self.select(same, order="JobTDate,JobId"):
             if not each.done or each.purged:
                 continue
             if each.level == "F":
@@ -215,5 +216,5 @@ def troubles(log: Sequence[str]) -> Iterator[Trouble]:
     """What a log names as not read, by path."""
     for said in log:
         for pattern in (_UNREAD, _BROKEN):
-            if found := pattern.search(said.strip()):
+            if found := pattern.search(said.rstrip("\\\n ")):
                 yield Trouble(path=found.group(1).encode("utf-8", "surrogateescape"), message=found.group(2).strip())

@@ -10,6 +10,8 @@ from strongroom.model import Frozen
 # A unique name is a job's with 24 characters more, and no name may have more than 127.
 _LONGEST = 100
 
+# Each name of an inode is stored with its content: of names that share one, a virtual full job (9.6.7) loses which they are, and
+# then the content of all but one. The sidecar knows them.
 _SHARED = """# Written by Strongroom for [clients.{table}] of {client}: what is changed here is lost. There is no secret in it.
 Messages {{
   Name = "{prefix}"
@@ -23,6 +25,7 @@ FileSet {{
       Signature = SHA1
       AclSupport = yes
       XattrSupport = yes
+      HardLinks = no
       Sparse = yes
       NoAtime = yes
       OneFS = no

@@ -37,7 +37,7 @@ class BaculaTool:
     merges = True
     whole_seconds = True
     partial = True
-    keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "devices")
+    keeps: tuple[str, ...] = ("acl", "xattr", "devices")
     # Both are the daemons' own affair: TLS and keys stand in their configuration, and hosts too.
     encrypted = False
     remote = True
