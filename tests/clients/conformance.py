@@ -19,6 +19,7 @@ import pytest
 from tests.clients.kit import NAME, Driver, Kit, copy
 from tests.fidelity.compare import Ignore, compare
 from tests.fidelity.tree import build, release
+from tests.servers.folder import server_folder
 from tests.whole.ground import OWNER
 
 SOCKETS = Ignore(sockets=True)
@@ -31,7 +32,8 @@ class Conformance:
 
     @pytest.fixture
     def kit(self, tmp_path: Path) -> Iterator[Kit]:
-        yield Kit(tmp_path, self.driver).vouch()
+        with server_folder() as memory:
+            yield Kit(tmp_path, self.driver, memory=memory).vouch()
         release(os.fsencode(tmp_path))
 
     def test_everything_comes_back_from_every_level(self, kit: Kit) -> None:
@@ -122,6 +124,9 @@ class Conformance:
         (kit.data / f"only-{number}").write_bytes(b"%d\n" % number)
         (kit.data / "odd \xff name").write_bytes(b"odd %d\n" % number)
         (kit.data / "page").write_bytes(b"version %d\n" % number)
+        # Other content of the same size and with the same time, as unpackers and copiers make it.
+        (kit.data / "forged").write_bytes(b"forged %d\n" % min(number, 1))
+        os.utime(kit.data / "forged", ns=(10**18, 10**18))
         if number:
             (kit.data / f"only-{number - 1}").unlink()
         else:

@@ -21,7 +21,6 @@ class Shelf:
     alone = True
     replays = False
     merges = False
-    whole_seconds = False
     partial = False
     keeps: tuple[str, ...] = ()
     encrypted = False

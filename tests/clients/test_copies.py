@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.kit import COMMAND, NAME, Kit
 from tests.fidelity.compare import compare
+from tests.servers.folder import server_folder
 
 
 @pytest.fixture
-def kit(tmp_path: Path) -> Kit:
-    return Kit(tmp_path, COMMAND).vouch()
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    with server_folder() as memory:
+        yield Kit(tmp_path, COMMAND, memory=memory).vouch()
 
 
 def test_a_copy_that_is_killed_leaves_no_point_and_stops_no_other(kit: Kit) -> None:
@@ -34,7 +37,7 @@ def test_a_copy_into_the_vault_that_is_killed_leaves_no_point(kit: Kit) -> None:
     for number in range(4):
         (kit.data / f"large-{number}").write_bytes(random.Random(number).randbytes(20 << 20))
     first = kit.backup()["id"]
-    staged = kit.folder / "state/vault/work"
+    staged = kit.state.parents[1] / "vault/work"
     kit.killed_when(lambda: staged.is_dir() and bool(os.listdir(staged)), "copy", first, "--client", "vault")
     assert [point["id"] for point in kit.json("points", "site1")] == [first]
     made = kit.json("copy", first, "--client", "vault")

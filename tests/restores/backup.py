@@ -64,7 +64,7 @@ class Memory:
         self.fetched: list[bytes] = []
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(driver=self.name, version="1", levels=tuple(Level))
+        return Capabilities(driver=self.name, version="1", levels=tuple(Level), divisible=True)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -247,12 +247,10 @@ def _request(
     mode: str | None,
     devices: bool,
 ) -> RestoreRequest:
-    import secrets
-
     from strongroom.restores.request import Mode, RestoreRequest
 
     return RestoreRequest(
-        id=secrets.token_hex(8),
+        id=os.urandom(8).hex(),
         point=point,
         paths=paths,
         account=subject.account,

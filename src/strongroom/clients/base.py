@@ -123,7 +123,8 @@ class Capabilities(Frozen):
 
     ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
     the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
-    ``partial``: single files are brought back without the rest being read.
+    ``partial``: single files are brought back without the rest being read. ``divisible``: several processes, forked from the
+    one that opened the client, may ask for contents at the same time.
     """
 
     driver: str
@@ -133,6 +134,7 @@ class Capabilities(Frozen):
     sidecar: tuple[str, ...] = ()
     scheduled: bool = True
     partial: bool = True
+    divisible: bool = False
     encrypted: bool = True
     remote: bool = False
 

@@ -68,7 +68,6 @@ class BorgTool:
     alone = True
     replays = False
     merges = False
-    whole_seconds = False
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices", "flags", "odd names")
 

@@ -27,7 +27,6 @@ class CommandTool:
     alone = False
     replays = False
     merges = False
-    whole_seconds = False
     partial = False
     # What it keeps nobody knows, so the sidecar has it all.
     keeps: tuple[str, ...] = ()

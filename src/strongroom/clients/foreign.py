@@ -5,26 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import cached_property
 
 import msgspec
 from blake3 import blake3
 
 from strongroom.clients import verdicts
+from strongroom.clients.arriving import Arrival
 from strongroom.clients.base import KEEPS, Capabilities, Client, Failure, Monitor, RunHead, Task
 from strongroom.clients.bringing import OWN, Brought
-from strongroom.clients.carrying import Carrying
 from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
 from strongroom.clients.making import Base, Making, unseen
-from strongroom.clients.new_set import NewSet
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
-from strongroom.clients.tool import Consolidating, Held, Saved, Tool
-from strongroom.clients.vault_carry import origin
+from strongroom.clients.tool import Consolidating, Held, Overlooking, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
@@ -37,8 +33,6 @@ from strongroom.model import (
     Point,
     Pruned,
     ReadPlan,
-    Remark,
-    Status,
     Verification,
     text,
 )
@@ -108,60 +102,16 @@ class ForeignClient:
     def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
         """See the port. What the account's next points may be built on is the newest alone; an older one stands aside."""
         self.need()
-        with self._room.alone("copy"), self._room.spare() as spool:
+        with self._room.alone("copy"):
             own = self._holdings.held(point.id) if source is self else None
             if own is not None and (self._tool.alone or point.parent is None):
                 return point
             self._prepare()
-            series = series_of(point.server, point.account)
-            last = next(reversed(self._holdings.of(series)), None)
-            aside = last is not None and _moment(last.point) > _moment(point)
             monitor.progress(accounts=point.account, done=point.files, expected_entries=point.entries)
-            if own is not None and not aside and isinstance(self._tool, Consolidating):
-                new = NewSet(self._tool, self._holdings, self._room, own.series)
-                saved = new.consolidate(self._tool, self._holdings.chain(own))
-                sidecar, corrections = self._parts(own, spool)
-            else:
-                new = NewSet(self._tool, self._holdings, self._room, series, alone=aside)
-                carrying = Carrying(new, point, source, spool)
-                saved, sidecar, corrections = carrying.save(), carrying.sidecar, []
-                os.mkdir(spool + b"/second", 0o700)
-            made = self._carried(point, new.id, saved, 1 + (last.point.seq if last is not None else 0))
-            held = Held(point=made, series=new.series, data=saved.handle, aside=aside)
-            return new.commit(held, spool + b"/second", sidecar, corrections)
-
-    def _parts(self, held: Held, spool: bytes) -> tuple[bytes, list[Row]]:
-        """A set's own sidecar, and its second part's corrections; what else that has is copied for another second part."""
-        os.mkdir(spool + b"/second", 0o700)
-        brought = self._brought_of(held)
-        own = b"%s/%s" % (held.series.encode(), OWN)
-        places = [own + b"/sidecar"] if self._tool.partial else []
-        sidecar = brought.bring(held.data, held.series, places) + b"/" + own + b"/sidecar"
-        if not held.tail:
-            return sidecar, []
-        tail = brought.bring(held.tail, held.series, [], tail=True) + b"/" + own
-        if os.path.isdir(tail + b"/late"):
-            shutil.copytree(os.fsdecode(tail) + "/late", os.fsdecode(spool) + "/second/late", symlinks=True)
-        written = tail + b"/corrections"
-        return sidecar, list(Sidecar(written).rows()) if _is_file(written) else []
-
-    def _carried(self, point: Point, id: str, saved: Saved, seq: int) -> Point:
-        """The point that a carried one becomes: the same, but for what tells it apart and what it cost."""
-        doubt = self._doubt()
-        warnings = (*point.warnings, Remark(path=b"", message=doubt)) if doubt else point.warnings
-        return msgspec.structs.replace(
-            point,
-            id=id,
-            level=Level.FULL,
-            client=self.name,
-            status=Status.INCOMPLETE if doubt else point.status,
-            seq=seq,
-            parent=None,
-            pinned=False,
-            stored_bytes=saved.bytes,
-            warnings=warnings,
-            origin=origin(point),
-        )
+            arrival = Arrival(self._tool, self._holdings, self._room, series_of(point.server, point.account))
+            if own is not None and isinstance(self._tool, Consolidating) and not arrival.aside(point):
+                return arrival.consolidated(self._tool, own, self._brought_of(own), self.name, self._doubt())
+            return arrival.carried(point, source, self.name, self._doubt())
 
     def _prepare(self) -> None:
         """See to it that the tool's storage can be written to; it is made on first use alone."""
@@ -197,7 +147,7 @@ class ForeignClient:
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
         # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
-        before = self._sidecar(parent) if parent is not None and self._tool.whole_seconds else None
+        before = self._sidecar(parent) if parent is not None and isinstance(self._tool, Overlooking) else None
         base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links), before=before)
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:
@@ -391,10 +341,6 @@ class ForeignClient:
                 self._holdings.chain(each)
             except ClientError as error:
                 yield Damage(object=each.data, message=str(error), points=(each.point.id,))
-
-
-def _moment(point: Point) -> datetime:
-    return datetime.fromisoformat(point.time)
 
 
 def _is_file(path: bytes) -> bool:

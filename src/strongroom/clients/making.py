@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
-
 from strongroom.clients.base import Monitor, RunHead, Task
-from strongroom.clients.blurred import Blurred
 from strongroom.clients.box import Bind
 from strongroom.clients.exported import Younger, spooled, synchrony
 from strongroom.clients.holdings import Holdings
 from strongroom.clients.new_set import HOLES, LONGEST, NewSet
+from strongroom.clients.numbered import Numbered, Read
+from strongroom.clients.overlooked import Overlooked
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
 from strongroom.clients.tool import Held, Saved, Tool
+from strongroom.clients.vault_copies import FileCopies
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError
 from strongroom.model import DATABASES, Exported, FileCounts, FileType, Level, Point, Remark, Status, Synchrony, text
 
 # Changed later than this before the survey began: a store through a mapped page may still come without a new ctime.
@@ -38,7 +37,7 @@ class Base(NamedTuple):
     """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account.
 
     ``unseen`` are the first and the last moment (nanoseconds since 1970) of changes that the tool may take for older ones.
-    ``sidecar`` is the newest's; ``before`` that of the parent, for a tool that compares whole seconds.
+    ``sidecar`` is the newest's; ``before`` that of the parent, for a tool that overlooks changes.
     """
 
     parent: Held | None
@@ -69,7 +68,6 @@ class Making:
         self._set = NewSet(tool, holdings, room, series)
         self._task, self._run, self._monitor = task, run, monitor
         self._selected = {place.tree for place in task.account.locations if place.select is not None}
-        self._carried = 0
         self._seen = self._changed = self._removed = self._entries = self._bytes = self._read = 0
         self._told = 0.0
         self._masks: dict[bytes, bool] = {}
@@ -92,6 +90,9 @@ class Making:
         told, locations = spooled(self._task, os.path.join(spool, b"databases"))
         self._locations = locations
         self._survey = Survey(locations, self._task.account.users, self._run.excludes)
+        self._copies = FileCopies(self._run.substitute)
+        # Of a point that was carried here nobody noted which files are wanted by the substitute.
+        self._noted = base.last is None or base.last.point.origin is None
         self._unseen = range(base.unseen[0], base.unseen[1] + 1)
         self._opened = told.opened
         walked = time.time_ns()
@@ -99,13 +100,13 @@ class Making:
         for folder in (first, os.path.join(first, b"apart"), second, os.path.join(second, b"late")):
             os.mkdir(folder, 0o700)
         sidecar = os.path.join(first, b"sidecar")
-        self._carrying = os.path.join(first, b"apart")
+        self._numbered = Numbered(os.path.join(first, b"apart"), 1)
         write(sidecar, self._first_look(base, started))
         saved = self._save(first, base)
         if saved.level is Level.FULL and base.parent is not None:
             self._monitor.note(f"{self._task.account.name}: {self._tool.driver} had no set to build on; it made a full one")
             base = base._replace(parent=None)
-        self._carrying, self._carried = os.path.join(second, b"late"), 0
+        self._numbered = Numbered(os.path.join(second, b"late"), -1)
         corrections = list(self._second_look(Sidecar(sidecar), self._troubled(saved)))
         if doubt:
             self._survey.defects[b""] = doubt
@@ -120,7 +121,7 @@ class Making:
         trusting = base.sidecar is not None and self._task.level is not Level.FULL
         horizon = _moment(base.last.point.started) - _FRESH if base.last is not None and trusting else 0
         before = base.sidecar.rows() if base.sidecar is not None else iter(())
-        self._blurred = Blurred(base.before)
+        self._overlooked = Overlooked(self._tool, base.before)
         for _, last, sight in joined(before, self._survey.look()):
             if sight is None:
                 self._removed += last is not None and last.kind != FileType.DIR
@@ -143,13 +144,19 @@ class Making:
         if sight.kind is FileType.DIR and len(place) > LONGEST >= len(os.path.dirname(place)):
             self._masks[sight.path] = True
         if sight.kind is FileType.FILE and not self._survey.foreign(sight):
+            if self._copies.companion(sight.path):
+                self._masks[sight.path] = False
+                return None
+            if self._copies.wants(sight, kept if self._noted else None):
+                self._masks[sight.path] = False
+                return self._carry(sight, self._copies.reader(self._survey))
             holes = self._mostly_holes(sight)
             if holes and len(place) <= LONGEST:
                 self._masks[sight.path] = False
             if holes or self._apart(sight.path) or sight.status.st_ctime_ns in self._unseen:
                 return self._carry(sight)
-        found = kept or self._survey.read(sight)
-        return self._carry(sight) if found is not None and self._blurred.has(found) else found
+        now = kept or self._survey.read(sight)
+        return self._carry(sight) if now is not None and self._overlooked.has(now) else now
 
     def _apart(self, path: bytes) -> bool:
         """Whether a file is carried by us as a numbered one, since the tool does not bring it back under its name."""
@@ -160,28 +167,9 @@ class Making:
         empty = sight.status.st_size - 512 * sight.status.st_blocks
         return "holes" not in self._tool.keeps and empty > HOLES
 
-    def _carry(self, sight: Sight) -> Row | None:
-        """Read a file ourselves into the next numbered one; a second try begins it anew."""
-        self._carried += 1
-        number = self._carried
-        path = os.path.join(self._carrying, b"%d" % number)
-        files = [open(path, "wb")]  # noqa: SIM115 - closed below, whichever is the last
-
-        def again() -> Callable[[bytes], object]:
-            files[0].close()
-            files[0] = open(path, "wb")  # noqa: SIM115
-            return files[0].write
-
-        try:
-            row = self._survey.read(sight, files[0].write, again=again)
-            files[0].close()
-        except OSError as error:
-            message = f"{text(path)} cannot be written ({error.strerror}); make room in the state folder"
-            raise ClientError(message) from error
-        finally:
-            files[0].close()
-        sign = -1 if self._carrying.endswith(b"/late") else 1
-        return row if row is None or not row.digest else msgspec.structs.replace(row, place=sign * number)
+    def _carry(self, sight: Sight, read: Read | None = None) -> Row | None:
+        """Read a file ourselves (``read``: in another way than others) into the next numbered one."""
+        return self._numbered.take(sight, read or self._survey.read)
 
     # --- the set --------------------------------------------------------------------------------------------------
 
@@ -249,6 +237,9 @@ class Making:
             self._younger.add(row.path)
 
     def _seen_again(self, before: Row | None, sight: Sight, troubled: dict[bytes, str]) -> Row | None:
+        self._copies.say(sight.path, self._survey)
+        if self._copies.taken(sight.path) or self._copies.companion(sight.path):
+            return before
         same = before is not None and not before.defect and self._survey.stat_row(sight).identity == before.identity
         if sight.kind is not FileType.FILE:
             return before if same and sight.kind is not FileType.SOCKET else self._survey.read(sight)

@@ -49,7 +49,6 @@ class ResticTool:
     alone = True
     replays = False
     merges = False
-    whole_seconds = False
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices")
     encrypted = True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
+from strongroom.clients.sidecar import Row
 from strongroom.errors import ClientError
 from strongroom.model import Frozen, Level, Point, Pruned, Verification
 
@@ -77,8 +78,7 @@ class Tool(Protocol):
 
     ``levels``: the words it knows, the first being FULL. ``alone``: each set is restored by itself. ``replays``: else the tool
     reads the sets that another needs by itself, a file from each since it appeared; ``merges``: it does, a file from the newest
-    that has it; where none is true, each set holds only what changed. ``whole_seconds``: such a tool takes a file for unchanged
-    that has the size, and the seconds of the times, that it had. ``partial``: single
+    that has it; where none is true, each set holds only what changed. ``partial``: single
     paths can be brought back without all the rest being read. ``keeps`` are the words of `base.KEEPS` that the tool keeps by
     itself; the sidecar keeps the others. ``encrypted`` and ``remote`` are for people to read.
     """
@@ -88,7 +88,6 @@ class Tool(Protocol):
     alone: bool
     replays: bool
     merges: bool
-    whole_seconds: bool
     partial: bool
     keeps: tuple[str, ...]
     encrypted: bool
@@ -122,6 +121,14 @@ class Tool(Protocol):
 
     def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """Check the storage, and that the sets of all points are in it."""
+
+
+@runtime_checkable
+class Overlooking(Tool, Protocol):
+    """What a tool may have beside, whose increments go by less than what the kernel changes with every write."""
+
+    def overlooks(self, before: Row, now: Row) -> bool:
+        """Whether it takes a file for what was in the set that the new one is built on; such a change is carried by us."""
 
 
 @runtime_checkable

@@ -39,13 +39,13 @@ from strongroom.vault import vault as vaults
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.keys import CHEAP, DEAR
 from strongroom.vault.messages import Counts
-from strongroom.vault.run import Progress
 from strongroom.vault.series import Outcome, Request
 from strongroom.vault.source import Source
 from strongroom.vault.vault import Vault
 
 if TYPE_CHECKING:
     from strongroom.clients.vault_entries import Tree
+    from strongroom.vault.run import Progress
 
 # What only some commands need is imported by them: a night's backup and the restore of one file wait for imports.
 NAME = "vault"
@@ -107,7 +107,7 @@ class VaultClient:
 
     def capabilities(self) -> Capabilities:
         """See the port."""
-        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level))
+        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level), divisible=True)
 
     def close(self) -> None:
         """See the port: nothing is held that does not close itself."""

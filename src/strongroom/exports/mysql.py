@@ -16,13 +16,15 @@ from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_dump import Dump, Item, opened, program
-from strongroom.exports.mysql_split import END, Rows, Split
+from strongroom.exports.mysql_split import END, MODE, Rows, Split
 from strongroom.exports.names import file_name
 from strongroom.exports.stream import Stream
 from strongroom.model import GRANTS, Account, DatabaseCopy, Remark
 
 _CUT = "the dump was cut short: its end mark is missing"
 _SANDBOX = b"/*M!999999\\-"
+_HEAD_LINES = 20
+_TOOLS_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 
 
 class MysqlServer:
@@ -50,9 +52,11 @@ class MysqlServer:
         with opened(self._settings, database, self._command or program(), row_by_row=False) as dump:
             broken = [item.name for item in dump.items if item.broken]
             stream = Stream(dump.blocks)
-            first = stream.line()
-            # Clients other than MariaDB's newer ones do not know this line, and take it for an error.
-            yield b"" if first.startswith(_SANDBOX) else first
+            for _ in range(_HEAD_LINES):
+                line = stream.line()
+                # Clients other than MariaDB's newer ones do not know the first line, and take it for an error.
+                if not line.startswith(_SANDBOX):
+                    yield line.replace(_TOOLS_MODE, b"SQL_MODE=" + MODE)
             tail = b""
             for piece in stream.rest():
                 tail = (tail + piece)[-200:]
@@ -154,6 +158,8 @@ class MysqlExport:
         if not split.ended:
             raise ExportError(_CUT)
         making.position = split.position
+        if not self._dump.located:
+            making.warn("the server could not say where its binary log stood, so that no position is known")
         yield from making.offer("before.sql", [split.before])
         yield from making.offer("after.sql", [split.after])
         for reason in _differences(self._dump.items, read, split):
@@ -180,6 +186,10 @@ class MysqlExport:
 
     def _facts(self, known: Manifest) -> Manifest:
         with Connection(self._settings, database=self._database) as connection:
+            for table in mysql_facts.rounded(connection, self._database):
+                self._making.warn(
+                    f"table {table} has values of type FLOAT with more than the six digits that the server writes of them"
+                )
             return msgspec.structs.replace(
                 known,
                 server=connection.value("SELECT VERSION()"),

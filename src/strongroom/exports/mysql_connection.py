@@ -16,6 +16,12 @@ from strongroom.exports.mysql_options import options
 from strongroom.exports.tool import secret, secret_file
 
 _CONNECT_SECONDS = 15
+# Whatever a server's defaults are: names are quoted in the one way that is read here, and no session ends, or loses its locks,
+# since it waits for another.
+_SESSION = (
+    "SET sql_mode = '', sql_quote_show_create = 1, sql_select_limit = 18446744073709551615, "
+    "wait_timeout = 86400, net_read_timeout = 3600, net_write_timeout = 3600 /*M!, max_statement_time = 0 */"
+)
 
 
 class Connection:
@@ -30,6 +36,7 @@ class Connection:
                 database=database,
                 charset="utf8mb4",
                 autocommit=True,
+                init_command=_SESSION,
                 connect_timeout=_CONNECT_SECONDS,
                 # One statement at a time, and no file of ours for a server that asks for one.
                 client_flag=CLIENT.MULTI_RESULTS,
@@ -75,6 +82,17 @@ class Connection:
                     pass
         except (pymysql.MySQLError, OSError) as error:
             raise ExportError(f"MySQL server: {_line(error)}") from None
+
+    def drop(self, kind: str, name: str) -> None:
+        """Drop what there is of this kind (``TABLE``, ``VIEW`` …) and name, which is quoted."""
+        if not kind.startswith("PACKAGE"):
+            self.run(f"DROP {kind} IF EXISTS {name}")
+            return
+        # Packages are known in Oracle's mode alone.
+        mode = self.value("SELECT @@sql_mode")
+        self.run("SET sql_mode = 'ORACLE'")
+        self.run(f"DROP {kind} IF EXISTS {name}")
+        self.run(f"SET sql_mode = {literal(mode)}")
 
 
 def where(settings: Mysql) -> str:

@@ -12,13 +12,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 HEADER = b"SQLite format 3\0"
 # What a database's log, the log's shared memory, and its journal are called after it.
 SUFFIXES = ("-wal", "-shm", "-journal")
 
-_CHILD = Path(__file__).with_name("sqlite_child.py")
+_CHILD = os.path.join(os.path.dirname(__file__), "sqlite_child.py")
 _NOBODY = 65534
 _BLOCK = 1 << 20
 _MOST_REASON = 500
@@ -65,7 +64,7 @@ class Copy:
             uid, gid = (_NOBODY, _NOBODY) if uid == 0 else (uid, _NOBODY)
         numbers = (uid, gid, status.st_dev, status.st_ino)
         with _scratch(uid, gid) as scratch:
-            command = [sys.executable, "-I", "-S", str(_CHILD), str(folder), os.fsdecode(name), scratch]
+            command = [sys.executable, "-I", "-S", _CHILD, str(folder), os.fsdecode(name), scratch]
             with subprocess.Popen(
                 [*command, *map(str, numbers)],
                 stdin=subprocess.DEVNULL,

@@ -164,9 +164,9 @@ class Run:
                 self._stand(unlocked[0], planned=summaries is not None)
             if self._fatal:
                 raise StorageError(self._fatal)
+            self._feed()
             if self._footing is not None:
                 yield from self._commit_what_is_ready()
-            self._feed()
             if not self._crew and self._busy():
                 self._fail_rest("the workers are gone (killed, or out of memory?)")
         yield from self._commit()

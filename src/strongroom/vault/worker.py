@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -65,6 +66,9 @@ def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon:
     if pid:
         return pid
     try:
+        # What came from the parent is no garbage, and to look through it would copy its pages; a folder's stats are none either.
+        gc.freeze()
+        gc.set_threshold(50_000)
         for fd in close:
             os.close(fd)
         abandon()

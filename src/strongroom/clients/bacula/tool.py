@@ -18,6 +18,7 @@ from strongroom.clients.bacula.director import Director
 from strongroom.clients.bacula.jobs import LEVELS, WORDS, Job, Jobs
 from strongroom.clients.bacula.resources import Names
 from strongroom.clients.bacula.volumes import Volumes
+from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import Held, Order, Saved, Trouble
 from strongroom.config import Bacula
 from strongroom.errors import ClientError
@@ -35,7 +36,6 @@ class BaculaTool:
     alone = False
     replays = False
     merges = True
-    whole_seconds = True
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "devices")
     # Both are the daemons' own affair: TLS and keys stand in their configuration, and hosts too.
@@ -79,6 +79,11 @@ class BaculaTool:
             and not _SPECIAL & set(name)
             and not any(part != part.strip() for part in name.split("/"))
         )
+
+    def overlooks(self, before: Row, now: Row) -> bool:
+        """See the port: Bacula compares the size, and the seconds of both times."""
+        looks = [(row.size, row.mtime[0], row.ctime[0]) for row in (before, now)]
+        return looks[0] == looks[1]
 
     # --- backing up -----------------------------------------------------------------------------------------------
 
