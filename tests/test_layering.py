@@ -27,7 +27,8 @@ MAY_SEE = {
     "runs": {"settings", "clients", "exports", "panel", "config", "model"},
     "restores": {"demo", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "demo": {"model"},
-    "cli": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
+    "jetbackup": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model"},
+    "cli": {"jetbackup", "restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
     "__main__": {"cli"},
 }
 # The vault is a library of its own; its client alone knows that it exists.

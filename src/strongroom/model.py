@@ -114,6 +114,7 @@ class Account(Frozen):
     administrator's user name; ``users`` the numeric ids of its own users (from its ``etc/passwd``): a file with several
     links that belongs to anyone else is another's. ``suspended`` is the reason, or None. ``databases``, ``mailboxes`` and
     ``apps`` are names for display (``mysql:shop_wp``, ``me@example.com``, ``wordpress:/var/www/html``).
+    ``email`` and ``plan`` are the panel's word for whom to write to and what was bought (empty: it has none).
     ``claims`` say which databases are its own. ``absent`` are the server paths by tree of what every such account has and
     this one has lost.
     """
@@ -121,6 +122,8 @@ class Account(Frozen):
     name: str
     domains: tuple[str, ...] = ()
     owner: str = ""
+    email: str = ""
+    plan: str = ""
     suspended: str | None = None
     users: frozenset[int] = frozenset()
     databases: tuple[str, ...] = ()

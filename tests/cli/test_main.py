@@ -35,6 +35,7 @@ PROMISED = [
     "scope",
     "apps",
     "clients",
+    "jetbackup",
     "timers",
     "nightly",
     "mount",

@@ -79,11 +79,10 @@ def show(invocation: Invocation, point: str) -> None:
     one, ACCOUNT:latest, or (where one account alone has points) latest.
     """
     from strongroom.cli import documents
-    from strongroom.runs.versions import trees
 
     found = invocation.named_point(point)
     client = invocation.client(found.client)
-    plan = client.plan(found, trees(client, found))
+    plan = client.plan(found, ())
     exports = list(_beside_databases(client, found))
     copies = invocation.catalog().copies(found)
     document = documents.point(found, warnings=True) | {"exports": [documents.export(entry) for entry in exports]}
@@ -95,7 +94,8 @@ def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
     """What a point holds of database servers that is no database: users, grants, rows of the panel's mail map."""
     from strongroom.model import DATABASES, FileType
 
-    if client.lookup(point, DATABASES.encode()) is None:
+    # What was adopted has entries that nobody counted, and may have to be brought here before one can look into it.
+    if not point.entries or client.lookup(point, DATABASES.encode()) is None:
         return
     for engine in client.ls(point, DATABASES.encode()):
         if engine.type is FileType.DIR:

@@ -124,7 +124,8 @@ class Capabilities(Frozen):
     ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
     the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
     ``partial``: single files are brought back without the rest being read. ``divisible``: several processes, forked from the
-    one that opened the client, may ask for contents at the same time.
+    one that opened the client, may ask for contents at the same time. ``in_place``: what it brings back has all attributes, so
+    that it may be written over what stands there.
     """
 
     driver: str
@@ -137,6 +138,7 @@ class Capabilities(Frozen):
     divisible: bool = False
     encrypted: bool = True
     remote: bool = False
+    in_place: bool = True
 
 
 class Monitor(Protocol):

@@ -22,6 +22,7 @@ _OURS = {
     "borg": ("strongroom.clients.borg", "BorgTool"),
     "duplicity": ("strongroom.clients.duplicity", "DuplicityTool"),
     "bacula": ("strongroom.clients.bacula.client", "BaculaClient"),
+    "jetbackup": ("strongroom.clients.jetbackup", "JetBackupClient"),
 }
 
 
