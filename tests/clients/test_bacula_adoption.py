@@ -24,6 +24,12 @@ FileSet {{ Name = Accounts
     File = {root}/home/virtual }} }}
 Job {{ Name = Nightly-{client}; Type = Backup; Level = Incremental; Accurate = yes; Client = {client}; FileSet = Accounts
   Storage = File; Pool = Own; Messages = Daemon }}
+Job {{ Name = Waits; Type = Backup; Level = Full; Client = {client}; FileSet = Hosts
+  Storage = File; Pool = Own; Messages = Daemon
+  RunScript {{ RunsWhen = Before; RunsOnClient = yes; FailJobOnError = yes
+    Command = "sh -c 'for try in $(seq 600); do test ! -e {root}/go || exit 0; sleep 0.1; done; exit 1'"
+  }}
+}}
 """
 
 
@@ -130,6 +136,21 @@ def test_the_first_own_point_stands_beside_them(ground: Ground) -> None:
     ground.server.json("prune", "--client", NAME)
     assert gone not in [each["id"] for each in ground.server.json("points", "site2", "--client", NAME)]
     assert len(ground.server.json("points", "site1", "--client", NAME)) == 2
+
+
+def test_a_job_is_followed_while_it_runs(ground: Ground) -> None:
+    """It ends only once its progress was told."""
+    client = open_client(load(str(ground.server.config)), NAME)
+    assert isinstance(client, BaculaClient)
+    told: list[tuple[int, int]] = []
+
+    def progress(files: int, size: int) -> None:
+        told.append((files, size))
+        (ground.server.root / "go").touch()
+
+    done = client.bacula.jobs.run("run job=Waits yes", progress=progress)
+    assert (done.status, done.files) == ("T", 1)
+    assert told == sorted(told)
 
 
 def test_a_director_that_is_down_hides_no_point(ground: Ground) -> None:

@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r'^[^#\n]*?\bAddress\s*=\s*"?([^\s";}]+)', re.MULTILINE | 
 _PORT = re.compile(r"^[^#\n]*?\bDIR\s?port\s*=\s*\"?(\d+)", re.MULTILINE | re.IGNORECASE)
 _DIRECTOR_PORT, _REACH_SECONDS = 9101, 15.0
 # Questions of the console itself; what they start takes longer and is waited for otherwise.
-_LIMIT_SECONDS = 300.0
+_LIMIT_SECONDS = 600.0
 
 
 class Console:

@@ -35,6 +35,8 @@ _UNREAD = re.compile(
     r'(?:Could not (?:access|follow link|stat|open directory)|Cannot open) "(.*)": ERR=(.*?)\.?$', re.DOTALL
 )
 _BROKEN = re.compile(r"Read error on file (.*)\. ERR=(.*)$", re.DOTALL)
+# What a restore of a million files takes until it is a job: a tree of them is built first.
+_STARTING_SECONDS = 3600.0
 _SHORTEST, _LONGEST, _SLOWER = 0.2, 2.0, 1.08
 # A look at what its daemons say of a running job, and at how far it is, comes with each so many looks at the catalog.
 _EVERY = 5
@@ -141,7 +143,7 @@ class Jobs:
 
         Raise ClientError where it did not end well. Whatever ends the wait ends the job.
         """
-        told = self._console.told(*lines)
+        told = self._console.told(*lines, limit=_STARTING_SECONDS)
         queued = _QUEUED.search(told)
         if queued is None:
             said = [line.strip() for line in told.splitlines() if line.strip() and line not in lines]

@@ -75,4 +75,5 @@ def _plain(config: Config) -> list[tuple[str, re.Pattern[str]]]:
 
 def _glob(part: str) -> str:
     """A shell's pattern of one name, as a regular expression that no slash fits."""
-    return r"(?:(?!/)" + re.sub(r"^\(\?s:(.*)\)\\[Zz]$", r"\1", translate(part)).replace(".*", "[^/]*") + ")"
+    # Python's own translation, out of its anchors; what it means by a dot is any character.
+    return "(?:" + re.sub(r"(?<![\\\[])\.", "[^/]", re.sub(r"^\(\?s:(.*)\)\\[Zz]$", r"\1", translate(part))) + ")"

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 from strongroom.clients import box
-from strongroom.clients.bacula.console import Console
+from strongroom.clients.bacula.console import Console, literal
 from strongroom.clients.bacula.director import Director
 from strongroom.clients.bacula.jobs import LEVELS, WORDS, Job, Jobs
 from strongroom.clients.bacula.resources import Names
@@ -118,9 +118,9 @@ class BaculaTool:
 
     def _has(self, done: Job, order: Order) -> bool:
         """Whether a set has what is in every one: a folder of ours."""
-        place = f"{text(self._top)}/{order.series}/strongroom/"
+        place = literal(f"{text(self._top)}/{order.series}/strongroom/")
         rest = f"FROM File JOIN Path ON Path.PathId=File.PathId WHERE File.JobId={done.id} AND File.FileIndex>0"
-        return bool(self.console.rows(("File.FileId",), f"{rest} AND Path.Path='{place}' LIMIT 1"))
+        return bool(self.console.rows(("File.FileId",), f"{rest} AND Path.Path={place} LIMIT 1"))
 
     @contextlib.contextmanager
     def _shown(self, view: box.View) -> Iterator[None]:
