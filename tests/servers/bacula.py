@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -51,6 +53,19 @@ Device {{ Name = Folder-2; Media Type = File; Archive Device = {volumes}; LabelM
   AutomaticMount = yes; RemovableMedia = no; AlwaysOpen = no; Autochanger = yes; Drive Index = 1 }}
 Messages {{ Name = Standard; director = {director} = all }}
 """
+# A director lets every job wait for two whole seconds before it begins: two thirds of what a small one takes. Ours wait for less;
+# nothing else of it is changed. Without a compiler it takes the time that it takes.
+_IMPATIENCE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int nanosleep(const struct timespec *asked, struct timespec *left) {
+  static int (*real)(const struct timespec *, struct timespec *);
+  struct timespec shorter = {0, 50000000};
+  if (!real) real = dlsym(RTLD_NEXT, "nanosleep");
+  return real(asked->tv_sec == 2 && asked->tv_nsec == 0 ? &shorter : asked, left);
+}
+"""
 _CONSOLE = """
 Director {{ Name = {director}; DIRport = {port}; Address = {address}; Password = "{password}" }}
 """
@@ -83,6 +98,7 @@ class Bacula:
             self._write(name, _FILE_DAEMON, name=name)
         self.password(CONSOLE_PASSWORD)
         self._running: dict[str, ServerProcess] = {}
+        self._environment = self._impatient()
         self.start("storage")
         for name in clients:
             self.start(name)
@@ -110,7 +126,19 @@ class Bacula:
         """Start ``director``, ``storage``, or a client's file daemon."""
         program = {"director": "bacula-dir", "storage": "bacula-sd"}.get(name, "bacula-fd")
         command: list[str | Path] = [f"/usr/sbin/{program}", "-f", "-P", "-c", self.folder / f"{name}.conf"]
-        self._running[name] = ServerProcess(command, self.folder / f"{name}.log", lambda: self._listens(name))
+        environment = self._environment if name == "director" else None
+        log = self.folder / f"{name}.log"
+        self._running[name] = ServerProcess(command, log, lambda: self._listens(name), environment=environment)
+
+    def _impatient(self) -> dict[str, str]:
+        """The environment of a director that does not wait before each job."""
+        library = self.work / "impatience.so"
+        compiler = ["cc", "-shared", "-fPIC", "-x", "c", "-o", str(library), "-"]
+        with contextlib.suppress(FileNotFoundError):
+            done = subprocess.run(compiler, input=_IMPATIENCE, text=True, capture_output=True)
+            if done.returncode == 0:
+                return {**os.environ, "LD_PRELOAD": str(library)}
+        return dict(os.environ)
 
     def _listens(self, name: str) -> bool:
         try:

@@ -94,7 +94,7 @@ class Adoption:
 
     def _found(self, kept: _Kept | None) -> _Kept:
         wanted = self._wanted()
-        ((count, last),) = self._console.rows(("COUNT(*)", "COALESCE(MAX(Job.JobId),0)"), wanted)
+        count, last = self._console.row(("COUNT(*)", "COALESCE(MAX(Job.JobId),0)"), wanted)
         mark = f"{self._server} {count} {last}"
         if kept is not None and kept.mark == mark:
             return kept
@@ -112,7 +112,7 @@ class Adoption:
         )
 
     def _points(self) -> Iterator[Adopted]:
-        ((schema,),) = self._console.rows(("VersionId",), "FROM Version")
+        (schema,) = self._console.row(("VersionId",), "FROM Version")
         if schema not in _SCHEMAS:
             return
         jobs = self._jobs()

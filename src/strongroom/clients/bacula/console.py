@@ -17,7 +17,9 @@ from strongroom.errors import ClientError
 from strongroom.model import text
 
 _GREETING = re.compile(r"^1000 OK: .*$", re.MULTILINE)
-_FAILED = re.compile(r"^(?:Query failed|sql_.*ERR=|.*(?:is not authorized|No authorization)).*$", re.MULTILINE)
+_FAILED = re.compile(
+    r"^(?:Query failed|sql_.*ERR=|.*(?:is not authorized|No authorization|is an invalid command)).*$", re.MULTILINE
+)
 _REFUSED = ("authorization problem", "passwords may not agree", "Director rejected")
 _ADDRESS = re.compile(r'^[^#\n]*?\bAddress\s*=\s*"?([^\s";}]+)', re.MULTILINE | re.IGNORECASE)
 _PORT = re.compile(r"^[^#\n]*?\bDIR\s?port\s*=\s*\"?(\d+)", re.MULTILINE | re.IGNORECASE)
@@ -124,6 +126,13 @@ class Console:
             tuple(value.removesuffix("\t") for value in tokens[at : at + width - 1])
             for at in range(1, len(tokens) - width + 1, width)
         ]
+
+    def row(self, columns: Sequence[str], rest: str) -> tuple[str, ...]:
+        """The one row that there has to be."""
+        rows = self.rows(columns, rest)
+        if len(rows) != 1:
+            raise ClientError(f"{self._director()} has {len(rows)} answers, not one, to: SELECT {columns[0]} {rest}")
+        return rows[0]
 
 
 def literal(value: str) -> str:

@@ -105,7 +105,7 @@ class Jobs:
 
         As Bacula does: its resource's and file set's, by the moment that they stand for, since the last full one.
         """
-        ((resource, file_set),) = self._console.rows(("Name", "FileSetId"), f"FROM Job WHERE JobId={job.id}")
+        resource, file_set = self._console.row(("Name", "FileSetId"), f"FROM Job WHERE JobId={job.id}")
         chain: list[int] = []
         same = f"Type='B' AND Name={literal(resource)} AND FileSetId={file_set}"
         for each in self.select(same, order="JobTDate,JobId"):
@@ -161,7 +161,10 @@ class Jobs:
     def _followed(self, id: int, progress: Callable[[int, int], None] | None) -> Job:
         pause = _SHORTEST
         for look in itertools.count(1):
-            (job,) = self.select(f"JobId={id}")
+            found = self.select(f"JobId={id}")
+            if not found:
+                raise ClientError(f"Bacula's job {id} was deleted from the catalog while it ran")
+            job = found[0]
             if not job.running:
                 return job
             if look % _EVERY == 0:
