@@ -263,6 +263,11 @@ def test_a_point_comes_back_beside_the_account(jetbackup: JetBackup) -> None:
     names = [entry["path"] for entry in jetbackup.json("ls", parent(1), "/", "-R")]
     assert names == ["/odd \udcff name", "/var", "/var/www", "/var/www/html", "/var/www/html/index.php"]
     assert not list((jetbackup.program.with_name("state") / "clients/jb/work").iterdir())
+    carried = jetbackup.json("copy", parent(1), "--client", "vault", status=1)
+    assert (carried["client"], carried["origin"]["point"], carried["status"]) == ("vault", parent(1), "incomplete")
+    assert [entry["path"] for entry in jetbackup.json("ls", carried["id"], "/", "-R")] == names
+    (own,) = jetbackup.json("backup", "site1")["points"]
+    assert "of live accounts alone" in jetbackup.refused("copy", own["id"], "--client", "jb")
 
 
 def test_what_it_cannot_do_is_one_line(jetbackup: JetBackup) -> None:

@@ -234,10 +234,6 @@ class JetBackupClient:
         seconds = _SECONDS_TO_BEGIN + found.size / _BYTES_PER_SECOND
         return ReadPlan(reads=(step,), bytes=found.size, seconds=round(seconds, 1))
 
-    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
-        """See the port: JetBackup takes nothing but what it backs up itself."""
-        raise ClientError(f"JetBackup takes no points of others; name another client for point {point.id}")
-
     def _archive(self, point: Point) -> Archive:
         """A backup, downloaded once in this command."""
         if point.id not in self._opened:
@@ -273,6 +269,12 @@ class JetBackupClient:
         """See the port: what was brought here goes."""
         self._open.close()
         self._opened.clear()
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """See the port: its own points stand alone, and it takes none of others."""
+        if source is self:
+            return point
+        raise ClientError(f"client {self.name}: JetBackup makes its backups of live accounts alone; copy to another client")
 
     # --- care -----------------------------------------------------------------------------------------------------
 
