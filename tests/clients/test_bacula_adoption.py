@@ -24,6 +24,8 @@ FileSet {{ Name = Accounts
     File = {root}/home/virtual }} }}
 Job {{ Name = Nightly-{client}; Type = Backup; Level = Incremental; Accurate = yes; Client = {client}; FileSet = Accounts
   Storage = File; Pool = Own; Messages = Daemon }}
+Job {{ Name = Careless; Type = Backup; Level = Incremental; Accurate = no; Client = {client}; FileSet = Accounts
+  Storage = File; Pool = Own; Messages = Daemon }}
 Job {{ Name = Waits; Type = Backup; Level = Full; Client = {client}; FileSet = Hosts
   Storage = File; Pool = Own; Messages = Daemon
   RunScript {{ RunsWhen = Before; RunsOnClient = yes; FailJobOnError = yes
@@ -49,9 +51,9 @@ class Ground:
             file.write(f"[clients.{NAME}]\n{self.bacula.table()}")
         self.server.json("init")
 
-    def nightly(self, level: str) -> None:
+    def nightly(self, level: str, job: str = "Nightly-host-fd") -> None:
         """What the administrator's Bacula does by itself."""
-        told = self.bacula.say(f"run job=Nightly-host-fd level={level} yes", "wait")
+        told = self.bacula.say(f"run job={job} level={level} yes", "wait")
         assert "Job queued" in told, told
 
 
@@ -136,6 +138,26 @@ def test_the_first_own_point_stands_beside_them(ground: Ground) -> None:
     ground.server.json("prune", "--client", NAME)
     assert gone not in [each["id"] for each in ground.server.json("points", "site2", "--client", NAME)]
     assert len(ground.server.json("points", "site1", "--client", NAME)) == 2
+
+
+def test_a_planted_link_leads_no_restore_elsewhere(ground: Ground) -> None:
+    """Jobs that do not know what is gone hold a link, and files below a folder of its name."""
+    outside = ground.folder / "outside"
+    outside.mkdir()
+    planted = ground.data / "planted"
+    os.symlink(outside, planted)
+    ground.nightly("Full", "Careless")
+    planted.unlink()
+    planted.mkdir()
+    (planted / "file").write_bytes(b"written by a restore\n")
+    (ground.data / "beside").write_bytes(b"beside\n")
+    ground.nightly("Incremental", "Careless")
+    points = ground.server.json("points", "site1", "--client", NAME)
+    (point,) = (each["id"] for each in points if each["run"].startswith("Careless") and each["level"] != "full")
+    out = ground.folder / "out-planted"
+    ground.server.json("restore", "site1", "--point", point, "--to", out)
+    assert list(outside.iterdir()) == []
+    assert (out / "data/planted/file").read_bytes() == b"written by a restore\n"
 
 
 def test_a_job_is_followed_while_it_runs(ground: Ground) -> None:

@@ -1,8 +1,8 @@
 """The port `Tool` over Bacula: what the running file daemon is shown, copied by a job of each account.
 
 The daemon sees the account through a process of ours (`box.shown`); the paths in Bacula's catalog lead through a link in the
-state folder to it, and are the same in each run. What a restore brings goes into a folder of root's alone: paths of a set
-are those of one walk, so that none leads through a link of the set.
+state folder to it, and are the same in each run. What a restore brings goes into a folder of root's alone; the tree that
+Bacula builds of what is to be restored has one thing at each path, so that none of them leads through a link.
 """
 
 from __future__ import annotations
