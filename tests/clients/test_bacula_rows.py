@@ -49,6 +49,8 @@ def test_accounts_are_found_below_stripped_folders(above: str) -> None:
 
 def test_folders_of_a_plain_layout_are_accounts() -> None:
     places = Places(Config(path=b"/c", server=Server(layout="plain", root=b"/", accounts=(b"/srv/*/www-[ab]*",))))
+    assert places.condition.startswith("(Path.Path LIKE '/srv/%/www-_%/' AND ")
+    assert places.condition.endswith("=4)")
     assert places.of("/srv/x/www-abc/") == Place("www-abc", "data", "/srv/x/www-abc")
     assert places.of("/srv/x/www-abc/below/") is None
     assert places.of("/srv/x/y/www-abc/") is None

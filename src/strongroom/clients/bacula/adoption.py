@@ -133,10 +133,9 @@ class Adoption:
 
     def _roots(self) -> dict[int, dict[Place, bool]]:
         """The accounts' folders that each job names, and whether it has them: one that vanished is named as gone."""
-        likes = " OR ".join(f"Path.Path LIKE '{like}'" for like in self._places.like)
         rest = (
             "FROM File JOIN Path ON Path.PathId=File.PathId JOIN Filename ON Filename.FilenameId=File.FilenameId "
-            f"WHERE Filename.Name='' AND File.JobId IN (SELECT Job.JobId {self._wanted()}) AND ({likes})"
+            f"WHERE Filename.Name='' AND File.JobId IN (SELECT Job.JobId {self._wanted()}) AND ({self._places.condition})"
         )
         found: dict[int, dict[Place, bool]] = defaultdict(dict)
         for job, index, path in self._console.rows(("File.JobId", "File.FileIndex", "Path.Path"), rest):

@@ -23,7 +23,7 @@ _FAILED = re.compile(
 _REFUSED = ("authorization problem", "passwords may not agree", "Director rejected")
 _ADDRESS = re.compile(r'^[^#\n]*?\bAddress\s*=\s*"?([^\s";}]+)', re.MULTILINE | re.IGNORECASE)
 _PORT = re.compile(r"^[^#\n]*?\bDIR\s?port\s*=\s*\"?(\d+)", re.MULTILINE | re.IGNORECASE)
-_DIRECTOR_PORT, _REACH_SECONDS = 9101, 15.0
+_DIRECTOR_PORT, _REACH_SECONDS = 9101, 5.0
 # Questions of the console itself; what they start takes longer and is waited for otherwise.
 _LIMIT_SECONDS = 600.0
 

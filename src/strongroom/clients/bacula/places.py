@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Finds accounts' folders among paths; ``like`` are SQL patterns that all of them fit.
+    """Finds accounts' folders among paths; ``condition`` is what SQL can say of them: true of each, and of few others.
 
     ``globs`` are shell patterns of these folders, ``excluded`` regular expressions of what is never copied of them.
     """
@@ -34,7 +34,7 @@ class Places:
     def __init__(self, config: Config) -> None:
         apiscp = config.server.layout == "apiscp"
         self._patterns = list(_sites(config) if apiscp else _plain(config))
-        self.like = [f"%/{folder}/" for _, folder in _APISCP] if apiscp else ["%/"]
+        self.condition = " OR ".join(_like_sites() if apiscp else map(_like, _globs(config))) or "1=0"
         sites = text(config.server.below(_VIRTUAL)) + "/site"
         self.globs = tuple(f"{sites}*/{folder}" for _, folder in _APISCP) if apiscp else _globs(config)
         # The data of database servers, which are exported, and the work folder of the kernel's overlay.
@@ -58,6 +58,16 @@ def _stripped(path: bytes) -> list[str]:
 def _sites(config: Config) -> list[tuple[str, re.Pattern[str]]]:
     above = "|".join(re.escape(path) for path in _stripped(config.server.below(_VIRTUAL)))
     return [(tree, re.compile(rf"(?:{above})/(?P<account>site[0-9]+)/{folder}")) for tree, folder in _APISCP]
+
+
+def _like_sites() -> list[str]:
+    return [f"Path.Path LIKE '%/site%/{folder}/'" for _, folder in _APISCP]
+
+
+def _like(glob: str) -> str:
+    """A shell's pattern as SQL has it, for folders as deep as it is; a wildcard for what SQL would take otherwise."""
+    pattern = re.sub(r"\[[^]]*\]|[?'\"\\\n\r]", "_", glob).replace("*", "%")
+    return f"(Path.Path LIKE '{pattern}/' AND LENGTH(Path.Path)-LENGTH(REPLACE(Path.Path,'/',''))={glob.count('/') + 1})"
 
 
 def _globs(config: Config) -> tuple[str, ...]:
