@@ -177,7 +177,7 @@ def test_a_job_is_followed_while_it_runs(ground: Ground) -> None:
 
 def test_a_director_that_is_down_hides_no_point(ground: Ground) -> None:
     before = ground.server.json("points", "site1")
-    assert len(before) == 2
+    assert len(before) >= 2
     ground.bacula.end("director")
     try:
         assert ground.server.json("points", "site1") == before
