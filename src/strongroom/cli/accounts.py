@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +10,13 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, table
+from strongroom.cli.owned import with_databases
 
 if TYPE_CHECKING:
     from strongroom.model import Account, Location
+    from strongroom.webapps.base import App
+
+    Apps = Mapping[str, Sequence[App]]
 
 
 @command()
@@ -28,36 +32,13 @@ def accounts(invocation: Invocation, locations: bool) -> None:
     from strongroom.cli import documents
 
     server = invocation.layout.server()
-    found = [*_with_databases(invocation, invocation.layout.accounts(details=True)), *([server] if server else [])]
-    lines = _locations(found) if locations else iter(_table(found))
-    invocation.answer([documents.account(account) for account in found], lines)
+    found = [*with_databases(invocation, invocation.layout.accounts(details=True)), *([server] if server else [])]
+    apps = {account.name: invocation.finder.of(account) for account in found}
+    lines = _locations(found, apps) if locations else iter(_table(found, apps))
+    invocation.answer([documents.account(account, apps[account.name]) for account in found], lines)
 
 
-def _with_databases(invocation: Invocation, found: list[Account]) -> list[Account]:
-    """The accounts with the databases that the servers say are theirs; by their folders, where no server can be asked."""
-    servers = invocation.config.databases
-    if not (servers.mysql or servers.postgresql):
-        return found
-    import msgspec
-
-    from strongroom.errors import ExportError
-    from strongroom.settings.databases import Databases
-
-    held = Databases(found, invocation.servers)
-    names: dict[str, set[str]] = {account.name: set(account.databases) for account in found}
-    for engine in held.servers:
-        try:
-            told = {account.name: {each.name for each in held.of(account.name, engine)} for account in found}
-        except ExportError as error:
-            invocation.teller.note(f"{error}; its databases are shown by their folders")
-            continue
-        for account, owned in told.items():
-            others = {name for name in names[account] if not name.startswith(f"{engine}:")}
-            names[account] = others | owned
-    return [msgspec.structs.replace(account, databases=tuple(sorted(names[account.name]))) for account in found]
-
-
-def _table(found: list[Account]) -> list[str]:
+def _table(found: list[Account], apps: Apps) -> list[str]:
     heads = ("ACCOUNT", "DOMAIN", "OWNER", "DATABASES", "MAILBOXES", "APPS", "")
     rows = [
         (
@@ -66,7 +47,7 @@ def _table(found: list[Account]) -> list[str]:
             escaped(account.owner),
             str(len(account.databases)),
             str(len(account.mailboxes)),
-            str(len(account.apps)),
+            str(len(apps[account.name])),
             _remark(account),
         )
         for account in found
@@ -88,11 +69,14 @@ def _domains(account: Account) -> str:
     return escaped(account.domains[0]) + more
 
 
-def _locations(found: list[Account]) -> Iterator[str]:
+def _locations(found: list[Account], apps: Apps) -> Iterator[str]:
     for account in found:
         yield f"{escaped(account.name)}  {_domains(account)}".rstrip()
         for location in account.locations:
             yield from _location(location)
+        for app in apps[account.name]:
+            if app.snapshots:
+                yield f"    holds   {escaped(app.path)}/.git: snapshots of {escaped(app.app)}"
 
 
 def _location(location: Location) -> Iterator[str]:

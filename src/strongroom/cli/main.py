@@ -13,6 +13,7 @@ import click
 
 from strongroom.cli import (
     accounts,
+    apps,
     backup,
     care,
     clients,
@@ -72,6 +73,7 @@ for _command in (
     care.status,
     databases.databases,
     scope.scope,
+    apps.apps,
     clients.clients,
     jetbackup.jetbackup,
     timers.timers,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from strongroom.clients.base import Client, Monitor
+from strongroom.clients.base import Monitor, Readable
 from strongroom.errors import RestoreError, StrongroomError
 from strongroom.model import text
 from strongroom.restores import flags
@@ -32,7 +32,7 @@ from strongroom.restores.writer import Writer
 
 
 def restore(
-    request: RestoreRequest, client: Client, monitor: Monitor, *, porters: int | None = None
+    request: RestoreRequest, client: Readable, monitor: Monitor, *, porters: int | None = None
 ) -> RestoreResult:
     """Do what a request asks for (a dry run: say what would be done).
 
@@ -73,7 +73,7 @@ class _Restore:
     def __init__(
         self,
         request: RestoreRequest,
-        client: Client,
+        client: Readable,
         monitor: Monitor,
         target: Target,
         exclusions: Exclusions,
