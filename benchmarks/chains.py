@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -172,15 +173,13 @@ def run(bench: Bench, runs: int, points: Sequence[int]) -> Findings:
         known.write_bytes(msgspec.json.encode(nights))
     tree = machine.count(bench.data)
     stored = {way.name: _occupied(bench, way) for way in bench.ways}
-    restores = list(_restores(bench, nights, points))
+    restores: list[Restored] = []
     full: dict[str, float] = {}
-    for way in bench.ways:
-        if way.name != "vault" and not way.differential:
-            made, full[way.name] = bench.consolidated(way, nights[way.name][-1])
-            for path in ("", CHANGING):
-                found = bench.restored(way, made, runs, path)
-                restores.append(Restored(f"{way.name}, made full", runs, path, found.forecast, found.measured))
-                say(f"{way.name}, made full: {found.measured.seconds:.1f} s")
+    try:
+        restores.extend(_restores(bench, nights, points))
+        restores.extend(_consolidations(bench, nights, runs, full))
+    except KeyboardInterrupt:
+        say("interrupted: the document has what was measured until now")
     return Findings(
         date=datetime.now(UTC).strftime("%-d %B %Y"),
         machine=machine.facts(bench.folder),
@@ -210,6 +209,20 @@ def _restores(bench: Bench, nights: dict[str, list[Night]], points: Sequence[int
             yield found
 
 
+def _consolidations(
+    bench: Bench, nights: dict[str, list[Night]], runs: int, full: dict[str, float]
+) -> Iterator[Restored]:
+    """Each chain made into a new full point, and that brought back; ``full`` gets the seconds."""
+    for way in reversed(bench.ways):
+        if way.name == "vault" or way.differential:
+            continue
+        made, full[way.name] = bench.consolidated(way, nights[way.name][-1])
+        for path in ("", CHANGING):
+            found = bench.restored(way, made, runs, path)
+            say(f"{way.name}, made full: {found.measured.seconds:.1f} s")
+            yield Restored(f"{way.name}, made full", runs, path, found.forecast, found.measured)
+
+
 def _occupied(bench: Bench, way: Way) -> int:
     return machine.occupied(way.storage or f"{bench.folder}/vault")
 
@@ -228,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on with the nights that were made before")
     parser.add_argument("--try", action="store_true", dest="trial", help="print the document, record nothing")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if not options.resume:
             _begin(options.folder, max(options.inodes, LEAST))
