@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
     from strongroom.settings.scopes import Scopes
+    from strongroom.webapps.finding import Finder
+    from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
+    from strongroom.webapps.states import States
 
 
 class Clients(Protocol):
@@ -106,6 +109,28 @@ class Invocation:
 
         return servers(config)
 
+    @cached_property
+    def finder(self) -> Finder:
+        """Who finds web apps."""
+        from strongroom.webapps.finding import Finder
+        from strongroom.webapps.kinds import all_kinds
+
+        return Finder(self.layout, all_kinds(), self.states)
+
+    @cached_property
+    def states(self) -> States:
+        """What is kept of each web app."""
+        from strongroom.webapps.states import States
+
+        return States(self.config.server.state)
+
+    @cached_property
+    def snapshots(self) -> GitSnapshots:
+        """The snapshots of web apps."""
+        from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
+
+        return GitSnapshots(self.config.server.state, self.layout.accounts(), self.servers, self.teller)
+
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""
         if not (self.config.databases.mysql or self.config.databases.postgresql):
@@ -127,7 +152,7 @@ class Invocation:
     @cached_property
     def server(self) -> str:
         """This server's stable id."""
-        from strongroom.runs.identity import server_id
+        from strongroom.config.identity import server_id
 
         return server_id(self.config.server)
 

@@ -13,6 +13,7 @@ import click
 
 from strongroom.cli import (
     accounts,
+    apps,
     backup,
     care,
     clients,
@@ -22,6 +23,7 @@ from strongroom.cli import (
     demo,
     download,
     init,
+    jetbackup,
     later,
     output,
     points,
@@ -71,7 +73,9 @@ for _command in (
     care.status,
     databases.databases,
     scope.scope,
+    apps.apps,
     clients.clients,
+    jetbackup.jetbackup,
     timers.timers,
     timers.nightly,
     copy.copy,

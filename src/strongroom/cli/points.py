@@ -79,30 +79,33 @@ def show(invocation: Invocation, point: str) -> None:
     one, ACCOUNT:latest, or (where one account alone has points) latest.
     """
     from strongroom.cli import documents
-    from strongroom.runs.versions import trees
 
     found = invocation.named_point(point)
     client = invocation.client(found.client)
-    plan = client.plan(found, trees(client, found))
+    plan = client.plan(found, ())
     exports = list(_beside_databases(client, found))
     copies = invocation.catalog().copies(found)
+    apps = invocation.finder.in_point(found.account, lambda path: client.lookup(found, path) is not None)
     document = documents.point(found, warnings=True) | {"exports": [documents.export(entry) for entry in exports]}
-    document |= {"reads": documents.plan(plan), "copies": [each.id for each in copies]}
-    invocation.answer(document, _described(found, plan, exports, copies))
+    document |= {"reads": documents.plan(plan), "copies": [each.id for each in copies], "app_snapshots": apps}
+    invocation.answer(document, _described(found, plan, exports, copies, apps))
 
 
 def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
     """What a point holds of database servers that is no database: users, grants, rows of the panel's mail map."""
     from strongroom.model import DATABASES, FileType
 
-    if client.lookup(point, DATABASES.encode()) is None:
+    # What was adopted has entries that nobody counted, and may have to be brought here before one can look into it.
+    if not point.entries or client.lookup(point, DATABASES.encode()) is None:
         return
     for engine in client.ls(point, DATABASES.encode()):
         if engine.type is FileType.DIR:
             yield from (entry for entry in client.ls(point, engine.path) if entry.type is FileType.FILE)
 
 
-def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry], copies: Sequence[Point]) -> Iterator[str]:
+def _described(
+    point: Point, plan: ReadPlan, exports: Sequence[Entry], copies: Sequence[Point], apps: Sequence[str]
+) -> Iterator[str]:
     files = point.files
     for name, value in (
         ("point", point.id),
@@ -134,6 +137,8 @@ def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry], copies: S
     for entry in exports:
         what = "incomplete" if entry.defect else "complete"
         yield f"{'export':<10} {escaped(owners(entry.path))} {what}, {size(entry.size)}"
+    for app in apps:
+        yield f"{'snapshots':<10} of {escaped(app)}"
     for remark in point.warnings:
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
         yield f"{'warning':<10} {where}{escaped(remark.message)}"

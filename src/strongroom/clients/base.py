@@ -124,7 +124,8 @@ class Capabilities(Frozen):
     ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
     the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
     ``partial``: single files are brought back without the rest being read. ``divisible``: several processes, forked from the
-    one that opened the client, may ask for contents at the same time.
+    one that opened the client, may ask for contents at the same time. ``in_place``: what it brings back has all attributes, so
+    that it may be written over what stands there.
     """
 
     driver: str
@@ -137,6 +138,7 @@ class Capabilities(Frozen):
     divisible: bool = False
     encrypted: bool = True
     remote: bool = False
+    in_place: bool = True
 
 
 class Monitor(Protocol):
@@ -152,13 +154,30 @@ class Monitor(Protocol):
         """Say one thing a user should read now, such as an attribute that cannot be kept without root."""
 
 
-class Client(Protocol):
-    """What every client can do. Errors are `strongroom.errors`; an unreadable file is never one, but a remark."""
+class Readable(Protocol):
+    """What a restore needs of whatever holds a point."""
 
     name: str
 
     def capabilities(self) -> Capabilities:
         """What it can do, and whether its software is there."""
+
+    def lookup(self, point: Point, path: bytes) -> Entry | None:
+        """The entry at a stored path, or None."""
+
+    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice."""
+
+    def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
+        """The content of files as ``(number in entries, offset, bytes)`` pieces, in the order cheapest to read.
+
+        Exactly ``entry.stored`` bytes come for each file; what is a hole does not come. Raise ClientError when a piece
+        cannot be read or is not what was stored.
+        """
+
+
+class Client(Readable, Protocol):
+    """What every client can do. Errors are `strongroom.errors`; an unreadable file is never one, but a remark."""
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """Back up accounts, several at once where the client can, and yield each one's outcome once it is durable."""
@@ -175,21 +194,8 @@ class Client(Protocol):
     def load(self, ids: Iterable[str]) -> list[Point]:
         """The points with these ids."""
 
-    def lookup(self, point: Point, path: bytes) -> Entry | None:
-        """The entry at a stored path, or None."""
-
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """What a folder holds, sorted by name; raise UnknownError when the path is not a folder of the point."""
-
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
-        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice."""
-
-    def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
-        """The content of files as ``(number in entries, offset, bytes)`` pieces, in the order cheapest to read.
-
-        Exactly ``entry.stored`` bytes come for each file; what is a hole does not come. Raise ClientError when a piece
-        cannot be read or is not what was stored.
-        """
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """What restoring these stored paths would read."""

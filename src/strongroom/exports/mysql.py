@@ -11,10 +11,10 @@ import msgspec
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
 from strongroom.exports import gate, mysql_facts, mysql_grants, mysql_load, mysql_users, ownership
-from strongroom.exports.base import MYSQL, ExportFile, Owned
+from strongroom.exports.base import MYSQL, Door, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
-from strongroom.exports.mysql_connection import Connection, quoted
+from strongroom.exports.mysql_connection import Connection, door, quoted
 from strongroom.exports.mysql_dump import Dump, Item, opened, program
 from strongroom.exports.mysql_split import END, MODE, Rows, Split
 from strongroom.exports.names import file_name
@@ -35,10 +35,24 @@ class MysqlServer:
     def __init__(self, settings: Mysql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
+    def version(self) -> str:
+        """The server's version."""
+        with Connection(self._settings) as connection:
+            return connection.value("SELECT VERSION()")
+
+    def door(self) -> Door:
+        """How other programs come in."""
+        return door(self._settings)
+
     def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those granted to its administrator."""
         with Connection(self._settings) as connection:
             return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection), asked)
+
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts."""
+        with Connection(self._settings) as connection:
+            return ownership.of_each(self.engine, everyone, mysql_facts.databases(connection))
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[MysqlExport]:

@@ -12,6 +12,7 @@ from pymysql.constants import CLIENT
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
+from strongroom.exports.base import Door
 from strongroom.exports.mysql_options import options
 from strongroom.exports.tool import secret, secret_file
 
@@ -167,6 +168,18 @@ def _credentials(settings: Mysql, user: tuple[str, str] | None) -> dict[str, Any
         name, password = settings.user, secret(settings.password_file) if settings.password_file else ""
     # As bytes: of a text the driver would make Latin-1.
     return {"user": name, "password": password.encode()}
+
+
+def door(settings: Mysql) -> Door:
+    """How other programs come to the server."""
+    place, known = _place(settings), _credentials(settings, None)
+    return Door(
+        user=known["user"],
+        password=known["password"].decode(),
+        host=place.get("host", "localhost"),
+        port=place.get("port", settings.port),
+        socket=place.get("unix_socket", ""),
+    )
 
 
 def _line(error: Exception) -> str:

@@ -25,6 +25,11 @@ class Folder:
         """Open a folder by a path that the administrator chose, so links on the way are his own; raise OSError."""
         return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
+    @property
+    def descriptor(self) -> int:
+        """The folder's descriptor, as long as it is open."""
+        return self._descriptor
+
     def __enter__(self) -> Folder:
         return self
 
@@ -87,6 +92,25 @@ class Folder:
                 return os.stat(names[-1], dir_fd=parent._descriptor, follow_symlinks=False)
             except OSError:
                 return None
+
+    def link(self, *names: bytes) -> bytes | None:
+        """What a link below this folder says, which is text of a stranger's; None for all else."""
+        parent = self.folder(*names[:-1])
+        if parent is None:
+            return None
+        with parent:
+            try:
+                return os.readlink(names[-1], dir_fd=parent._descriptor)
+            except OSError:
+                return None
+
+    def listed(self, *, most: int) -> dict[bytes, bool]:
+        """The names in this folder, no more than so many, and whether each is a folder's."""
+        try:
+            with os.scandir(self._descriptor) as found:
+                return {os.fsencode(item.name): item.is_dir(follow_symlinks=False) for item in islice(found, most)}
+        except OSError:
+            return {}
 
     def names(self, *, most: int | None = None) -> list[bytes]:
         """The names in this folder, sorted; with ``most``, no more than so many, whichever come first."""

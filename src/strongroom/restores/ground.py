@@ -7,7 +7,7 @@ import stat
 
 import msgspec
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError, UnknownError
 from strongroom.model import Entry, FileType, Frozen, text
 from strongroom.paths import owners
@@ -41,6 +41,15 @@ def trees_of(request: RestoreRequest) -> list[bytes]:
     return list(dict.fromkeys(path.partition(b"/")[0] for path in request.paths))
 
 
+def refuse_in_place(client: Readable) -> None:
+    """Raise RestoreError for a client that brings files without all attributes: in place, those that stand there would go."""
+    if not client.capabilities().in_place:
+        raise RestoreError(
+            f"points of client {client.name} come back without ACLs and other attributes, so never over what stands there: "
+            "say --to DIR, or restore in place with that software itself"
+        )
+
+
 def check_destination(request: RestoreRequest) -> None:
     """Refuse a ``to`` that is no folder, is another user's link, or holds something, unless a mode was given."""
     to = request.to
@@ -65,7 +74,7 @@ def check_destination(request: RestoreRequest) -> None:
         raise RestoreError(f"{shown} is not empty; name another folder, or say --mode merge or --mode mirror")
 
 
-def parents_of(request: RestoreRequest, client: Client) -> list[Entry]:
+def parents_of(request: RestoreRequest, client: Readable) -> list[Entry]:
     """The folders above the asked paths that were not asked for, top down; UnknownError when one is missing."""
     found: dict[bytes, Entry] = {}
     for path in request.paths:
@@ -81,7 +90,7 @@ def parents_of(request: RestoreRequest, client: Client) -> list[Entry]:
     return list(found.values())
 
 
-def with_known_paths(request: RestoreRequest, client: Client) -> RestoreRequest:
+def with_known_paths(request: RestoreRequest, client: Readable) -> RestoreRequest:
     """The request without the trees that the point does not have; raise UnknownError for any other missing path."""
     point = request.point
     known = []

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import msgspec
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError, StrongroomError
 from strongroom.model import Point
 from strongroom.restores.contents import deliver
@@ -105,7 +105,7 @@ class Porters:
 
     def __init__(
         self,
-        client: Client,
+        client: Readable,
         point: Point,
         maker: Maker,
         remarks: Remarks,

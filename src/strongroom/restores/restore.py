@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from strongroom.clients.base import Client, Monitor
+from strongroom.clients.base import Monitor, Readable
 from strongroom.errors import RestoreError, StrongroomError
 from strongroom.model import text
 from strongroom.restores import flags
@@ -21,7 +21,7 @@ from strongroom.restores.attributes import Keeper
 from strongroom.restores.beneath import LOOK
 from strongroom.restores.exclusions import Exclusions
 from strongroom.restores.forecast import forecast
-from strongroom.restores.ground import check_destination, parents_of, with_known_paths
+from strongroom.restores.ground import check_destination, parents_of, refuse_in_place, with_known_paths
 from strongroom.restores.mirror import extras
 from strongroom.restores.policy import policy_of
 from strongroom.restores.remarks import Remarks
@@ -32,7 +32,7 @@ from strongroom.restores.writer import Writer
 
 
 def restore(
-    request: RestoreRequest, client: Client, monitor: Monitor, *, porters: int | None = None
+    request: RestoreRequest, client: Readable, monitor: Monitor, *, porters: int | None = None
 ) -> RestoreResult:
     """Do what a request asks for (a dry run: say what would be done).
 
@@ -42,6 +42,8 @@ def restore(
     Raises UnknownError for a path that the point does not have, RestoreError when the restore is refused or stopped
     (the message says where what was replaced is kept), BusyError when another restore of the account is at work.
     """
+    if request.to is None:
+        refuse_in_place(client)
     request = with_known_paths(request, client)
     if request.dry_run:
         told = forecast(request, client)
@@ -71,7 +73,7 @@ class _Restore:
     def __init__(
         self,
         request: RestoreRequest,
-        client: Client,
+        client: Readable,
         monitor: Monitor,
         target: Target,
         exclusions: Exclusions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType, Status
 from strongroom.paths import owners
@@ -43,7 +43,7 @@ class Writer:
     def __init__(
         self,
         request: RestoreRequest,
-        client: Client,
+        client: Readable,
         target: Target,
         policy: Policy,
         remarks: Remarks,

@@ -1,0 +1,1 @@
+"""Web apps in accounts: found, kept in snapshots, and updated without fear."""
