@@ -12,12 +12,15 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from benchmarks import machine
 from benchmarks.chains_report import write
@@ -62,8 +65,8 @@ class Bench:
         self.data = f"{self.tree.home()}/site1/shadow"
         self.config = f"{folder}/config.toml"
 
-    def prepare(self) -> dict[str, int]:
-        """Make the server, the configuration and the vault; returns what the server has."""
+    def prepare(self) -> None:
+        """Make the server, the configuration and the vault."""
         grow(self.tree)
         tables = "".join(f"[clients.{way.name}]\n{way.table}" for way in self.ways if way.table)
         Path(self.config).write_text(_CONFIGURATION.format(folder=self.folder) + tables)
@@ -73,7 +76,6 @@ class Bench:
             if way.table:
                 self("clients", "--probe", way.name)
                 self("prune", "--client", way.name)
-        return machine.count(self.data)
 
     def command(self, *words: str) -> Command:
         """A call of the program."""
@@ -115,7 +117,7 @@ class Bench:
         else:
             read, entries = vault_bytes(self.config, night.point, path)
             measured = Cost(runs=1, bytes=read, seconds=figure.wall, inodes=entries)
-        return Restored(way.name, number + 1, path, forecast, measured)
+        return Restored(way.name, number, path, forecast, measured)
 
     def consolidated(self, way: Way, night: Night) -> tuple[Night, float]:
         """Make a chain into a new full point."""
@@ -145,7 +147,7 @@ def _tar(folder: str, name: str, differential: int) -> Way:
     script = Path(folder) / name
     script.write_text(_TAR)
     script.chmod(0o755)
-    os.mkdir(f"{script}.sets")
+    os.makedirs(f"{script}.sets", exist_ok=True)
     table = f"""driver = "command"
 backup = ["{script}", "save", "{{point}}", "{{since}}", "{{sources}}"]
 restore = ["{script}", "load", "{{point}}", "{{target}}"]
@@ -155,25 +157,29 @@ forget = ["{script}", "forget", "{{point}}"]
     return Way(name=name, client=name, table=table, storage=f"{script}.sets", differential=differential)
 
 
-def run(bench: Bench, runs: int) -> Findings:
-    """All nights, then all restores; what is known so far is said as it comes."""
-    tree = bench.prepare()
-    nights: dict[str, list[Night]] = {way.name: [] for way in bench.ways}
-    for number in range(runs):
+def run(bench: Bench, runs: int, points: Sequence[int]) -> Findings:
+    """The nights that are still to come, then the restores; what is known so far is said as it comes, and kept."""
+    known = Path(f"{bench.folder}/nights.json")
+    if known.exists():
+        nights = msgspec.json.decode(known.read_bytes(), type=dict[str, list[Night]])
+    else:
+        bench.prepare()
+        nights = {way.name: [] for way in bench.ways}
+    for number in range(min(map(len, nights.values())), runs):
         bench.day(number)
         for way in bench.ways:
-            nights[way.name].append(bench.night(way, number))
+            nights[way.name] = [*nights[way.name][:number], bench.night(way, number)]
             say(f"night {number + 1}, {way.name}: {nights[way.name][-1].seconds:.1f} s, load {os.getloadavg()[0]:.1f}")
+        known.write_bytes(msgspec.json.encode(nights))
+    tree = machine.count(bench.data)
     stored = {way.name: _occupied(bench, way) for way in bench.ways}
-    restores = list(_restores(bench, nights, runs))
+    restores: list[Restored] = []
     full: dict[str, float] = {}
-    for way in bench.ways:
-        if way.name != "vault" and not way.differential:
-            made, full[way.name] = bench.consolidated(way, nights[way.name][-1])
-            for path in ("", CHANGING):
-                found = bench.restored(way, made, runs - 1, path)
-                restores.append(Restored(f"{way.name}, made full", runs, path, found.forecast, found.measured))
-                say(f"{way.name}, made full: {found.measured.seconds:.1f} s")
+    try:
+        restores.extend(_restores(bench, nights, points))
+        restores.extend(_consolidations(bench, nights, runs, full))
+    except KeyboardInterrupt:
+        say("interrupted: the document has what was measured until now")
     return Findings(
         date=datetime.now(UTC).strftime("%-d %B %Y"),
         machine=machine.facts(bench.folder),
@@ -188,15 +194,33 @@ def run(bench: Bench, runs: int) -> Findings:
     )
 
 
-def _restores(bench: Bench, nights: dict[str, list[Night]], runs: int) -> Iterator[Restored]:
-    """The first, the middle and the last point of each way: all of it, a file that never changed, one that always did."""
-    for number in sorted({0, (runs - 1) // 2, runs - 1}):
-        for path in ("", KEEPSAKE, CHANGING):
-            for way in bench.ways:
-                found = bench.restored(way, nights[way.name][number], number, path)
-                cost = found.measured
-                say(f"{way.name}, {number + 1} nights, {path or 'all'}: {cost.runs} runs, {cost.seconds:.1f} s")
-                yield found
+def _restores(bench: Bench, nights: dict[str, list[Night]], points: Sequence[int]) -> Iterator[Restored]:
+    """Some points of each way as a whole, and of the last a file that never changed, and one that always did."""
+    last = max(points)
+    for number, path in [
+        (last, KEEPSAKE),
+        (last, CHANGING),
+        *((number, "") for number in sorted(points, reverse=True)),
+    ]:
+        for way in bench.ways:
+            found = bench.restored(way, nights[way.name][number - 1], number, path)
+            cost = found.measured
+            say(f"{way.name}, {number} nights, {path or 'all'}: {cost.runs} runs, {cost.seconds:.1f} s")
+            yield found
+
+
+def _consolidations(
+    bench: Bench, nights: dict[str, list[Night]], runs: int, full: dict[str, float]
+) -> Iterator[Restored]:
+    """Each chain made into a new full point, and that brought back; ``full`` gets the seconds."""
+    for way in reversed(bench.ways):
+        if way.name == "vault" or way.differential:
+            continue
+        made, full[way.name] = bench.consolidated(way, nights[way.name][-1])
+        for path in ("", CHANGING):
+            found = bench.restored(way, made, runs, path)
+            say(f"{way.name}, made full: {found.measured.seconds:.1f} s")
+            yield Restored(f"{way.name}, made full", runs, path, found.forecast, found.measured)
 
 
 def _occupied(bench: Bench, way: Way) -> int:
@@ -211,14 +235,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", default=FOLDER, help=f"where all of it is made; default {FOLDER}")
     parser.add_argument("--client", action="append", default=[], metavar="NAME=FILE", help="one more client: its table")
     parser.add_argument("--only", help="only these ways, separated by commas")
+    parser.add_argument(
+        "--points", help="after which nights it is restored; default the first, the middle and the last"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the nights that were made before")
     parser.add_argument("--try", action="store_true", dest="trial", help="print the document, record nothing")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _begin(options.folder, max(options.inodes, LEAST))
+        if not options.resume:
+            _begin(options.folder, max(options.inodes, LEAST))
         ways = ways_of(options.folder, options.client)
         only = options.only.split(",") if options.only else [way.name for way in ways]
         bench = Bench(options.folder, max(options.inodes, LEAST), [way for way in ways if way.name in only])
-        findings = run(bench, options.runs)
+        asked = map(int, options.points.split(",")) if options.points else (1, (options.runs + 1) // 2, options.runs)
+        findings = run(bench, options.runs, sorted({*asked, options.runs}))
     except (CommandError, OSError) as error:
         print(f"benchmarks.chains: {error}", file=sys.stderr)
         return 2

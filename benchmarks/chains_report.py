@@ -113,12 +113,9 @@ def _saved(findings: Findings) -> str:
         one = last.get((way, ""))
         if one is None or vault is None or way == "vault":
             continue
-        first = next(each for each in findings.restores if each.way == way and not each.path and each.nights == 1)
-        grown = one.measured.bytes / max(first.measured.bytes, 1)
         lines.append(
             f"- {way}: after {findings.runs} nights a restore reads {one.measured.runs} runs and "
-            f"{one.measured.bytes / max(vault.measured.bytes, 1):.1f}× the bytes that the vault does; "
-            f"{grown:.2f}× what its own full point alone takes."
+            f"{one.measured.bytes / max(vault.measured.bytes, 1):.1f}× the bytes that the vault does."
         )
     tar, weekly = last.get(("tar", "")), last.get(("tar-weekly", ""))
     if tar is not None and weekly is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import IO, Protocol, TypeVar
 
@@ -172,7 +172,7 @@ class Sidecar:
         except (OSError, ValueError, zstd.ZstdError, msgspec.MsgspecError) as error:
             raise self._damaged(error) from error
         self._keys = [key for key, _, _ in self._index]
-        self._last: tuple[int, list[Row]] = (-1, [])
+        self._last: tuple[int, list[Row], list[bytes]] = (-1, [], [])
 
     def close(self) -> None:
         """Close the file."""
@@ -189,22 +189,23 @@ class Sidecar:
             raise ValueError("a part of it is cut, or larger than any of ours")
         return plain
 
-    def _frame(self, number: int) -> list[Row]:
+    def _frame(self, number: int) -> tuple[list[Row], list[bytes]]:
+        """The rows of a frame, and their sort keys: long chains look up every file in every link."""
         if self._last[0] != number:
             _, at, length = self._index[number]
             try:
-                self._last = (number, msgspec.msgpack.decode(self._piece(at, length), type=list[Row]))
+                rows = msgspec.msgpack.decode(self._piece(at, length), type=list[Row])
             except (OSError, ValueError, zstd.ZstdError, msgspec.MsgspecError) as error:
                 raise self._damaged(error) from error
-        return self._last[1]
+            self._last = (number, rows, [sort_key(row.path) for row in rows])
+        return self._last[1], self._last[2]
 
     def rows(self, start: bytes = b"") -> Iterator[Row]:
         """The rows from a sort key on."""
         number = max(bisect_right(self._keys, start) - 1, 0)
         while number < len(self._index):
-            for row in self._frame(number):
-                if sort_key(row.path) >= start:
-                    yield row
+            rows, keys = self._frame(number)
+            yield from rows[bisect_left(keys, start) :]
             number += 1
 
     def lookup(self, path: bytes) -> Row | None:
