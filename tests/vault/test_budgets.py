@@ -15,6 +15,7 @@ from strongroom.vault.storage import Spool
 from tests.vault.plot import Ground
 
 FILES_OF_A_NIGHT = 12
+NIGHTS = 30
 
 
 class Recorded(FolderStorage):
@@ -79,8 +80,12 @@ def thirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recording, list[st
         deep.mkdir()
         for number in range(FILES_OF_A_NIGHT):
             (deep / f"file{number}").write_bytes(b"%d %d " % (level, number) * 50)
+    for folder in range(NIGHTS * 3):
+        (ground.source / f"wide/{folder:02}").mkdir(parents=True)
     points = []
-    for night in range(30):
+    for night in range(NIGHTS):
+        for number in range(night, NIGHTS * 3, NIGHTS):
+            (ground.source / f"wide/{number:02}/file").write_bytes(b"%d" % night)
         folder = ground.source / "/".join(f"level{level}" for level in range(night % 10 + 1))
         (folder / "file3").write_bytes(b"of night %d" % night)
         points.append(ground.backup("full" if night == 0 else "incremental").id)
@@ -151,6 +156,19 @@ def test_a_restore_of_a_folder_reads_each_frame_once(thirty: tuple[Recording, li
     ground.storage.asked()
     list(vault.reader.contents(rows))
     assert ground.storage.asked()["get packs"] == len(frames)
+
+
+def test_a_walk_reads_each_frame_once_though_every_folder_is_of_another_night(
+    thirty: tuple[Recording, list[str]],
+) -> None:
+    ground, points = thirty
+    vault = ground.vault()
+    tree = Tree(vault.reader, vault.reader.snapshot(points[-1]))
+    ground.storage.asked()
+    files = [entry for entry in tree.walk([b"data/wide"]) if entry.content is not None]
+    assert len(files) == NIGHTS * 3
+    # One of each night, and what tells where a folder's record is.
+    assert NIGHTS <= ground.storage.asked()["get packs"] <= NIGHTS + 3
 
 
 def _ids(references: bytes) -> list[bytes]:

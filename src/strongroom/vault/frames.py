@@ -17,7 +17,8 @@ from strongroom.vault.index import FramePlace, Index
 from strongroom.vault.keys import ID_SIZE, Keys
 from strongroom.vault.storage import Storage
 
-_KEPT_FRAMES = 24
+# More than there are nights in a month: neighbouring folders may each be of another one.
+_KEPT_FRAMES = 256
 KEPT_BYTES = 48 << 20
 # Frames rest on chunks of plain ones. Where such a chunk was lost and stored again, its frame may rest on others: a few
 # steps of that are followed, and a circle is damage.
