@@ -1,0 +1,1 @@
+"""Web apps: found, kept in snapshots, updated without fear."""

@@ -1,0 +1,225 @@
+"""The probe's own process: it is the app's owner before it reads anything that the owner could have made.
+
+What an app answers, says of its addresses or writes into its logs is a stranger's: read by root it could lead root to
+addresses and files that the owner may not see. So this program takes a `Task` from standard input, becomes the owner, and
+writes a `Look` to standard output. It imports all it needs before: the owner need not be able to read this program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import resource
+import stat
+import sys
+import time
+from collections.abc import Iterable
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import msgspec
+
+from strongroom.webapps.assurance import browser, choosing, document, faults
+from strongroom.webapps.assurance.document import Document
+from strongroom.webapps.assurance.fetch import Answer, fetch
+from strongroom.webapps.assurance.look import Asset, Fault, Look, Page, Task, Wanted
+
+_NO_NEW_PRIVILEGES = 38
+_MOST_LOG = 1 << 20
+_MOST_SITEMAP = 1 << 20
+_MOST_TASK = 16 << 20
+# A first answer after a change fills caches; what stays slow is slow.
+_TRIES = 3
+_FRESH = "strongroom"
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def main() -> int:
+    """Read the task, become the owner, look, tell."""
+    task = msgspec.json.decode(sys.stdin.buffer.read(_MOST_TASK), type=Task)
+    _become(task.uid, task.gid)
+    sys.stdout.buffer.write(msgspec.json.encode(look(task)))
+    return 0
+
+
+def _become(uid: int, gid: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    if os.geteuid() == 0 and uid != 0:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+
+
+def look(task: Task) -> Look:
+    """Look at every page once, and at what the pages are made of."""
+    started = time.time()
+    remarks: list[str] = []
+    documents: dict[str, Document] = {}
+    wanted = task.pages or _choose(task, documents, remarks)
+    pages = [_page(each, task, documents) for each in wanted]
+    if task.browser:
+        pages = _opened(pages, task, remarks)
+    assets = _assets(documents, task)
+    added, sizes = _logs(task, remarks)
+    return Look(
+        started=started,
+        finished=time.time(),
+        pages=tuple(pages),
+        assets=assets,
+        faults=added,
+        logs=sizes,
+        remarks=tuple(remarks),
+    )
+
+
+def _choose(task: Task, documents: dict[str, Document], remarks: list[str]) -> tuple[Wanted, ...]:
+    home = _page(Wanted(url=task.url, role=choosing.HOME), task, documents)
+    links = documents[home.url].links if home.url in documents else ()
+    candidates: list[tuple[str, Iterable[str]]] = [
+        (choosing.LOGIN, task.login),
+        (choosing.POST, [*task.posts, *links]),
+        (choosing.VISITED, _visited(task, remarks)),
+    ]
+    found = choosing.chosen(task.url, candidates, task.most_pages)
+    if len(found) < task.most_pages:
+        candidates.append((choosing.SITEMAP, _sitemap(task)))
+        found = choosing.chosen(task.url, candidates, task.most_pages)
+    return found
+
+
+def _visited(task: Task, remarks: list[str]) -> list[str]:
+    text = "".join(_tail(path, None, remarks)[0] for path in task.visits)
+    return choosing.visited(text)
+
+
+def _sitemap(task: Task) -> list[str]:
+    for name in ("sitemap.xml", "wp-sitemap.xml"):
+        answer = fetch(urljoin(task.url, name), task.page_seconds, most=_MOST_SITEMAP)
+        found = choosing.locations(answer.text) if answer.status == 200 else []
+        if found and urlsplit(found[0]).path.endswith(".xml"):
+            below = fetch(urljoin(task.url, found[0]), task.page_seconds, most=_MOST_SITEMAP)
+            own = document.same_origin(found[0], task.url) and below.status == 200
+            found = choosing.locations(below.text) if own else []
+        if found:
+            return found
+    return []
+
+
+def _page(wanted: Wanted, task: Task, documents: dict[str, Document]) -> Page:
+    answer = fetch(_uncached(wanted.url), task.page_seconds)
+    tries = 1
+    while answer.seconds > task.slow_seconds and answer.status and tries < _TRIES:
+        again = fetch(_uncached(wanted.url), task.page_seconds)
+        answer = again if again.seconds < answer.seconds else answer
+        tries += 1
+    page = Page(
+        url=wanted.url,
+        role=wanted.role,
+        status=answer.status,
+        failure=answer.failure,
+        lands=_landed(answer, task.url),
+        seconds=round(answer.seconds, 3),
+        size=len(answer.body),
+        kind=answer.kind,
+    )
+    if answer.kind not in ("text/html", "application/xhtml+xml", "") or not answer.body:
+        return page
+    found = documents[wanted.url] = document.read(answer.text, answer.address)
+    return msgspec.structs.replace(
+        page,
+        content=found.content,
+        title=found.title,
+        structure=found.structure,
+        landmarks=found.landmarks,
+        whole=found.whole,
+        faults=found.faults,
+        assets=tuple(found.assets),
+    )
+
+
+def _uncached(address: str) -> str:
+    """An address that no cache knows."""
+    parts = urlsplit(address)
+    query = f"{parts.query}&" if parts.query else ""
+    return urlunsplit((*parts[:3], f"{query}{_FRESH}={random.getrandbits(48):x}", ""))  # noqa: S311  (no secret)
+
+
+def _landed(answer: Answer, home: str) -> str:
+    """Where redirects led, without what differs from time to time; the host only where it is another's."""
+    parts = urlsplit(answer.address)
+    host = "" if document.same_origin(answer.address, home) else f"//{parts.netloc}"
+    names = sorted({pair.partition("=")[0] for pair in parts.query.split("&")} - {_FRESH, ""})
+    return f"{host}{parts.path or '/'}{'?' + '&'.join(names) if names else ''}"
+
+
+def _assets(documents: dict[str, Document], task: Task) -> tuple[Asset, ...]:
+    """Whether what the pages refer to loads; stylesheets and scripts first, each once."""
+    found: dict[str, str] = {}
+    for kind in (document.STYLESHEET, document.SCRIPT, document.IMAGE):
+        for each in documents.values():
+            found |= {address: what for address, what in each.assets.items() if what == kind}
+    first = list(found.items())[: task.most_assets]
+    return tuple(Asset(url=address, kind=kind, failure=_load(address, kind, task)) for address, kind in first)
+
+
+def _load(address: str, kind: str, task: Task) -> str:
+    answer = fetch(address, task.page_seconds, most=1 << 16)
+    if answer.failure:
+        return answer.failure
+    if not 200 <= answer.status < 300:
+        return f"status {answer.status}"
+    # Apps answer what they do not have with a page of theirs.
+    if answer.kind == "text/html" or (kind == document.STYLESHEET and answer.kind not in ("text/css", "")):
+        return f"it is {answer.kind}"
+    return ""
+
+
+def _opened(pages: list[Page], task: Task, remarks: list[str]) -> list[Page]:
+    """The pages again, the first few with what the browser saw of them."""
+    first = [page.url for page in pages if page.answered][: task.picture_of]
+    try:
+        views = browser.views(task.browser, first, task.page_seconds)
+    except browser.BrowserError as error:
+        remarks.append(f"no pictures and no errors of scripts: {error}")
+        return pages
+    return [_viewed(page, views.get(page.url)) for page in pages]
+
+
+def _viewed(page: Page, view: browser.View | None) -> Page:
+    if view is None:
+        return page
+    errors = tuple(Fault(kind="javascript", text=text) for text in view.errors)
+    return msgspec.structs.replace(page, faults=(*page.faults, *errors), picture=view.picture)
+
+
+def _logs(task: Task, remarks: list[str]) -> tuple[tuple[Fault, ...], dict[str, int]]:
+    found: list[Fault] = []
+    sizes = {}
+    for path, known in task.logs.items():
+        text, sizes[path] = _tail(path, known, remarks)
+        found += faults.in_log(text) if known is not None else ()
+    return tuple(dict.fromkeys(found)), sizes
+
+
+def _tail(path: str, known: int | None, remarks: list[str]) -> tuple[str, int]:
+    """What a log has had added since it was ``known`` bytes long (None: its last part), and how long it is."""
+    try:
+        descriptor = os.open(path, _READ)
+    except FileNotFoundError:
+        return "", 0
+    except OSError as error:
+        remarks.append(f"{path}: {error.strerror}")
+        return "", 0
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return "", 0
+        size = status.st_size
+        begin = known if known is not None and known <= size else 0
+        file.seek(max(begin, size - _MOST_LOG))
+        return file.read(_MOST_LOG).decode("utf-8", "replace"), size
+
+
+if __name__ == "__main__":
+    sys.exit(main())
