@@ -26,8 +26,9 @@ MAY_SEE = {
     "settings": {"exports", "panel", "config", "model"},
     "runs": {"settings", "clients", "exports", "panel", "config", "model"},
     "restores": {"demo", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
+    "webapps": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "demo": {"model"},
-    "cli": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
+    "cli": {"webapps", "restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
     "__main__": {"cli"},
 }
 # The vault is a library of its own; its client alone knows that it exists.

@@ -10,6 +10,7 @@ StrongroomError                 what was wrong, with what, and what to do: one l
 ├── BusyError                   another run holds what this one needs
 ├── SettingError                a scope, a schedule or the nightly job cannot be read or changed
 ├── RestoreError                a restore that was refused or could not be finished
+├── SnapshotError               an app's snapshot that cannot be taken, read or put back
 └── NotBuiltError               a command of the interface that is not there yet
 
 ``code`` is the stable word that ``--json`` prints as ``error.code``. What merely makes a point incomplete is no error but
@@ -78,6 +79,12 @@ class RestoreError(StrongroomError):
     """A restore was refused, or stopped before it was done."""
 
     code = "restore"
+
+
+class SnapshotError(StrongroomError):
+    """A web app's snapshot cannot be taken, read or put back, or its repository is not one of ours."""
+
+    code = "snapshot"
 
 
 class NotBuiltError(StrongroomError):

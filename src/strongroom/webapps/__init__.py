@@ -1,1 +1,1 @@
-"""Web apps: found, kept in snapshots, updated without fear."""
+"""Web apps in accounts: found, kept in snapshots, and updated without fear."""
