@@ -64,9 +64,9 @@ class Page(Frozen):
 
 
 class Look(Frozen):
-    """An app at one time: ``faults`` are those of its logs since the look before, ``remarks`` what was not looked at.
+    """An app at one time: ``faults`` are those that went into its logs meanwhile, ``remarks`` what was not looked at.
 
-    Times are seconds since 1970. ``logs`` are the sizes of the logs, to read on from.
+    Times are seconds since 1970.
     """
 
     started: float
@@ -74,7 +74,6 @@ class Look(Frozen):
     pages: tuple[Page, ...] = ()
     assets: tuple[Asset, ...] = ()
     faults: tuple[Fault, ...] = ()
-    logs: dict[str, int] = {}
     remarks: tuple[str, ...] = ()
 
 
@@ -82,7 +81,7 @@ class Task(Frozen):
     """What the probe's process is asked: the app's address, pages (empty: choose up to ``most_pages``), and limits.
 
     ``login`` and ``posts`` are addresses relative to ``url`` that apps of its kind have. ``visits`` are access logs,
-    ``logs`` error logs, with the size from which on they are new (None: at their end); both by server path.
+    ``logs`` error logs, both by server path.
     ``picture_of`` is how many pages are also opened in the browser ``browser`` (empty: none).
     """
 
@@ -93,7 +92,7 @@ class Task(Frozen):
     login: tuple[str, ...] = ()
     posts: tuple[str, ...] = ()
     visits: tuple[str, ...] = ()
-    logs: dict[str, int | None] = {}
+    logs: tuple[str, ...] = ()
     most_pages: int = 6
     most_assets: int = 40
     page_seconds: float = 30.0

@@ -8,6 +8,7 @@ writes a `Look` to standard output. It imports all it needs before: the owner ne
 from __future__ import annotations
 
 import ctypes
+import encodings.idna  # noqa: F401  (a host's name asks for it later, when nothing can be imported any more)
 import os
 import random
 import resource
@@ -31,6 +32,8 @@ _MOST_TASK = 16 << 20
 # A first answer after a change fills caches; what stays slow is slow.
 _TRIES = 3
 _FRESH = "strongroom"
+# All assets together may take as long as so many pages.
+_PAGES_FOR_ASSETS = 4
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -56,19 +59,18 @@ def look(task: Task) -> Look:
     started = time.time()
     remarks: list[str] = []
     documents: dict[str, Document] = {}
+    sizes = {path: _size(path) for path in task.logs}
     wanted = task.pages or _choose(task, documents, remarks)
     pages = [_page(each, task, documents) for each in wanted]
     if task.browser:
         pages = _opened(pages, task, remarks)
     assets = _assets(documents, task)
-    added, sizes = _logs(task, remarks)
     return Look(
         started=started,
         finished=time.time(),
         pages=tuple(pages),
         assets=assets,
-        faults=added,
-        logs=sizes,
+        faults=_logs(sizes, remarks),
         remarks=tuple(remarks),
     )
 
@@ -89,7 +91,7 @@ def _choose(task: Task, documents: dict[str, Document], remarks: list[str]) -> t
 
 
 def _visited(task: Task, remarks: list[str]) -> list[str]:
-    text = "".join(_tail(path, None, remarks)[0] for path in task.visits)
+    text = "".join(_read(path, None, remarks) for path in task.visits)
     return choosing.visited(text)
 
 
@@ -159,8 +161,13 @@ def _assets(documents: dict[str, Document], task: Task) -> tuple[Asset, ...]:
     for kind in (document.STYLESHEET, document.SCRIPT, document.IMAGE):
         for each in documents.values():
             found |= {address: what for address, what in each.assets.items() if what == kind}
-    first = list(found.items())[: task.most_assets]
-    return tuple(Asset(url=address, kind=kind, failure=_load(address, kind, task)) for address, kind in first)
+    until = time.monotonic() + task.page_seconds * _PAGES_FOR_ASSETS
+    loaded = []
+    for address, kind in list(found.items())[: task.most_assets]:
+        if time.monotonic() > until:
+            break
+        loaded.append(Asset(url=address, kind=kind, failure=_load(address, kind, task)))
+    return tuple(loaded)
 
 
 def _load(address: str, kind: str, task: Task) -> str:
@@ -193,32 +200,37 @@ def _viewed(page: Page, view: browser.View | None) -> Page:
     return msgspec.structs.replace(page, faults=(*page.faults, *errors), picture=view.picture)
 
 
-def _logs(task: Task, remarks: list[str]) -> tuple[tuple[Fault, ...], dict[str, int]]:
+def _logs(sizes: dict[str, int], remarks: list[str]) -> tuple[Fault, ...]:
+    """What was written into logs since they had these sizes."""
     found: list[Fault] = []
-    sizes = {}
-    for path, known in task.logs.items():
-        text, sizes[path] = _tail(path, known, remarks)
-        found += faults.in_log(text) if known is not None else ()
-    return tuple(dict.fromkeys(found)), sizes
+    for path, size in sizes.items():
+        found += faults.in_log(_read(path, size, remarks))
+    return tuple(dict.fromkeys(found))
 
 
-def _tail(path: str, known: int | None, remarks: list[str]) -> tuple[str, int]:
-    """What a log has had added since it was ``known`` bytes long (None: its last part), and how long it is."""
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _read(path: str, begin: int | None, remarks: list[str]) -> str:
+    """A log from a place on (None: its last part); a remark where it cannot be read."""
     try:
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
-        return "", 0
+        return ""
     except OSError as error:
         remarks.append(f"{path}: {error.strerror}")
-        return "", 0
+        return ""
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return "", 0
-        size = status.st_size
-        begin = known if known is not None and known <= size else 0
-        file.seek(max(begin, size - _MOST_LOG))
-        return file.read(_MOST_LOG).decode("utf-8", "replace"), size
+            return ""
+        known = begin if begin is not None and begin <= status.st_size else 0
+        file.seek(max(known, status.st_size - _MOST_LOG))
+        return file.read(_MOST_LOG).decode("utf-8", "replace")
 
 
 if __name__ == "__main__":
