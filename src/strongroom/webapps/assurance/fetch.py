@@ -15,6 +15,8 @@ from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
+from msgspec.structs import replace
+
 from strongroom.model import Frozen
 from strongroom.webapps.assurance.document import same_origin
 
@@ -69,17 +71,13 @@ def fetch(address: str, seconds: float, *, most: int = _MOST_BODY, clock: Callab
             answer, leads = _ask(here, cookies, until, most, clock)
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
             return Answer(address=here, failure=_reason(error, seconds), seconds=clock() - began)
-        answer = Answer(**{**_fields(answer), "seconds": clock() - began})
+        answer = replace(answer, seconds=clock() - began)
         if leads is None:
             return answer
         there = urljoin(here, leads)
         if urlsplit(there).scheme not in ("http", "https") or not same_origin(there, address):
-            return Answer(**{**_fields(answer), "address": there})
+            return replace(answer, address=there)
         here = there
-
-
-def _fields(answer: Answer) -> dict[str, object]:
-    return {name: getattr(answer, name) for name in Answer.__struct_fields__}
 
 
 def _ask(

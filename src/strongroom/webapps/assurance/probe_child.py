@@ -7,11 +7,9 @@ writes a `Look` to standard output. It imports all it needs before: the owner ne
 
 from __future__ import annotations
 
-import ctypes
 import encodings.idna  # noqa: F401  (a host's name asks for it later, when nothing can be imported any more)
 import os
 import random
-import resource
 import stat
 import sys
 import time
@@ -20,15 +18,13 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from strongroom.webapps.assurance import browser, choosing, document, faults
+from strongroom.webapps.assurance import becoming, browser, choosing, document, faults
 from strongroom.webapps.assurance.document import Document
 from strongroom.webapps.assurance.fetch import Answer, fetch
 from strongroom.webapps.assurance.look import Asset, Fault, Look, Page, Task, Wanted
 
-_NO_NEW_PRIVILEGES = 38
 _MOST_LOG = 1 << 20
 _MOST_SITEMAP = 1 << 20
-_MOST_TASK = 16 << 20
 # A first answer after a change fills caches; what stays slow is slow.
 _TRIES = 3
 _FRESH = "strongroom"
@@ -39,19 +35,10 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 def main() -> int:
     """Read the task, become the owner, look, tell."""
-    task = msgspec.json.decode(sys.stdin.buffer.read(_MOST_TASK), type=Task)
-    _become(task.uid, task.gid)
+    task = becoming.task(Task)
+    becoming.become(task.uid, task.gid)
     sys.stdout.buffer.write(msgspec.json.encode(look(task)))
     return 0
-
-
-def _become(uid: int, gid: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    if os.geteuid() == 0 and uid != 0:
-        os.setgroups([])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
 
 
 def look(task: Task) -> Look:
