@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.model import Frozen, text
 from strongroom.panel.folder import Folder
@@ -33,7 +34,8 @@ class Part(StrEnum):
 class Component(Frozen):
     """A new version of a part: ``path`` is the folder that has it, ``place`` where it belongs, relative to the app's.
 
-    ``kept`` are what of the app's folder a new core does not touch, ``gone`` what it has no more.
+    ``kept`` are what of the app's folder a new core does not touch, ``gone`` what it has no more. ``closes`` says whether
+    visitors are told to come back while files are replaced.
     """
 
     part: Part
@@ -43,6 +45,7 @@ class Component(Frozen):
     place: bytes = b""
     kept: tuple[bytes, ...] = ()
     gone: tuple[bytes, ...] = ()
+    closes: bool = False
 
     @property
     def shown(self) -> str:
@@ -86,9 +89,10 @@ def recognise(kind: Kind, path: bytes, name: str) -> Component | None:
         if all(folder.stat(*mark.split(b"/")) for mark in kind.marks):
             found = kind.recognise(folder)
             gone = _gone(kind.name, folder)
-            return found and Component(
-                part=Part.CORE, name=kind.title, version=found.version, path=path, kept=shape.kept, gone=gone
-            )
+            if found is None:
+                return None
+            core = Component(part=Part.CORE, name=kind.title, version=found.version, path=path)
+            return replace(core, kept=shape.kept, gone=gone, closes=shape.closes)
         known = _READERS[kind.name](folder)
     if known is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,7 +55,7 @@ def _in_folder(path: bytes, kind: Kind, owner: Owner, stack: ExitStack) -> list[
     found = []
     for name in sorted(os.listdir(path))[:_MOST_COMPONENTS]:
         below = os.path.join(path, name)
-        if os.path.isdir(below):
+        if _is_folder(below):
             found.append(_recognised(below, text(name), kind))
         elif name.lower().endswith(_ARCHIVES):
             found.append(_recognised(_unpacked(below, owner, stack), _bare(name), kind))
@@ -65,9 +66,14 @@ def _recognised(path: bytes, name: str, kind: Kind) -> Component | None:
     """What a folder holds, or the only folder in it, as archives are packed."""
     found = recognise(kind, path, name)
     inside = os.listdir(path)
-    if found is None and len(inside) == 1 and os.path.isdir(os.path.join(path, inside[0])):
+    if found is None and len(inside) == 1 and _is_folder(os.path.join(path, inside[0])):
         found = recognise(kind, os.path.join(path, inside[0]), text(inside[0]))
     return found
+
+
+def _is_folder(path: bytes) -> bool:
+    """Whether a folder stands there, and no link to one: who may write beside it could have planted that."""
+    return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
 def _bare(path: bytes) -> str:
@@ -109,7 +115,7 @@ def install(component: Component, app: int, owner: Owner) -> Installed:
         place=component.place,
         whole=bool(component.place),
         remove=component.gone,
-        closed=closes(component),
+        closed=component.closes,
     )
     child = Child("install_child", task, (app,))
     try:
@@ -122,11 +128,6 @@ def install(component: Component, app: int, owner: Owner) -> Installed:
         child.end()
 
 
-def closes(component: Component) -> bool:
-    """Whether visitors are told to come back while this component is put in place."""
-    return not component.place and any(shape.closes and shape.kept == component.kept for shape in SHAPES.values())
-
-
 def _send(component: Component, child: Child) -> None:
     root = os.open(component.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -136,6 +137,8 @@ def _send(component: Component, child: Child) -> None:
                 path = os.path.join(inside, os.fsencode(name))
                 if path in component.kept:
                     folders.remove(name)
+                elif stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+                    raise AssuranceError(f"{text(path)} of {text(component.path)} is a link; put files in its place")
                 else:
                     _announce(child, Sent(path=path, size=-1))
             for name in files:
