@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from strongroom.config import Mysql
 from strongroom.exports.mysql_connection import Connection, account, literal, pattern
+from strongroom.model import Frozen
 
 PREFIX = "strongroom_"
 # What a load needs of the whole server: rows with large values, and functions and triggers of users where there is a
@@ -32,11 +33,27 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
                 root.run(f"SET GLOBAL {name} = {value}")
 
 
+class Login(Frozen):
+    """A user of the server who may touch one database alone."""
+
+    name: str
+    password: str
+    host: str
+
+
 @contextmanager
 def temporary_user(settings: Mysql, database: str, *, set_user: bool = False) -> Iterator[tuple[Connection, str]]:
     """A session of such a user, in that database, and its name as ``user@host``. With ``set_user`` it may name others as
     definers, which nothing of a stranger's may ever do.
     """
+    with temporary_login(settings, database, set_user=set_user) as login:
+        with Connection(settings, database=database, user=(login.name, login.password)) as session:
+            yield session, f"{login.name}@{login.host}"
+
+
+@contextmanager
+def temporary_login(settings: Mysql, database: str, *, set_user: bool = False) -> Iterator[Login]:
+    """Such a user, for as long as it is needed."""
     name, password = PREFIX + secrets.token_hex(6), secrets.token_hex(24)
     with Connection(settings) as root:
         host = root.value("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
@@ -46,7 +63,6 @@ def temporary_user(settings: Mysql, database: str, *, set_user: bool = False) ->
             root.run(f"GRANT ALL PRIVILEGES ON {pattern(database)}.* TO {user}")
             if set_user:
                 root.run(f"GRANT SET USER ON *.* TO {user}")
-            with Connection(settings, database=database, user=(name, password)) as session:
-                yield session, f"{name}@{host}"
+            yield Login(name=name, password=password, host=host)
         finally:
             root.run(f"DROP USER IF EXISTS {user}")

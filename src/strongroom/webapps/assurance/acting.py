@@ -13,7 +13,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from strongroom.errors import AssuranceError
 from strongroom.model import Frozen
@@ -56,30 +57,26 @@ class Acted(Frozen):
         return ": ".join([how, *last])[:500]
 
 
-def act(
-    owner: Owner, folder: int, command: Sequence[str], seconds: float, *, stdin: int | None = None, told: Sequence[int] = ()
-) -> Acted:
+def act(owner: Owner, folder: int, command: Sequence[str], seconds: float) -> Acted:
     """Run a command as the owner in an open folder, to its end or for ``seconds``.
 
-    ``stdin`` is a descriptor to read from (None: nothing), ``told`` are descriptors that it inherits. Raise AssuranceError
-    when it cannot be run at all.
+    Raise AssuranceError when it cannot be run at all.
     """
     began = time.monotonic()
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
             [*_wrapped(owner), *command] if os.geteuid() == 0 else list(command),
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdin=subprocess.DEVNULL,
             stdout=writing,
             stderr=writing,
-            pass_fds=tuple(told),
             env=_environment(owner),
             start_new_session=True,
             preexec_fn=_inside(folder),  # noqa: PLW1509  (there are no threads here)
         )
     except OSError as error:
         os.close(reading)
-        raise AssuranceError(f"{command[0]}: {error.strerror}; util-linux and the command have to be installed") from None
+        raise _not_run(command, error) from None
     finally:
         os.close(writing)
     try:
@@ -91,6 +88,34 @@ def act(
         os.close(reading)
         _end(process)
     return Acted(status=status, said=said, seconds=time.monotonic() - began)
+
+
+@contextmanager
+def acting(owner: Owner, folder: int, command: Sequence[str], log: int, more: Mapping[str, str]) -> Iterator[None]:
+    """Let a command run as the owner in an open folder meanwhile, and end it with all that it started.
+
+    What it says goes into ``log``, ``more`` into its environment. Raise AssuranceError when it cannot be run at all.
+    """
+    try:
+        process = subprocess.Popen(
+            [*_wrapped(owner), *command] if os.geteuid() == 0 else list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_environment(owner) | more,
+            start_new_session=True,
+            preexec_fn=_inside(folder),  # noqa: PLW1509  (there are no threads here)
+        )
+    except OSError as error:
+        raise _not_run(command, error) from None
+    try:
+        yield
+    finally:
+        _end(process)
+
+
+def _not_run(command: Sequence[str], error: OSError) -> AssuranceError:
+    return AssuranceError(f"{command[0]}: {error.strerror}; util-linux and the command have to be installed")
 
 
 def _wrapped(owner: Owner) -> list[str]:
@@ -108,6 +133,7 @@ def _environment(owner: Owner) -> dict[str, str]:
 def _inside(folder: int) -> Callable[[], None]:
     def prepare() -> None:
         os.fchdir(folder)
+        os.umask(0o022)
         _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
     return prepare

@@ -48,7 +48,7 @@ class Sort(StrEnum):
     SOURCE = "source"
     CONFIRM = "confirm"
     PROBE = "probe"
-    ROLLBACK = "rollback"
+    VERSION = "version"
 
 
 class Evidence(Frozen):
