@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from strongroom.errors import AssuranceError
@@ -91,7 +91,7 @@ def act(owner: Owner, folder: int, command: Sequence[str], seconds: float) -> Ac
 
 
 @contextmanager
-def acting(owner: Owner, folder: int, command: Sequence[str], log: int, more: Mapping[str, str]) -> Iterator[None]:
+def acting(owner: Owner, folder: int, command: Sequence[str], log: int, more: dict[str, str]) -> Iterator[None]:
     """Let a command run as the owner in an open folder meanwhile, and end it with all that it started.
 
     What it says goes into ``log``, ``more`` into its environment. Raise AssuranceError when it cannot be run at all.

@@ -1,6 +1,4 @@
-"""An app served by PHP's own server, for nobody but us: on the loopback interface, as the app's owner, for a while.
-
-"""
+"""An app served by PHP's own server, for nobody but us: on the loopback interface, as the app's owner, for a while."""
 
 from __future__ import annotations
 
