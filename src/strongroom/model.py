@@ -107,13 +107,20 @@ class DatabaseClaim(Frozen):
     names: tuple[str, ...] = ()
 
 
+class DocumentRoot(Frozen):
+    """A folder that is served, as the account's owner sees it, and the hosts it is served as, the best known first."""
+
+    path: bytes
+    hosts: tuple[str, ...] = ()
+
+
 class Account(Frozen):
     """An account of the server: who it is and where its data lie.
 
     ``name`` is ``siteN`` (or ``server``); ``domains`` has the primary domain first, then addon domains; ``owner`` is the
     administrator's user name; ``users`` the numeric ids of its own users (from its ``etc/passwd``): a file with several
-    links that belongs to anyone else is another's. ``suspended`` is the reason, or None. ``databases``, ``mailboxes`` and
-    ``apps`` are names for display (``mysql:shop_wp``, ``me@example.com``, ``wordpress:/var/www/html``).
+    links that belongs to anyone else is another's. ``suspended`` is the reason, or None. ``databases`` and ``mailboxes`` are
+    names for display (``mysql:shop_wp``, ``me@example.com``).
     ``claims`` say which databases are its own. ``absent`` are the server paths by tree of what every such account has and
     this one has lost.
     """
@@ -126,7 +133,6 @@ class Account(Frozen):
     databases: tuple[str, ...] = ()
     claims: tuple[DatabaseClaim, ...] = ()
     mailboxes: tuple[str, ...] = ()
-    apps: tuple[str, ...] = ()
     locations: tuple[Location, ...] = ()
     absent: tuple[tuple[str, bytes], ...] = ()
 

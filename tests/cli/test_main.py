@@ -45,7 +45,7 @@ PROMISED = [
     "status",
     "demo",
 ]
-LATER = ["undo", "apps", "mount", "copy", "rebuild", "portal", "audit"]
+LATER = ["undo", "mount", "copy", "rebuild", "portal", "audit"]
 
 
 def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:

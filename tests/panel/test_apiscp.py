@@ -11,7 +11,7 @@ import pytest
 
 from strongroom.config import Config, Server
 from strongroom.errors import SourceError, UnknownError
-from strongroom.model import Account, DatabaseClaim, Location
+from strongroom.model import Account, DatabaseClaim, DocumentRoot, Location
 from strongroom.panel.apiscp import Apiscp
 from tests.panel.servers import configured, site, write
 
@@ -139,7 +139,7 @@ def test_the_reason_of_a_suspension_is_shown_without_its_comments(root: Path) ->
     assert [account.suspended for account in layout(root).accounts()] == ["bill not paid since May", "no reason given"]
 
 
-def test_details_show_databases_mailboxes_and_apps(root: Path) -> None:
+def test_details_show_databases_and_mailboxes(root: Path) -> None:
     shadow = site(root, 1, "one.com", user="anna") / "shadow"
     (shadow / "var/lib/mysql/anna_wp").mkdir(parents=True)
     (shadow / "var/lib/mysql/anna_my@002dshop").mkdir()
@@ -147,14 +147,10 @@ def test_details_show_databases_mailboxes_and_apps(root: Path) -> None:
     (shadow / "home/anna/Mail/cur").mkdir(parents=True)
     (shadow / "home/bob/Mail").mkdir(parents=True)
     (shadow / "home/carl").mkdir()
-    write(shadow / "var/www/html/wp-includes/version.php", "<?php")
-    write(shadow / "var/www/other/blog/wp-includes/version.php", "<?php")
-    write(shadow / "var/www/too/deep/down/wp-includes/version.php", "<?php")
     account = only(root, details=True)
     assert account.databases == ("mysql:anna_my-shop", "mysql:anna_wp")
     assert account.mailboxes == ("anna@one.com", "bob@one.com")
-    assert account.apps == ("wordpress:/var/www/html", "wordpress:/var/www/other/blog")
-    assert only(root).apps == ()
+    assert only(root).databases == ()
 
 
 def test_root_is_never_an_accounts_own_user(root: Path) -> None:
@@ -170,7 +166,6 @@ def test_links_planted_in_an_account_are_not_followed(root: Path, tmp_path: Path
     outside = tmp_path / "outside"
     write(outside / "passwd", "mallory:x:4242:4242\n")
     write(outside / "Mail/cur/1")
-    write(outside / "wp-includes/version.php")
     (outside / "stolen").mkdir()
     shadow = site(root, 1, "one.com") / "shadow"
     shutil.rmtree(shadow / "etc")
@@ -181,7 +176,8 @@ def test_links_planted_in_an_account_are_not_followed(root: Path, tmp_path: Path
     (shadow / "var/www/html").symlink_to(outside)
     (shadow / "var/lib").symlink_to(outside)
     account = only(root, details=True)
-    assert (account.users, account.databases, account.mailboxes, account.apps) == (frozenset(), (), (), ())
+    assert (account.users, account.databases, account.mailboxes) == (frozenset(), (), ())
+    assert layout(root).document_roots(account) == (DocumentRoot(path=b"/var/www/html", hosts=("one.com",)),)
 
 
 def test_a_passwd_that_is_a_link_names_nobody(root: Path, tmp_path: Path) -> None:
@@ -220,12 +216,10 @@ def test_info_that_is_huge_a_pipe_or_junk_costs_only_what_it_would_have_said(roo
 def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_printed_as_json(root: Path) -> None:
     shadow = os.fsencode(site(root, 1, "one.com") / "shadow")
     os.makedirs(shadow + b"/home/caf\xe9/Mail")
-    os.makedirs(shadow + b"/var/www/w\xff/wp-includes/version.php")
     os.makedirs(shadow + b"/var/lib/mysql/@d800\xe9")
     account = only(root, details=True)
     assert "caf\\xe9@one.com" in account.mailboxes
-    assert account.apps == ("wordpress:/var/www/w\\xff",)
-    assert msgspec.json.encode([account.databases, account.mailboxes, account.apps, account.domains])
+    assert msgspec.json.encode([account.databases, account.mailboxes, account.domains])
 
 
 def test_looking_changes_nothing(root: Path) -> None:
@@ -323,3 +317,30 @@ def test_databases_are_claimed_by_prefix_and_administrator(root: Path) -> None:
 def test_a_service_that_is_off_keeps_what_it_has(root: Path, settings: str, claims: tuple[DatabaseClaim, ...]) -> None:
     write(site(root, 1, "example.com") / "info/current/mysql", f"[DEFAULT]\n{settings}")
     assert only(root).claims == claims
+
+
+def test_what_is_served_of_an_account(root: Path) -> None:
+    folder = site(root, 1, "one.com", "addon.com", "parked.com")
+    shadow = folder / "shadow"
+    for name in ("html", "shop", "forum", "cgi-bin", "addon"):
+        (shadow / "var/www" / name).mkdir(parents=True)
+    write(shadow / "var/www/a-file")
+    write(folder / "info/domain_map", "addon.com\t/home/virtual/site1/fst/var/www/addon/\nbad line\nother.com :P:elsewhere\n")
+    for name, target in (
+        ("shop", "../../www/shop"),
+        ("forum.addon.com", "/home/virtual/site9/fst/var/www/forum"),
+        ("up", "../../../../../../etc"),
+    ):
+        (shadow / "var/subdomain" / name).mkdir(parents=True)
+        (shadow / "var/subdomain" / name / "html").symlink_to(target)
+    (shadow / "var/subdomain/plain/html").mkdir(parents=True)
+    roots = {each.path: each.hosts for each in layout(root).document_roots(only(root))}
+    assert roots == {
+        b"/var/www/html": ("one.com", "parked.com"),
+        b"/var/www/addon": ("addon.com",),
+        b"/var/www/forum": ("forum.addon.com",),
+        b"/var/subdomain/plain/html": ("plain.one.com",),
+        b"/var/www/shop": ("shop.one.com",),
+        b"/etc": ("up.one.com",),
+    }
+    assert layout(root).document_roots(Account(name="server")) == ()

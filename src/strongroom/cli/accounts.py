@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,9 @@ from strongroom.cli.output import escaped, table
 
 if TYPE_CHECKING:
     from strongroom.model import Account, Location
+    from strongroom.webapps.base import App
+
+    Apps = Mapping[str, Sequence[App]]
 
 
 @command()
@@ -29,8 +32,9 @@ def accounts(invocation: Invocation, locations: bool) -> None:
 
     server = invocation.layout.server()
     found = [*_with_databases(invocation, invocation.layout.accounts(details=True)), *([server] if server else [])]
-    lines = _locations(found) if locations else iter(_table(found))
-    invocation.answer([documents.account(account) for account in found], lines)
+    apps = {account.name: invocation.finder.of(account) for account in found}
+    lines = _locations(found, apps) if locations else iter(_table(found, apps))
+    invocation.answer([documents.account(account, apps[account.name]) for account in found], lines)
 
 
 def _with_databases(invocation: Invocation, found: list[Account]) -> list[Account]:
@@ -57,7 +61,7 @@ def _with_databases(invocation: Invocation, found: list[Account]) -> list[Accoun
     return [msgspec.structs.replace(account, databases=tuple(sorted(names[account.name]))) for account in found]
 
 
-def _table(found: list[Account]) -> list[str]:
+def _table(found: list[Account], apps: Apps) -> list[str]:
     heads = ("ACCOUNT", "DOMAIN", "OWNER", "DATABASES", "MAILBOXES", "APPS", "")
     rows = [
         (
@@ -66,7 +70,7 @@ def _table(found: list[Account]) -> list[str]:
             escaped(account.owner),
             str(len(account.databases)),
             str(len(account.mailboxes)),
-            str(len(account.apps)),
+            str(len(apps[account.name])),
             _remark(account),
         )
         for account in found
@@ -88,11 +92,14 @@ def _domains(account: Account) -> str:
     return escaped(account.domains[0]) + more
 
 
-def _locations(found: list[Account]) -> Iterator[str]:
+def _locations(found: list[Account], apps: Apps) -> Iterator[str]:
     for account in found:
         yield f"{escaped(account.name)}  {_domains(account)}".rstrip()
         for location in account.locations:
             yield from _location(location)
+        for app in apps[account.name]:
+            if app.snapshots:
+                yield f"    holds   {escaped(app.path)}/.git: snapshots of {escaped(app.app)}"
 
 
 def _location(location: Location) -> Iterator[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Status, Synchrony
+from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Status, Synchrony, text
 from strongroom.paths import owners
 from strongroom.runs import times
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from strongroom.restores.request import DatabaseBack, RestoreResult
     from strongroom.runs.backup import RunResult
     from strongroom.runs.status import Report
+    from strongroom.webapps.base import App
 
 Document = dict[str, Any]
 
@@ -120,8 +121,8 @@ def export(value: Entry) -> Document:
     return {"path": owners(value.path), "bytes": value.size, "status": status.value}
 
 
-def account(value: Account) -> Document:
-    """An account of the server, with what is backed up of it and why."""
+def account(value: Account, apps: Sequence[App] = ()) -> Document:
+    """An account of the server, with what is backed up of it and why; ``app_snapshots`` are those of ``apps`` that have some."""
     return {
         "account": value.name,
         "domains": list(value.domains),
@@ -130,7 +131,8 @@ def account(value: Account) -> Document:
         "suspended_because": value.suspended,
         "databases": list(value.databases),
         "mailboxes": list(value.mailboxes),
-        "apps": list(value.apps),
+        "apps": [f"{app.kind}:{text(app.path)}" for app in apps],
+        "app_snapshots": [app.app for app in apps if app.snapshots],
         "locations": [
             {
                 "tree": location.tree,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
     from strongroom.settings.scopes import Scopes
+    from strongroom.webapps.finding import Finder
 
 
 class Clients(Protocol):
@@ -105,6 +106,15 @@ class Invocation:
         from strongroom.exports.feed import servers
 
         return servers(config)
+
+    @cached_property
+    def finder(self) -> Finder:
+        """Who finds web apps."""
+        from strongroom.webapps.finding import Finder
+        from strongroom.webapps.kinds import all_kinds
+        from strongroom.webapps.states import States
+
+        return Finder(self.layout, all_kinds(), States(self.config.server.state))
 
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""

@@ -13,6 +13,7 @@ import click
 
 from strongroom.cli import (
     accounts,
+    apps,
     backup,
     care,
     clients,
@@ -70,6 +71,7 @@ for _command in (
     care.status,
     databases.databases,
     scope.scope,
+    apps.apps,
     clients.clients,
     timers.timers,
     timers.nightly,

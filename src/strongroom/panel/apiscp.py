@@ -16,12 +16,14 @@ from strongroom.model import (
     MAIL_MAP,
     Account,
     DatabaseClaim,
+    DocumentRoot,
     Exclusion,
     Location,
     Selection,
     text,
 )
 from strongroom.panel import info
+from strongroom.panel.apiscp_web import document_roots
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
 from strongroom.panel.sources import COPIES_ARE_CORRUPT, exclusions, own_selections, server_exclusions
@@ -122,6 +124,17 @@ class Apiscp:
         site = b"/".join((self._virtual, name.encode()))
         return {tree: site + b"/" + below for tree, below, _, _ in _TREES}
 
+    def document_roots(self, account: Account) -> tuple[DocumentRoot, ...]:
+        """What the panel serves of a site, and all other folders beside its document root."""
+        if not _SITE.fullmatch(account.name):
+            return ()
+        with self._open() as virtual:
+            site = virtual.folder(account.name.encode())
+            if site is None:
+                return ()
+            with site:
+                return document_roots(site, account.domains)
+
     def after_restore(self, name: str) -> str | None:
         """The kernel does not expect changes below a mounted overlay: its view of ``shadow`` has to be made anew."""
         if not _SITE.fullmatch(name):
@@ -175,7 +188,6 @@ class Apiscp:
                 databases=_databases(site) if details else (),
                 claims=_claims(site),
                 mailboxes=_mailboxes(site, domains) if details else (),
-                apps=_apps(site) if details else (),
                 locations=locations,
                 absent=self._absent(name, locations),
             )
@@ -266,26 +278,3 @@ def _mailboxes(site: Folder, domains: tuple[str, ...]) -> tuple[str, ...]:
     """The users who have a Maildir in their home."""
     at = f"@{domains[0]}" if domains else ""
     return tuple(shown(name) + at for name, _ in _homes(site) if site.holds_folder(b"shadow", b"home", name, b"Mail"))
-
-
-def _apps(site: Folder) -> tuple[str, ...]:
-    """The WordPress sites in the account's document roots and one folder below them."""
-    www = site.folder(b"shadow", b"var", b"www")
-    if www is None:
-        return ()
-    with www:
-        places = _document_folders(www)
-        found = [b"/".join(place) for place in places if www.stat(*place, b"wp-includes", b"version.php")]
-    return tuple(f"wordpress:/var/www/{shown(path)}" for path in found)
-
-
-def _document_folders(www: Folder) -> list[tuple[bytes, ...]]:
-    places: list[tuple[bytes, ...]] = []
-    for name in www.names(most=_MOST_NAMES):
-        root = www.folder(name)
-        if root is None:
-            continue
-        with root:
-            below = root.names(most=max(0, _MOST_NAMES - len(places)))
-        places += [(name,), *((name, deeper) for deeper in below)]
-    return places

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from strongroom.errors import UnknownError
-from strongroom.model import Account
+from strongroom.model import Account, DocumentRoot
 from strongroom.panel.folder import Folder
 
 SERVER = "server"
@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"(\d+)", re.ASCII)
 class Layout(Protocol):
     """One panel's layout, made from a `Config`.
 
-    ``details`` asks for what is shown only (databases, mailboxes, apps), which takes looks into each account's folders;
+    ``details`` asks for what is shown only (databases, mailboxes), which takes looks into each account's folders;
     a backup does without. Raise SourceError when the server's tree is not of this layout.
     """
 
@@ -38,6 +38,9 @@ class Layout(Protocol):
 
         A restore asks, also for an account that is gone. A tree whose place nobody knows is left out.
         """
+
+    def document_roots(self, account: Account) -> tuple[DocumentRoot, ...]:
+        """The folders below an account's data where web apps are looked for, whether or not anything is there."""
 
     def after_restore(self, name: str) -> str | None:
         """What is left for the administrator to do once an account's data were changed in place; None: nothing."""

@@ -88,6 +88,25 @@ class Folder:
             except OSError:
                 return None
 
+    def link(self, *names: bytes) -> bytes | None:
+        """What a link below this folder says, which is text of a stranger's; None for all else."""
+        parent = self.folder(*names[:-1])
+        if parent is None:
+            return None
+        with parent:
+            try:
+                return os.readlink(names[-1], dir_fd=parent._descriptor)
+            except OSError:
+                return None
+
+    def listed(self, *, most: int) -> dict[bytes, bool]:
+        """The names in this folder, no more than so many, and whether each is a folder's."""
+        try:
+            with os.scandir(self._descriptor) as found:
+                return {os.fsencode(item.name): item.is_dir(follow_symlinks=False) for item in islice(found, most)}
+        except OSError:
+            return {}
+
     def names(self, *, most: int | None = None) -> list[bytes]:
         """The names in this folder, sorted; with ``most``, no more than so many, whichever come first."""
         try:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase, translate
 
 from strongroom.config import Config
 from strongroom.errors import ConfigError, SourceError
-from strongroom.model import Account, DatabaseClaim, Location, text
+from strongroom.model import Account, DatabaseClaim, DocumentRoot, Location, text
 from strongroom.panel.base import SERVER, natural, shown, unknown, user_ids
 from strongroom.panel.folder import Folder
 from strongroom.panel.sources import exclusions, is_ours, own_selections, server_exclusions
@@ -85,6 +85,10 @@ class Plain:
             if not _MAGIC.search(above) and fnmatchcase(name, os.fsdecode(last)):
                 return {"data": self._config.server.below(above + b"/" + name.encode())}
         return {}
+
+    def document_roots(self, account: Account) -> tuple[DocumentRoot, ...]:
+        """The account's folder itself: nothing says which of its folders are served, nor as what."""
+        return (DocumentRoot(path=b"/"),)
 
     def after_restore(self, name: str) -> None:
         """Nothing: folders are what they are."""

@@ -7,6 +7,7 @@ its database of the same moment.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -50,15 +51,23 @@ class Login(Frozen):
 
 
 class Found(Frozen):
-    """What a kind read in one folder. Empty: not to be known. ``url`` is only what the app's settings say themselves."""
+    """What a kind read in one folder. Empty: not to be known. ``url`` is only what the app's settings say themselves.
+
+    The rest is for a kind whose apps say it themselves (an ad hoc manifest); None: as the kind has it.
+    """
 
     version: str = ""
     login: Login | None = None
     url: str = ""
+    title: str | None = None
+    caches: tuple[str, ...] | None = None
+    uploads: tuple[str, ...] | None = None
+    writable: Mapping[str, tuple[bytes, ...]] | None = None
+    upgrade: tuple[str, ...] | None = None
 
 
-class Kind(Protocol):
-    """One web application, found by the entry point ``strongroom.webapps``; a value without state.
+class Kind(ABC):
+    """One web application, found by the entry point ``strongroom.webapps``; without state.
 
     Patterns are gitignore's, paths are bytes, both relative to the app's folder. ``caches`` are neither kept nor touched by
     a rollback; ``uploads`` are what visitors and editors brought: their attributes are kept and their content is not.
@@ -70,14 +79,15 @@ class Kind(Protocol):
 
     name: str
     title: str
-    tried: bool
     marks: tuple[bytes, ...]
-    caches: tuple[str, ...]
-    uploads: tuple[str, ...]
-    writable: Mapping[str, tuple[bytes, ...]]
-    document_root: bytes
-    upgrade: tuple[str, ...]
+    tried: bool = False
+    caches: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
+    writable: Mapping[str, tuple[bytes, ...]] = {}
+    document_root: bytes = b""
+    upgrade: tuple[str, ...] = ()
 
+    @abstractmethod
     def recognise(self, folder: Folder) -> Found | None:
         """What is in a folder that has all of ``marks``; None when it is not this kind after all.
 
@@ -101,7 +111,8 @@ class App(Frozen):
 
     ``stored`` is the folder's stored path (``data/var/www/html``), ``place`` its server path: for messages alone, since what
     stands there is a stranger's. ``url`` is empty where nobody knows it. ``snapshots`` says whether they are on.
-    ``document_root`` is the served folder as the owner sees it.
+    ``document_root`` is the served folder as the owner sees it. ``title``, ``caches``, ``uploads``, ``writable``, ``upgrade``
+    and ``tried`` are its kind's, or what the app says of itself.
     """
 
     app: str
@@ -114,6 +125,11 @@ class App(Frozen):
     document_root: bytes
     url: str = ""
     login: Login | None = None
+    title: str = ""
+    caches: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
+    writable: Mapping[str, tuple[bytes, ...]] = {}
+    upgrade: tuple[str, ...] = ()
     snapshots: bool = False
     tried: bool = True
     state: AppState = AppState()
