@@ -53,7 +53,11 @@ class Acted(Frozen):
     def complaint(self) -> str:
         """How it ended, in a few words."""
         last = [line.strip() for line in self.said.splitlines() if line.strip()][-1:]
-        how = f"was not done after {self.seconds:.0f} seconds" if self.status is None else f"ended with status {self.status}"
+        how = (
+            f"was not done after {self.seconds:.0f} seconds"
+            if self.status is None
+            else f"ended with status {self.status}"
+        )
         return ": ".join([how, *last])[:500]
 
 

@@ -6,6 +6,7 @@ gave up being root cannot be traced by whom it became, so that he sees nothing o
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import os
 import resource
@@ -22,6 +23,8 @@ from strongroom.model import Frozen
 
 _DEATH_SIGNAL, _NO_NEW_PRIVILEGES = 1, 38
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+# Python imports these when they are first asked for, which may be too late.
+_ENCODINGS = ("idna", "latin-1", "cp437", "cp1252", "iso8859-15", "utf-16", "utf-32")
 _LENGTH = 8
 _MOST_TASK = 64 << 20
 _REFUSED = 3
@@ -33,6 +36,8 @@ Task = TypeVar("Task", bound=Frozen)
 def become(uid: int, gid: int) -> None:
     """Be the owner from here on, without a way back, and end when the program that started this one does."""
     parent = os.getppid()
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if os.geteuid() == 0 and uid != 0:

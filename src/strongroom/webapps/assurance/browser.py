@@ -25,7 +25,13 @@ from strongroom.model import Frozen
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
     *("--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--disable-gpu"),
-    *("--disable-extensions", "--disable-background-networking", "--disable-sync", "--disable-breakpad", "--mute-audio"),
+    *(
+        "--disable-extensions",
+        "--disable-background-networking",
+        "--disable-sync",
+        "--disable-breakpad",
+        "--mute-audio",
+    ),
     *("--hide-scrollbars", "--window-size=1200,900", "--disable-dev-shm-usage", "--password-store=basic"),
     *("--disable-component-update", "--no-pings", "--disable-default-apps", "--ignore-certificate-errors"),
 )
@@ -132,7 +138,9 @@ class _Browser:
     ) -> dict[str, Any]:
         """Send one message and wait for its answer; what comes meanwhile is heard."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
+        message = {"id": self._number, "method": method, "params": parameters} | (
+            {"sessionId": session} if session else {}
+        )
         try:
             os.write(self._out, json.dumps(message).encode() + b"\0")
         except OSError:

@@ -57,4 +57,6 @@ class ByComponent:
         acted = act(ground.owner, ground.folder, command, self._seconds)
         if acted.well:
             return []
-        return [Evidence(sort=Sort.UPGRADE, text=f"the upgrade of the database {acted.complaint}", after=acted.said[-2000:])]
+        return [
+            Evidence(sort=Sort.UPGRADE, text=f"the upgrade of the database {acted.complaint}", after=acted.said[-2000:])
+        ]

@@ -50,7 +50,9 @@ class Component(Frozen):
     @property
     def shown(self) -> str:
         """It in words: ``plugin akismet 5.1``."""
-        return " ".join(word for word in (self.part.value, self.name if self.part is not Part.CORE else "", self.version) if word)
+        return " ".join(
+            word for word in (self.part.value, self.name if self.part is not Part.CORE else "", self.version) if word
+        )
 
 
 class Shape(Frozen):
@@ -133,7 +135,9 @@ def _dokuwiki(folder: Folder) -> _Known | None:
     for name, part in ((b"plugin.info.txt", Part.PLUGIN), (b"template.info.txt", Part.THEME)):
         content = folder.read(name, limit=_MOST_FILE)
         if content is not None:
-            words = dict(line.split(None, 1) for line in content.decode("utf-8", "replace").splitlines() if len(line.split()) > 1)
+            words = dict(
+                line.split(None, 1) for line in content.decode("utf-8", "replace").splitlines() if len(line.split()) > 1
+            )
             return part, words.get("base", "").strip(), words.get("date", "").strip()
     return None
 

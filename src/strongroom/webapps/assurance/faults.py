@@ -13,7 +13,7 @@ _MOST_TEXT = 300
 
 # As PHP prints it with and without HTML, and as it writes it into logs.
 _PHP = re.compile(
-    r"(?:PHP )?(Parse error|Fatal error|Recoverable fatal error|Warning|Notice|Deprecated): {1,3}"
+    r"(?:PHP )?(Parse error|Fatal error|Recoverable fatal error|Warning|Notice|Deprecated) ?: {1,3}"
     r"(.{1,400}?) in (\S{1,300}?)(?: on line |:)\d+",
     re.DOTALL,
 )

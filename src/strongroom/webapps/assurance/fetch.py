@@ -55,7 +55,9 @@ class Answer(Frozen):
             return self.body.decode("utf-8", "replace")
 
 
-def fetch(address: str, seconds: float, *, most: int = _MOST_BODY, clock: Callable[[], float] = time.monotonic) -> Answer:
+def fetch(
+    address: str, seconds: float, *, most: int = _MOST_BODY, clock: Callable[[], float] = time.monotonic
+) -> Answer:
     """Ask for an address and go where redirects lead, ``seconds`` in all, ``most`` bytes at most; raises nothing."""
     began = clock()
     until = began + seconds
@@ -69,13 +71,14 @@ def fetch(address: str, seconds: float, *, most: int = _MOST_BODY, clock: Callab
         seen.add(state)
         try:
             answer, leads = _ask(here, cookies, until, most, clock)
+            there = None if leads is None else urljoin(here, leads)
+            stays = there is not None and urlsplit(there).scheme in ("http", "https") and same_origin(there, address)
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
             return Answer(address=here, failure=_reason(error, seconds), seconds=clock() - began)
         answer = replace(answer, seconds=clock() - began)
-        if leads is None:
+        if there is None:
             return answer
-        there = urljoin(here, leads)
-        if urlsplit(there).scheme not in ("http", "https") or not same_origin(there, address):
+        if not stays:
             return replace(answer, address=there)
         here = there
 
@@ -89,7 +92,9 @@ def _ask(
         raise ValueError("it is no address of a web page")
     connection = _connection(parts.scheme, parts.hostname, parts.port, _left(until, clock))
     try:
-        headers = _HEADERS | ({"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {})
+        headers = _HEADERS | (
+            {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        )
         connection.request("GET", _target(parts.path, parts.query), headers=headers)
         response = connection.getresponse()
         _keep_cookies(response, cookies)

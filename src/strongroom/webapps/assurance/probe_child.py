@@ -7,7 +7,6 @@ writes a `Look` to standard output. It imports all it needs before: the owner ne
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401  (a host's name asks for it later, when nothing can be imported any more)
 import os
 import random
 import stat

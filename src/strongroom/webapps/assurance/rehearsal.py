@@ -108,7 +108,11 @@ class Rehearsal:
         known = (_PASSWD,) if subject.account.owner and client.lookup(point, _PASSWD) is not None else ()
         self._note(f"{app.app}: restoring a copy from point {point.id}")
         request = RestoreRequest(
-            id=secrets.token_hex(8), point=point, paths=(app.stored, *known), account=subject.account, to=folder + b"/copy"
+            id=secrets.token_hex(8),
+            point=point,
+            paths=(app.stored, *known),
+            account=subject.account,
+            to=folder + b"/copy",
         )
         done = restore(request, client, source.monitor)
         if done.status is Status.FAILED:
@@ -128,7 +132,9 @@ class Rehearsal:
         self._note(f"{app.app}: loading a copy of {app.database}")
         back = source.restorer().bring_back(DatabaseWish(engine=MYSQL, name=login.name, into=name))
         if back.status is not Status.COMPLETE:
-            raise AssuranceError(f"{app.app}: no copy of {app.database}: {'; '.join(back.messages) or back.status.value}")
+            raise AssuranceError(
+                f"{app.app}: no copy of {app.database}: {'; '.join(back.messages) or back.status.value}"
+            )
         user = stack.enter_context(temporary_login(settings, name))
         self._write(replace(self._read(), user=user.name, host=user.host))
         to = pointing.Pointer(
@@ -170,4 +176,3 @@ def _host(settings: Mysql) -> str:
     if settings.socket:
         return f"localhost:{text(settings.socket)}"
     return f"{settings.host}:{settings.port}" if settings.host else ""
-

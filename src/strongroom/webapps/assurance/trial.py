@@ -45,7 +45,9 @@ class Subject(Frozen):
 class Trial:
     """One change of one app. ``evidence`` is all that was seen, ``looks`` what was looked at, ``steps`` what took how long."""
 
-    def __init__(self, subject: Subject, change: Change, limits: Webapps, prober: Prober, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, subject: Subject, change: Change, limits: Webapps, prober: Prober, note: Callable[[str], None]
+    ) -> None:
         """``note`` is told each step."""
         self.app, self.account, self.task = subject.app, subject.account, subject.task
         self.change = change
@@ -70,7 +72,9 @@ class Trial:
         if not any(page.answered for page in look.pages):
             first = look.pages[0]
             said = first.failure or f"status {first.status}"
-            raise AssuranceError(f"{first.url}: {said}: no page of the app works, so no update could be judged; see --url")
+            raise AssuranceError(
+                f"{first.url}: {said}: no page of the app works, so no update could be judged; see --url"
+            )
 
     def changed(self) -> None:
         """Do the change; where it went well, look at what became of the app."""

@@ -76,7 +76,9 @@ def compare(before: Look, after: Look, limits: Webapps) -> tuple[Evidence, ...]:
     known = set(before.faults)
     for fault in after.faults:
         if fault not in known:
-            found.append(Evidence(sort=Sort.LOG, text=f"new in the log: {fault.text}", fails=fault.severe, after=fault.text))
+            found.append(
+                Evidence(sort=Sort.LOG, text=f"new in the log: {fault.text}", fails=fault.severe, after=fault.text)
+            )
     return tuple(found)
 
 
