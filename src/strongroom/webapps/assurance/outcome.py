@@ -31,7 +31,7 @@ class Outcome(Frozen):
     ``what`` says what was done, ``was`` and ``version`` are the app's versions before and after. ``evidence`` is all that was
     seen, ``proof`` what the last look after a rollback shows against the first. ``left`` is what is left to do when the
     verdict is ``failed``. ``report`` is the server path of the report, empty where none could be written. ``looks`` are
-    before, after, and after the rollback, as far as it came. ``modes`` are the modes of Fortification as they stand.
+    before, after, and after the rollback, as far as it came. ``modes`` is Fortification as it stood before.
     """
 
     app: str

@@ -7,7 +7,9 @@ import re
 from strongroom.errors import AssuranceError
 from strongroom.model import Frozen
 
-_DEFINE = r"^[ \t]*define\s*\(\s*(['\"])%s\1\s*,.*?\)\s*;[^\n]*\n?"
+# A statement that begins a line; what stands in quotes may look like its end. One that is missed does no harm: ours come
+# first, and PHP keeps the first.
+_DEFINE = r"""^[ \t]*define\s*\(\s*(['"])%s\1\s*,(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'";])*?\)\s*;"""
 _OPENING = re.compile(r"\A\s*<\?php\b")
 
 

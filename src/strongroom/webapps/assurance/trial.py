@@ -15,6 +15,7 @@ from strongroom.errors import AssuranceError, StrongroomError
 from strongroom.model import Account, Frozen
 from strongroom.panel.folder import Folder
 from strongroom.webapps.assurance.confirming import confirmations
+from strongroom.webapps.assurance.fortification import modes
 from strongroom.webapps.assurance.ground import Ground, opened
 from strongroom.webapps.assurance.ladder import allowed
 from strongroom.webapps.assurance.look import Look, Task, Wanted
@@ -58,6 +59,7 @@ class Trial:
         self._kind = subject.kind
         self._limits, self._prober, self._note = limits, prober, note
         self._checks: dict[str, str] = {}
+        self._modes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -68,7 +70,8 @@ class Trial:
         """Look at the app as it is. Raise AssuranceError when no page of it works."""
         with self.step("look before"):
             look = self._look()
-            self._checks = self._checked()
+            with opened(self.app, self.account) as ground:
+                self._checks, self._modes = self._checked(ground), modes(ground)
         if not any(page.answered for page in look.pages):
             first = look.pages[0]
             said = first.failure or f"status {first.status}"
@@ -91,7 +94,9 @@ class Trial:
         with self.step("look after"):
             try:
                 self.evidence += compare(self.looks[0], self._look(), self._limits)
-                self.evidence += _against(self._checks, self._checked())
+                with opened(self.app, self.account) as ground:
+                    self.evidence += _against(self._checks, self._checked(ground))
+                    self.evidence += self._modes_against(ground)
             except StrongroomError as error:
                 self.evidence.append(Evidence(sort=Sort.PROBE, text=str(error)))
 
@@ -100,10 +105,12 @@ class Trial:
         self.settle()
         with self.step("look after rollback"):
             try:
-                proof = compare(self.looks[0], self._look(), self._limits)
+                proof = list(compare(self.looks[0], self._look(), self._limits))
+                with opened(self.app, self.account) as ground:
+                    proof += self._modes_against(ground, fails=True)
             except StrongroomError as error:
                 return (), [f"files and database are back, but nobody could look: {error}"]
-        return proof, [f"files and database are back, and yet: {each.text}" for each in proof if each.fails]
+        return tuple(proof), [f"files and database are back, and yet: {each.text}" for each in proof if each.fails]
 
     def settle(self) -> None:
         """Let some time pass, in which PHP forgets what it kept of old files."""
@@ -122,6 +129,7 @@ class Trial:
             steps=tuple(self.steps),
             looks=tuple(self.looks),
             url=self.task.url,
+            modes=self._modes,
         )
 
     @contextmanager
@@ -141,9 +149,15 @@ class Trial:
         self.looks.append(look)
         return look
 
-    def _checked(self) -> dict[str, str]:
-        with opened(self.app, self.account) as ground:
-            return confirmations(ground, self._limits.command_seconds)
+    def _checked(self, ground: Ground) -> dict[str, str]:
+        return confirmations(ground, self._limits.command_seconds)
+
+    def _modes_against(self, ground: Ground, *, fails: bool = False) -> Iterator[Evidence]:
+        now = modes(ground)
+        if now != self._modes:
+            before, after = "; ".join(self._modes), "; ".join(now)
+            said = f"Fortification changed ({before or 'none'} before, {after or 'none'} now)"
+            yield Evidence(sort=Sort.MODES, text=said, before=before, after=after, fails=fails)
 
     def _versions(self, ground: Ground) -> Iterator[Evidence]:
         """The version that the app has now, and whether its lock lets it."""

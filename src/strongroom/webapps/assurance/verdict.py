@@ -49,6 +49,7 @@ class Sort(StrEnum):
     CONFIRM = "confirm"
     PROBE = "probe"
     VERSION = "version"
+    MODES = "modes"
 
 
 class Evidence(Frozen):
