@@ -68,7 +68,7 @@ def main() -> int:
     try:
         os.fchdir(task.folder)
         os.umask(0o022)
-        staging = b".strongroom-" + secrets.token_hex(8).encode()
+        staging = b".strongroom-update-" + secrets.token_hex(8).encode()
         os.mkdir(staging, 0o700)
         try:
             answer = _install(task, staging, _received(staging))
@@ -147,7 +147,7 @@ def _put(source: bytes, target: bytes, mode: int) -> bool:
         shutil.rmtree(target)
         old = None
     above, name = os.path.split(target)
-    draft = os.path.join(above, b".strongroom-" + secrets.token_hex(8).encode())
+    draft = os.path.join(above, b".strongroom-update-" + secrets.token_hex(8).encode())
     try:
         with open(source, "rb") as reading, open(draft, "xb") as writing:
             shutil.copyfileobj(reading, writing, _BLOCK)

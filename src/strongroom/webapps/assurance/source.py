@@ -27,14 +27,18 @@ _BLOCK = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class NothingForIt(AssuranceError):
+    """A source has nothing for this kind of app."""
+
+
 @contextmanager
 def components(path: bytes, kind: Kind, owner: Owner) -> Iterator[list[Component]]:
     """The components at a path, for as long as they are needed: archives are unpacked meanwhile, as the app's owner.
 
-    Raise AssuranceError where there is nothing for this kind of app.
+    Raise NothingForIt where there is nothing for this kind of app, AssuranceError for what cannot be read.
     """
     if kind.name not in SHAPES:
-        raise AssuranceError(f"{kind.title} is not updated from a folder here; give its own command after --")
+        raise NothingForIt(f"{kind.title} is not updated from a folder here; give its own command after --")
     with ExitStack() as stack:
         if os.path.isdir(path):
             found = _in_folder(path, kind, owner, stack)
@@ -44,7 +48,7 @@ def components(path: bytes, kind: Kind, owner: Owner) -> Iterator[list[Component
             found = [one] if one else []
         if not found:
             known = "a core, a plugin or a theme"
-            raise AssuranceError(f"{text(path)} holds nothing that {kind.title} could be updated with: {known}")
+            raise NothingForIt(f"{text(path)} holds nothing that {kind.title} could be updated with: {known}")
         yield found
 
 
