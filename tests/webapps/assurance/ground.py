@@ -93,7 +93,9 @@ def dumped(press: Press, database: str) -> str:
 def serving(docroot: Path, port: int, log: Path) -> Iterator[None]:
     """PHP's own server, as the owner, where an account's web server would be."""
     ids = [f"--reuid={PRESS_UID}", f"--regid={PRESS_UID}", "--clear-groups", "--pdeathsig=KILL"]
-    command = ["setpriv", *ids, "php", "-d", "sendmail_path=/bin/false", "-S", f"127.0.0.1:{port}", "-t", str(docroot)]
+    # Its cache would show old files for two seconds, which is what settle_seconds is for.
+    settings = ["-d", "sendmail_path=/bin/false", "-d", "opcache.enable=0"]
+    command = ["setpriv", *ids, "php", *settings, "-S", f"127.0.0.1:{port}", "-t", str(docroot)]
     environment = {"PATH": os.environ["PATH"], "PHP_CLI_SERVER_WORKERS": "4"}
     log.touch()
     process = ServerProcess(command, log, lambda: _listens(port), environment=environment)

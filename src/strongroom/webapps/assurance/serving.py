@@ -16,8 +16,8 @@ from strongroom.webapps.assurance.ground import Ground
 
 _WORKERS = 3
 _START_SECONDS = 60.0
-# No mail to customers from a copy.
-_SETTINGS = ("sendmail_path=/bin/false", "display_errors=1", "log_errors=1", "allow_url_fopen=0")
+# No mail to customers from a copy, and no old files from a cache.
+_SETTINGS = ("sendmail_path=/bin/false", "display_errors=1", "log_errors=1", "allow_url_fopen=0", "opcache.enable=0")
 
 
 def free_port() -> int:

@@ -121,6 +121,8 @@ def _was_broken(before: Page, after: Page) -> Iterator[Evidence]:
 
 
 def _unanswered(before: Page, after: Page) -> Evidence:
+    if 300 <= after.status < 400:
+        return _of(Sort.REDIRECT, after, "the page leads elsewhere", before.lands, after.lands)
     if after.status:
         return _of(Sort.STATUS, after, "the page is an error", _shown(before), _shown(after))
     sort = Sort.REDIRECT if "redirects" in after.failure else Sort.ANSWER
