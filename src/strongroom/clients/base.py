@@ -150,7 +150,24 @@ class Monitor(Protocol):
         """Say one thing a user should read now, such as an attribute that cannot be kept without root."""
 
 
-class Client(Protocol):
+class Readable(Protocol):
+    """What a restore needs of whatever holds a point."""
+
+    def lookup(self, point: Point, path: bytes) -> Entry | None:
+        """The entry at a stored path, or None."""
+
+    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice."""
+
+    def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
+        """The content of files as ``(number in entries, offset, bytes)`` pieces, in the order cheapest to read.
+
+        Exactly ``entry.stored`` bytes come for each file; what is a hole does not come. Raise ClientError when a piece
+        cannot be read or is not what was stored.
+        """
+
+
+class Client(Readable, Protocol):
     """What every client can do. Errors are `strongroom.errors`; an unreadable file is never one, but a remark."""
 
     name: str
@@ -173,21 +190,8 @@ class Client(Protocol):
     def load(self, ids: Iterable[str]) -> list[Point]:
         """The points with these ids."""
 
-    def lookup(self, point: Point, path: bytes) -> Entry | None:
-        """The entry at a stored path, or None."""
-
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """What a folder holds, sorted by name; raise UnknownError when the path is not a folder of the point."""
-
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
-        """The entries at and below stored paths: folders before what they hold, siblings sorted; no entry twice."""
-
-    def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
-        """The content of files as ``(number in entries, offset, bytes)`` pieces, in the order cheapest to read.
-
-        Exactly ``entry.stored`` bytes come for each file; what is a hole does not come. Raise ClientError when a piece
-        cannot be read or is not what was stored.
-        """
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """What restoring these stored paths would read."""

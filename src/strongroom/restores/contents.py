@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import ClientError
 from strongroom.model import Entry, Point
 
@@ -34,7 +34,7 @@ class Recipient(Protocol):
         """Be told that the content does not come."""
 
 
-def deliver(client: Client, point: Point, recipients: Sequence[Recipient]) -> None:
+def deliver(client: Readable, point: Point, recipients: Sequence[Recipient]) -> None:
     """Give every recipient its file's pieces. A damaged one fails alone: the rest of its batch is fetched singly."""
     if not recipients:
         return
@@ -50,7 +50,7 @@ def deliver(client: Client, point: Point, recipients: Sequence[Recipient]) -> No
                 deliver(client, point, [recipient])
 
 
-def _stream(client: Client, point: Point, recipients: Sequence[Recipient]) -> None:
+def _stream(client: Readable, point: Point, recipients: Sequence[Recipient]) -> None:
     for number, offset, data in client.contents(point, [recipient.entry for recipient in recipients]):
         recipient = recipients[number]
         if offset < 0 or offset + len(data) > recipient.entry.size:
@@ -63,7 +63,7 @@ def _stream(client: Client, point: Point, recipients: Sequence[Recipient]) -> No
 class Batch:
     """Recipients that wait to be delivered together."""
 
-    def __init__(self, client: Client, point: Point) -> None:
+    def __init__(self, client: Readable, point: Point) -> None:
         self._client = client
         self._point = point
         self._waiting: list[Recipient] = []

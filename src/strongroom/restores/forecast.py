@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType
 from strongroom.restores.attributes import same_attributes, same_xattrs
@@ -24,7 +24,7 @@ from strongroom.restores.target import Place
 _MOST = 100
 
 
-def forecast(request: RestoreRequest, client: Client) -> RestoreForecast:
+def forecast(request: RestoreRequest, client: Readable) -> RestoreForecast:
     """Say what a restore would write, replace, take away and leave; files that need it are compared byte by byte.
 
     Reads only. Raises RestoreError when it is not known where a tree belongs.
@@ -47,7 +47,7 @@ class _Seen:
 
 
 class _Seer:
-    def __init__(self, request: RestoreRequest, client: Client) -> None:
+    def __init__(self, request: RestoreRequest, client: Readable) -> None:
         self._request = request
         self._client = client
         self._folders = Folders()

@@ -7,7 +7,7 @@ import stat
 
 import msgspec
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError, UnknownError
 from strongroom.model import Entry, FileType, Frozen, text
 from strongroom.paths import owners
@@ -65,7 +65,7 @@ def check_destination(request: RestoreRequest) -> None:
         raise RestoreError(f"{shown} is not empty; name another folder, or say --mode merge or --mode mirror")
 
 
-def parents_of(request: RestoreRequest, client: Client) -> list[Entry]:
+def parents_of(request: RestoreRequest, client: Readable) -> list[Entry]:
     """The folders above the asked paths that were not asked for, top down; UnknownError when one is missing."""
     found: dict[bytes, Entry] = {}
     for path in request.paths:
@@ -81,7 +81,7 @@ def parents_of(request: RestoreRequest, client: Client) -> list[Entry]:
     return list(found.values())
 
 
-def with_known_paths(request: RestoreRequest, client: Client) -> RestoreRequest:
+def with_known_paths(request: RestoreRequest, client: Readable) -> RestoreRequest:
     """The request without the trees that the point does not have; raise UnknownError for any other missing path."""
     point = request.point
     known = []

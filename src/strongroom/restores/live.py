@@ -198,6 +198,7 @@ def _entry(
         uid=status.st_uid,
         gid=status.st_gid,
         mtime=Time(*divmod(status.st_mtime_ns, _BILLION)),
+        ctime=Time(*divmod(status.st_ctime_ns, _BILLION)),
         size=status.st_size if kind is FileType.FILE else 0,
         stored=sum(end - start for start, end in extents),
         inode=status.st_ino,

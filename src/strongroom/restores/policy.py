@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import ClientError
 from strongroom.model import Entry, FileType, Frozen, Point
 from strongroom.restores.attributes import without_origin
@@ -48,7 +48,7 @@ class Policy(Frozen, frozen=True):
         return None
 
 
-def policy_of(request: RestoreRequest, client: Client) -> Policy:
+def policy_of(request: RestoreRequest, client: Readable) -> Policy:
     """The policy of a request; which ids are the account's own say the request, else the account and the point."""
     if request.to is not None:
         return Policy(in_place=False)
@@ -67,7 +67,7 @@ def policy_of(request: RestoreRequest, client: Client) -> Policy:
     )
 
 
-def _ids(client: Client, point: Point) -> tuple[frozenset[int], frozenset[int]]:
+def _ids(client: Readable, point: Point) -> tuple[frozenset[int], frozenset[int]]:
     users = _rows(client, point, b"data/etc/passwd")
     groups = _rows(client, point, b"data/etc/group")
     own_users = {int(row[2]) for row in users}
@@ -79,7 +79,7 @@ def _ids(client: Client, point: Point) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(own_users), frozenset(own_groups)
 
 
-def _rows(client: Client, point: Point, path: bytes) -> list[list[bytes]]:
+def _rows(client: Readable, point: Point, path: bytes) -> list[list[bytes]]:
     """The rows of a table such as etc/passwd as the point has it, if root wrote it and nobody else could."""
     entry = client.lookup(point, path)
     if entry is None or entry.type is not FileType.FILE or entry.uid != 0 or entry.mode & 0o022:

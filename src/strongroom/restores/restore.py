@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from strongroom.clients.base import Client, Monitor
+from strongroom.clients.base import Monitor, Readable
 from strongroom.errors import RestoreError, StrongroomError
 from strongroom.model import text
 from strongroom.restores import flags
@@ -31,7 +31,7 @@ from strongroom.restores.telling import Telling, expected_entries
 from strongroom.restores.writer import Writer
 
 
-def restore(request: RestoreRequest, client: Client, monitor: Monitor) -> RestoreResult:
+def restore(request: RestoreRequest, client: Readable, monitor: Monitor) -> RestoreResult:
     """Do what a request asks for (a dry run: say what would be done).
 
     Raises UnknownError for a path that the point does not have, RestoreError when the restore is refused or stopped
@@ -66,7 +66,7 @@ class _Restore:
     def __init__(
         self,
         request: RestoreRequest,
-        client: Client,
+        client: Readable,
         monitor: Monitor,
         target: Target,
         exclusions: Exclusions,

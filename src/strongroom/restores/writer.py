@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType, Status
 from strongroom.paths import owners
@@ -41,7 +41,7 @@ class Writer:
     """
 
     def __init__(
-        self, request: RestoreRequest, client: Client, target: Target, policy: Policy, remarks: Remarks
+        self, request: RestoreRequest, client: Readable, target: Target, policy: Policy, remarks: Remarks
     ) -> None:
         self._target = target
         self._folders = target.folders

@@ -1,0 +1,247 @@
+"""Snapshots with git: the way in. See `strongroom.webapps.base.Snapshots`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from strongroom.clients.base import Monitor
+from strongroom.errors import SnapshotError, StrongroomError, UnknownError, UsageError
+from strongroom.exports.base import DatabaseServer
+from strongroom.model import DATABASES, FILES, Account, Status
+from strongroom.restores.remarks import Remarks
+from strongroom.webapps.base import App, Change, RolledBack, Snapshot
+from strongroom.webapps.snapshots import comparing
+from strongroom.webapps.snapshots.databases import AppDatabases
+from strongroom.webapps.snapshots.facts import Sealer
+from strongroom.webapps.snapshots.git import Git
+from strongroom.webapps.snapshots.journal import Begun, Journal
+from strongroom.webapps.snapshots.objects import Reader, blob_id
+from strongroom.webapps.snapshots.picture import Patterns, entries_of
+from strongroom.webapps.snapshots.place import Place, open_place
+from strongroom.webapps.snapshots.repository import Repository, State
+from strongroom.webapps.snapshots.rollback import Back, Rollback, clear_staging
+from strongroom.webapps.snapshots.stored import Stored, load
+from strongroom.webapps.snapshots.taking import Taken, take
+from strongroom.webapps.states import States
+
+FIRST = "Initial install"
+LATEST = "latest"
+# A branch that its owner made endless is looked at no further back.
+_MOST_COMMITS = 100_000
+_LEAST_PREFIX = 4
+
+
+class _Opened:
+    """One app with its repository open, and git ready to work on it."""
+
+    def __init__(self, account: Account, app: App, place: Place, repository: Repository, git: Git) -> None:
+        self.account, self.app, self.place, self.repository, self.git = account, app, place, repository, git
+
+
+class GitSnapshots:
+    """The snapshots of this server's apps."""
+
+    def __init__(
+        self, state: bytes, accounts: Sequence[Account], servers: Sequence[DatabaseServer], monitor: Monitor
+    ) -> None:
+        """``state`` is the state folder; ``accounts`` are all of this server's: whose a database is depends on the others."""
+        self._accounts = {account.name: account for account in accounts}
+        self._bases = AppDatabases(accounts, servers)
+        self._states = States(state)
+        self._journal = Journal(state)
+        self._sealer = Sealer(state)
+        self._monitor = monitor
+
+    def enable(self, app: App) -> Snapshot:
+        """Make the repository, and the first snapshot."""
+        account = self._accounts[app.account]
+        with self._journal.alone(app.app), open_place(account, app) as place:
+            repository = Repository(place)
+            try:
+                repository.sweep()
+                if repository.state is State.FOREIGN:
+                    raise SnapshotError(
+                        f"{app.app} has a repository of its owner's, which stays as it is; move its .git away"
+                    )
+                if repository.state is State.OURS and repository.tip is not None:
+                    raise SnapshotError(f"{app.app} has snapshots already; see: strongroom apps snapshots {app.app}")
+                if repository.state is State.NONE:
+                    repository.create([*app.caches, *app.uploads])
+                with Git(repository.open(), place.user) as git:
+                    taken = self._take(_Opened(account, app, place, repository, git), FIRST)
+            finally:
+                repository.close()
+        self._states.change(app, assurance=True)
+        return taken.snapshot
+
+    def disable(self, app: App) -> None:
+        """Remove the repository with all snapshots."""
+        account = self._accounts[app.account]
+        with self._journal.alone(app.app), open_place(account, app) as place:
+            repository = Repository(place)
+            if repository.state is State.FOREIGN:
+                raise SnapshotError(f"{app.app}: its .git is not of Strongroom's making, and stays")
+            if repository.state is State.OURS:
+                repository.remove()
+            self._journal.end(app.app)
+        self._states.change(app, assurance=False)
+
+    def take(self, app: App, label: str) -> Snapshot:
+        """Keep files and database as they are now."""
+        with self._opened(app) as opened:
+            return self._take(opened, label).snapshot
+
+    def list(self, app: App) -> list[Snapshot]:
+        """All of them, newest first."""
+        with self._opened(app) as opened, Reader(opened.git) as reader:
+            return [stored.snapshot for stored in self._walk(opened, reader)]
+
+    def find(self, app: App, reference: str = LATEST) -> Snapshot:
+        """The one that is meant."""
+        with self._opened(app) as opened, Reader(opened.git) as reader:
+            return self._find(opened, reader, reference).snapshot
+
+    def diff(self, app: App, one: str, other: str | None = None) -> Sequence[Change]:
+        """What changed from one snapshot to another, or to now."""
+        with self._opened(app) as opened, Reader(opened.git) as reader:
+            first = self._find(opened, reader, one)
+            if other is not None:
+                return comparing.snapshots(app, first, self._find(opened, reader, other))
+            remarks = Remarks()
+            target = self._bases.target(app, remarks)
+            patterns = Patterns(app, (*first.facts.caches, *app.caches), (*first.facts.uploads, *app.uploads))
+            with self._bases.opened([target] if target else []) as exports:
+                entries = entries_of(opened.account, app, patterns, blob_id, remarks)
+                manifests = comparing.drawn(exports)
+            return comparing.live(app, first, entries, manifests)
+
+    def rollback(self, app: App, reference: str = LATEST, *, only: str | None = None) -> RolledBack:
+        """Put files and database back as a snapshot has them."""
+        if only not in (None, FILES, DATABASES):
+            raise UsageError(f"--only {only}: it is {FILES} or {DATABASES}")
+        with self._opened(app) as opened, Reader(opened.git) as reader:
+            stored = self._find(opened, reader, reference)
+            way = Rollback(opened.account, app, opened.place.user, stored, self._bases, only)
+            taken = self._take(opened, f"Before rollback to {stored.commit.id[:12]}")
+            before = load(reader.commit(taken.snapshot.id), app, reader, self._sealer)
+            way.check(taken.entries)
+            begun = Begun(
+                app=app.app,
+                snapshot=stored.commit.id,
+                before=taken.snapshot.id,
+                restore=secrets.token_hex(6),
+                only=only,
+            )
+            self._journal.begin(begun)
+            try:
+                back = way.run(taken.entries, before, begun.restore, self._monitor)
+            except (StrongroomError, OSError) as error:
+                self._undo(opened, reader, begun, error)
+                raise SnapshotError(f"{app.app} was not rolled back: {error}; all is as it was before") from error
+            self._journal.end(app.app)
+            return _result(app, begun, back)
+
+    @contextmanager
+    def _opened(self, app: App) -> Iterator[_Opened]:
+        """An app's repository, alone, with what was left half done brought to its end."""
+        account = self._accounts[app.account]
+        with self._journal.alone(app.app), open_place(account, app) as place:
+            repository = Repository(place)
+            if repository.state is not State.OURS or repository.tip is None:
+                raise SnapshotError(f"{app.app} has no snapshots; begin with: strongroom apps enable {app.app}")
+            repository.sweep()
+            try:
+                with Git(repository.open(), place.user) as git:
+                    opened = _Opened(account, app, place, repository, git)
+                    self._resume(opened)
+                    yield opened
+            finally:
+                repository.close()
+
+    def _take(self, opened: _Opened, label: str) -> Taken:
+        return take(
+            opened.account,
+            opened.app,
+            opened.repository,
+            opened.git,
+            self._bases,
+            self._sealer,
+            " ".join(label.split()),
+        )
+
+    def _resume(self, opened: _Opened) -> None:
+        """End a rollback that was killed: all that it needs was checked before it began."""
+        begun = self._journal.unfinished(opened.app.app)
+        if begun is None:
+            return
+        self._monitor.note(
+            f"{begun.app}: a rollback to {begun.snapshot[:12]} was cut short; it is brought to its end first"
+        )
+        with Reader(opened.git) as reader:
+            self._to(opened, reader, begun.snapshot, begun)
+        self._journal.end(begun.app)
+
+    def _undo(self, opened: _Opened, reader: Reader, begun: Begun, error: Exception) -> None:
+        """Put back what a rollback that failed has changed."""
+        try:
+            self._to(opened, reader, begun.before, begun)
+        except (StrongroomError, OSError) as second:
+            raise SnapshotError(
+                f"{begun.app} was not rolled back: {error}; what it was before could not be put back either ({second}): "
+                f"once that is mended, the next command for this app goes on with it; all is kept in {begun.before[:12]}"
+            ) from second
+        self._journal.end(begun.app)
+
+    def _to(self, opened: _Opened, reader: Reader, commit: str, begun: Begun) -> None:
+        """Make the app what a snapshot has, whatever stands there now."""
+        clear_staging(opened.account, begun.restore)
+        stored = load(reader.commit(commit), opened.app, reader, self._sealer)
+        if stored is None:
+            raise SnapshotError(
+                f"{begun.app}: {commit[:12]}, which it was to be rolled back to, is no snapshot any more"
+            )
+        way = Rollback(opened.account, opened.app, opened.place.user, stored, self._bases, begun.only)
+        patterns = Patterns(opened.app, opened.app.caches, opened.app.uploads)
+        there = entries_of(opened.account, opened.app, patterns, blob_id, Remarks())
+        way.run(there, None, begun.restore, self._monitor)
+
+    def _walk(self, opened: _Opened, reader: Reader) -> Iterator[Stored]:
+        """The snapshots on our branch, newest first; commits of the owner's own are passed over."""
+        name = opened.repository.tip
+        for _ in range(_MOST_COMMITS):
+            if name is None:
+                return
+            commit = reader.commit(name)
+            stored = load(commit, opened.app, reader, self._sealer)
+            if stored is not None:
+                yield stored
+            name = commit.parent
+
+    def _find(self, opened: _Opened, reader: Reader, reference: str) -> Stored:
+        wanted = reference.lower()
+        found = []
+        for stored in self._walk(opened, reader):
+            if wanted == LATEST or stored.commit.id == wanted:
+                return stored
+            if len(wanted) >= _LEAST_PREFIX and stored.commit.id.startswith(wanted):
+                found.append(stored)
+        if len(found) != 1:
+            what = "is the beginning of several snapshots" if found else "is no snapshot"
+            raise UnknownError(
+                f"{reference!r} {what} of {opened.app.app}; see: strongroom apps snapshots {opened.app.app}"
+            )
+        return found[0]
+
+
+def _result(app: App, begun: Begun, back: Back) -> RolledBack:
+    return RolledBack(
+        app=app.app,
+        snapshot=begun.snapshot,
+        before=begun.before,
+        status=Status.INCOMPLETE if back.incomplete else Status.COMPLETE,
+        files=back.files,
+        databases=back.databases,
+        warnings=back.warnings,
+    )

@@ -1,0 +1,204 @@
+"""Puts an app back as a snapshot has it: first the database, then the files, through the writing half of a restore.
+
+Everything that can be refused is refused before anything is changed: all contents that will be needed are read and checked
+first. What fails half-way is put back as it was, from the snapshot that was taken before.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+import msgspec
+
+from strongroom.clients.base import Monitor
+from strongroom.errors import SnapshotError
+from strongroom.model import DATABASES, FILES, Account, Entry, FileType, Remark, text
+from strongroom.panel.sources import literal
+from strongroom.restores.attributes import Keeper, same_attributes, same_flags, same_xattrs
+from strongroom.restores.beneath import FOLDER, LOOK, Folder, Folders, open_folder, remove
+from strongroom.restores.remarks import Remarks
+from strongroom.restores.request import Mode, RestoreCounts, RestoreRequest, RestoreResult
+from strongroom.restores.restore import restore
+from strongroom.restores.staging import staging_name
+from strongroom.settings.schedules import Target
+from strongroom.webapps.base import App
+from strongroom.webapps.finding import data_of
+from strongroom.webapps.snapshots import databases
+from strongroom.webapps.snapshots.databases import AppDatabases
+from strongroom.webapps.snapshots.picture import Patterns
+from strongroom.webapps.snapshots.place import User
+from strongroom.webapps.snapshots.stored import Source, Stored, only_own
+
+# What two sights of an entry have to have in common for it to need nothing.
+_FIELDS = ("type", "mode", "uid", "gid", "mtime", "size", "content", "target", "rdev", "flags", "xattrs", "links")
+
+
+class Back(msgspec.Struct, frozen=True):
+    """What came of it: counts of files, databases that were put back, warnings."""
+
+    files: RestoreCounts = RestoreCounts()
+    databases: tuple[str, ...] = ()
+    warnings: tuple[Remark, ...] = ()
+    incomplete: bool = False
+
+
+class Rollback:
+    """One way back of one app to one snapshot; `check` first, then `run`."""
+
+    def __init__(
+        self, account: Account, app: App, user: User, stored: Stored, bases: AppDatabases, only: str | None
+    ) -> None:
+        self._account, self._app, self._user, self._stored, self._bases = account, app, user, stored, bases
+        self._only = only
+        self._remarks = Remarks()
+        entries = stored.entries()
+        own = (user.uid, user.gid)
+        self._entries = entries if stored.sealed else only_own(entries, account, own, self._remarks)
+        self._targets = [
+            Target(account=app.account, engine=copy.engine, database=copy.name) for copy in stored.facts.databases
+        ]
+        if only == DATABASES and not self._targets:
+            raise SnapshotError(f"snapshot {stored.commit.id[:12]} of {app.app} holds no database")
+
+    def check(self, there: Collection[Entry]) -> None:
+        """Read all that will be needed; raise SnapshotError where it is missing or damaged. ``there`` is what stands there."""
+        if self._only != DATABASES:
+            standing = {entry.content for entry in there}
+            for blob in {entry.content for entry in self._entries} - standing - {None}:
+                self._stored.read(str(blob))
+        for target in self._wanted():
+            databases.check(target, self._stored.databases, self._stored.read)
+
+    def run(self, there: Collection[Entry], before: Stored | None, restore_id: str, monitor: Monitor) -> Back:
+        """Do it. ``before`` is the snapshot of what was there: a database that is as in both needs nothing."""
+        back: list[str] = []
+        for target in self._wanted():
+            if not self._same_database(target, before):
+                for message in self._bases.load(target, self._stored.databases, self._stored.read):
+                    self._remarks.warn(b"", f"{target.name}: {message}", missing=False)
+            back.append(target.name)
+        if self._only == DATABASES:
+            return self._back(RestoreCounts(), back, ())
+        result = self._restore(there, restore_id, monitor)
+        self._mend_left_out(there)
+        return self._back(result.files, back, result.warnings, incomplete=result.status != "complete")
+
+    def _wanted(self) -> list[Target]:
+        return [] if self._only == FILES else self._targets
+
+    def _back(
+        self, files: RestoreCounts, back: list[str], warnings: tuple[Remark, ...], *, incomplete: bool = False
+    ) -> Back:
+        return Back(
+            files=files,
+            databases=tuple(back),
+            warnings=(*self._remarks.all(), *warnings),
+            incomplete=incomplete or self._remarks.incomplete,
+        )
+
+    def _same_database(self, target: Target, before: Stored | None) -> bool:
+        """Whether an export of just now has the same files as the one that would be loaded."""
+        if before is None:
+            return False
+        try:
+            now = databases.manifest_of(target, before.databases, before.read)
+        except SnapshotError:
+            return False
+        then = databases.manifest_of(target, self._stored.databases, self._stored.read)
+        return sorted(now.files, key=repr) == sorted(then.files, key=repr) and now.attributes == then.attributes
+
+    def _restore(self, there: Collection[Entry], restore_id: str, monitor: Monitor) -> RestoreResult:
+        source = Source(self._app, self._recognised(there), self._stored)
+        facts = self._stored.facts
+        patterns = Patterns(self._app, (*facts.caches, *self._app.caches), (*facts.uploads, *self._app.uploads))
+        own = self._account.users | {self._user.uid}
+        request = RestoreRequest(
+            id=restore_id,
+            point=source.point(),
+            paths=(self._app.stored,),
+            account=self._account,
+            targets={"data": data_of(self._account) or b""},
+            mode=Mode.MIRROR,
+            users=own,
+            groups=frozenset({self._user.gid}),
+            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries)),
+        )
+        return restore(request, source, monitor)
+
+    def _recognised(self, there: Collection[Entry]) -> Iterator[Entry]:
+        """The entries, those that stand there as they are told by their inode, so that nothing of them is read again."""
+        standing = {entry.path: entry for entry in there}
+        for entry in self._entries:
+            now = standing.get(entry.path)
+            if now is not None and entry.type is not FileType.DIR and _same(entry, now):
+                entry = msgspec.structs.replace(entry, inode=now.inode, ctime=now.ctime)
+            yield entry
+
+    def _mend_left_out(self, there: Collection[Entry]) -> None:
+        """Files whose content is not kept get their attributes back where they are the same files, and are named else."""
+        standing = {entry.path: entry for entry in there}
+        folders = Folders()
+        try:
+            root = Folder(b"data", b"", None)
+            folders.adopt(root, os.open(data_of(self._account) or b"", FOLDER))
+            for entry in self._entries:
+                if entry.type is FileType.FILE and entry.size and not entry.stored:
+                    now = standing.get(entry.path)
+                    if now is None or (now.size, now.mtime) != (entry.size, entry.mtime):
+                        message = "not there any more as it was, and snapshots do not keep its content; see the account's points"
+                        self._remarks.warn(entry.path, message, missing=False)
+                    elif not _same(entry, now):
+                        with suppress(OSError):
+                            self._mend(folders, root, entry)
+        finally:
+            folders.close()
+
+    def _mend(self, folders: Folders, root: Folder, entry: Entry) -> None:
+        folder = root
+        *above, name = entry.path.split(b"/")[1:]
+        for part in above:
+            folder = folders.open(Folder(folder.path + b"/" + part, part, folder))
+        fd = os.open(name, LOOK, dir_fd=folders.fd(folder))
+        try:
+            status = os.fstat(fd)
+            # One name alone, and in this account: it is nobody else's file.
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size != entry.size:
+                return
+            if not (same_attributes(status, entry) and same_xattrs(fd, entry) and same_flags(fd, entry)):
+                Keeper(self._remarks).mend_folder(fd, entry)
+        finally:
+            os.close(fd)
+
+
+def clear_staging(account: Account, restore_id: str) -> None:
+    """Remove what a killed rollback left beside the account: all of it is in the snapshot that was taken before."""
+    name = staging_name(account.name, restore_id)
+    above = os.open(os.path.dirname(data_of(account) or b"/"), FOLDER & ~os.O_NOFOLLOW)
+    try:
+        fd = open_folder(above, name)
+    except OSError:
+        os.close(above)
+        return
+    try:
+        status = os.fstat(fd)
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700:
+            for each in os.listdir(fd):
+                remove(fd, os.fsencode(each))
+            os.rmdir(name, dir_fd=above)
+    finally:
+        os.close(fd)
+        os.close(above)
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return all(getattr(one, field) == getattr(other, field) for field in _FIELDS)
+
+
+def _left_out(entries: Collection[Entry]) -> Iterator[str]:
+    """Patterns for the files whose content is not kept: a rollback does not take them for extra ones."""
+    for entry in entries:
+        if entry.type is FileType.FILE and entry.size and not entry.stored:
+            yield text(literal(entry.path.partition(b"/")[2]))

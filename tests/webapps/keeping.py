@@ -1,0 +1,69 @@
+"""An app of a server's, with its snapshots, as tests work on them without the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from strongroom.config import load
+from strongroom.exports.feed import servers
+from strongroom.panel import load_layout
+from strongroom.webapps.base import App
+from strongroom.webapps.finding import Finder
+from strongroom.webapps.kinds import all_kinds
+from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
+from strongroom.webapps.states import States
+from tests.fakes import Notes
+from tests.fidelity.compare import Ignore, compare
+from tests.servers.mariadb import MariaDB
+from tests.webapps.ground import DATABASE, Apps
+
+GIT = Ignore(paths=frozenset({b".git"}))
+
+
+class Keeping:
+    """One app; ``snapshots`` are of a program that has just begun."""
+
+    def __init__(self, server: Apps, reference: str) -> None:
+        self.server, self.reference = server, reference
+        self.config = load(str(server.config))
+        self.notes = Notes()
+
+    @property
+    def app(self) -> App:
+        layout = load_layout(self.config)
+        return Finder(layout, all_kinds(), States(self.config.server.state)).find(self.reference)
+
+    @property
+    def snapshots(self) -> GitSnapshots:
+        accounts = load_layout(self.config).accounts()
+        return GitSnapshots(self.config.server.state, accounts, servers(self.config), self.notes)
+
+    @property
+    def folder(self) -> Path:
+        return Path(os.fsdecode(self.app.place))
+
+    def copy(self, to: Path) -> Path:
+        """The app's folder as it is now, elsewhere, to compare with."""
+        shutil.rmtree(to, ignore_errors=True)
+        subprocess.run(["cp", "-a", "--", self.folder, to], check=True)
+        return to
+
+    def differs(self, from_copy: Path, *more: bytes) -> list[str]:
+        """What in the app's folder is not as in a copy, the repository left out."""
+        ignore = Ignore(paths=frozenset({b".git", *more}))
+        return compare(os.fsencode(from_copy), os.fsencode(self.folder), ignore)
+
+
+def content(mariadb: MariaDB, database: str = DATABASE) -> dict[str, Any]:
+    """Definitions and rows of all tables."""
+    found: dict[str, Any] = {}
+    for (name,) in mariadb.rows("SHOW TABLES", database=database):
+        found[name] = (
+            mariadb.rows(f"SHOW CREATE TABLE `{name}`", database=database),
+            sorted(map(repr, mariadb.rows(f"SELECT * FROM `{name}`", database=database))),
+        )
+    return found
