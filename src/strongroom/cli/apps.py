@@ -7,14 +7,33 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import Group
+from strongroom.cli.options import Command, Group
 from strongroom.cli.output import escaped, table
 
 if TYPE_CHECKING:
     from strongroom.webapps.base import App
 
 
-@click.group(cls=Group)
+class AppCommand(Command):
+    """A command for apps: what a killed update has left is ended before it does anything."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run it."""
+        invocation: Invocation = context.obj
+        if apps := invocation.updates.under_way():
+            from strongroom.webapps.assurance.session import recover
+
+            recover(apps, invocation.layout.account, invocation.updater, invocation.teller.note)
+        return super().invoke(context)
+
+
+class AppGroup(Group):
+    """The group of such commands."""
+
+    command_class = AppCommand
+
+
+@click.group(cls=AppGroup)
 def apps() -> None:
     """Web apps: snapshots with git, and updates that are assured.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from strongroom.cli.apps import apps
+from strongroom.cli.apps import AppCommand
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.output import escaped
 from strongroom.errors import AssuranceError, UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strongroom.webapps.base import App
 
 
-@apps.command("update", context_settings={"ignore_unknown_options": False})
+@click.command("update", cls=AppCommand)
 @click.argument("words", nargs=-1, metavar="[APP] [-- COMMAND...]")
 @click.option("--all", "everything", is_flag=True, help="Every app that is assured, one after the other.")
 @click.option("--from", "source", metavar="PATH", help="A folder or an archive with a new core, plugins or themes.")
@@ -59,6 +59,8 @@ def update(
     if not dry_run and (reason := why_not(app)):
         raise AssuranceError(reason)
     done = session.one(app, wish)
+    if done.error and not done.outcomes:
+        raise AssuranceError(done.error)
     invocation.answer(_document(done), _lines(done))
     return done.status
 
@@ -93,7 +95,7 @@ def _session(invocation: Invocation, url: str | None, *, dry_run: bool) -> Sessi
 
 def _rehearsed(invocation: Invocation) -> Callable[[Subject, Change], Outcome]:
     """How a step is tried on a copy from the account's latest point."""
-    from strongroom.cli.restore import restorer
+    from strongroom.cli.restore import restorer_of
     from strongroom.runs.choosing import Wanted
     from strongroom.webapps.assurance.probe import look
     from strongroom.webapps.assurance.rehearsal import Rehearsal, Source
@@ -106,7 +108,7 @@ def _rehearsed(invocation: Invocation) -> Callable[[Subject, Change], Outcome]:
         source = Source(
             point=point,
             client=invocation.client(point.client),
-            restorer=lambda: restorer(invocation, account, point),
+            restorer=lambda: restorer_of(invocation, account, point),
             monitor=invocation.teller,
         )
         return rehearsal.rehearse(subject, change, source)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
     from strongroom.settings.scopes import Scopes
+    from strongroom.webapps.assurance.journal import Journal as UpdateJournal
+    from strongroom.webapps.assurance.update import Updater
     from strongroom.webapps.finding import Finder
 
 
@@ -115,6 +117,25 @@ class Invocation:
         from strongroom.webapps.states import States
 
         return Finder(self.layout, all_kinds(), States(self.config.server.state))
+
+    @cached_property
+    def updates(self) -> UpdateJournal:
+        """The updates of web apps that are under way, or were killed."""
+        from strongroom.webapps.assurance.journal import Journal
+
+        return Journal(self.config.server.state)
+
+    @cached_property
+    def updater(self) -> Updater:
+        """Who updates web apps, and takes their snapshots."""
+        from strongroom.webapps.assurance.probe import look
+        from strongroom.webapps.assurance.update import Updater
+        from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
+        from strongroom.webapps.states import States
+
+        state = self.config.server.state
+        snapshots = GitSnapshots(state, self.layout.accounts(), self.servers, self.teller)
+        return Updater(self.config.webapps, self.updates, States(state), snapshots, look, self.teller.note)
 
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""

@@ -47,9 +47,7 @@ FAILURES = {
     "emptied settings": Failure(sql("DELETE FROM wp_options"), ("status", "fault", "redirect", "structure")),
     "a missing stylesheet": Failure("rm wp-includes/blocks/navigation/style.min.css", ("asset",)),
     "a missing script": Failure("rm -r wp-includes/js/jquery", ("asset",)),
-    "a page that takes too long": Failure(
-        first("if (strtok($_SERVER['REQUEST_URI'], '?') == '/') sleep(40);"), ("answer", "slow")
-    ),
+    "a page that takes too long": Failure(first("if (!isset($_GET['p'])) sleep(40);"), ("answer", "slow")),
     "half-copied files": Failure(
         "find wp-includes -name '*.php' | sort | awk 'NR % 2' | xargs rm", ("status", "fault", "empty")
     ),

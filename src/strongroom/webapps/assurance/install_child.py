@@ -24,6 +24,8 @@ _ACL = "system.posix_acl_access"
 _BLOCK = 1 << 20
 _LENGTH = 4
 _MOST_HEADER = 1 << 16
+# What new files are called until they have their names.
+OURS = b".strongroom-update-"
 MAINTENANCE = b".maintenance"
 # WordPress answers with 503 while this is there, for ten minutes at most.
 _MAINTENANCE_TEXT = b"<?php $upgrading = time();\n"
@@ -68,7 +70,7 @@ def main() -> int:
     try:
         os.fchdir(task.folder)
         os.umask(0o022)
-        staging = b".strongroom-update-" + secrets.token_hex(8).encode()
+        staging = OURS + secrets.token_hex(8).encode()
         os.mkdir(staging, 0o700)
         try:
             answer = _install(task, staging, _received(staging))
@@ -147,7 +149,7 @@ def _put(source: bytes, target: bytes, mode: int) -> bool:
         shutil.rmtree(target)
         old = None
     above, name = os.path.split(target)
-    draft = os.path.join(above, b".strongroom-update-" + secrets.token_hex(8).encode())
+    draft = os.path.join(above, OURS + secrets.token_hex(8).encode())
     try:
         with open(source, "rb") as reading, open(draft, "xb") as writing:
             shutil.copyfileobj(reading, writing, _BLOCK)

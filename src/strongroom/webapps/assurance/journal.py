@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.errors import AssuranceError
 from strongroom.model import Frozen, text
@@ -27,9 +28,12 @@ class Stage(StrEnum):
 
 
 class Entry(Frozen):
-    """An update under way: the app, the snapshot to go back to, what is done, since when (ISO 8601)."""
+    """An update under way: the app, the snapshot to go back to, what is done, since when (ISO 8601).
 
-    app: str
+    The app as it was found: half-updated it may not be known for what it is.
+    """
+
+    app: App
     snapshot: str
     what: str
     started: str
@@ -52,36 +56,23 @@ class Journal:
     def write(self, app: App, entry: Entry) -> None:
         """Note how far an update is, durably."""
         os.makedirs(os.path.dirname(self._path(app)), mode=0o700, exist_ok=True)
-        durable.replace(self._path(app), msgspec.json.encode(entry) + b"\n")
+        login = app.login and replace(app.login, password="")
+        kept = replace(entry, app=replace(app, login=login))
+        durable.replace(self._path(app), msgspec.json.encode(kept) + b"\n")
 
     def read(self, app: App) -> Entry | None:
         """The update of an app that is under way, or was when it was killed."""
-        path = self._path(app)
-        content = durable.read(path)
-        if content is None:
-            return None
-        try:
-            return msgspec.json.decode(content, type=Entry)
-        except msgspec.MsgspecError as error:
-            cure = f"roll {app.app} back yourself, then remove it"
-            raise AssuranceError(f"{text(path)} cannot be read: {error}; {cure}") from None
+        return _read(self._path(app))
 
-    def open_entries(self) -> list[str]:
-        """The ids of the apps with an update that is under way or was killed."""
+    def under_way(self) -> list[App]:
+        """The apps with an update that is under way or was killed."""
         folder = os.path.dirname(durable.settings_path(self._state, os.path.join(_FOLDER, b"-")))
         try:
             names = sorted(os.listdir(folder))
         except FileNotFoundError:
             return []
-        found = []
-        for name in names:
-            content = durable.read(os.path.join(folder, name)) if name.endswith(b".json") else None
-            if content is not None:
-                try:
-                    found.append(msgspec.json.decode(content, type=Entry).app)
-                except msgspec.MsgspecError:
-                    continue
-        return found
+        found = [_read(os.path.join(folder, name)) for name in names if name.endswith(b".json")]
+        return [entry.app for entry in found if entry is not None]
 
     def remove(self, app: App) -> None:
         """The update is ended."""
@@ -94,6 +85,17 @@ class Journal:
 
     def _path(self, app: App) -> bytes:
         return durable.settings_path(self._state, os.path.join(_FOLDER, _name(app) + b".json"))
+
+
+def _read(path: bytes) -> Entry | None:
+    content = durable.read(path)
+    if content is None:
+        return None
+    try:
+        return msgspec.json.decode(content, type=Entry)
+    except msgspec.MsgspecError as error:
+        cure = "roll the app back yourself (strongroom apps rollback), then remove it"
+        raise AssuranceError(f"{text(path)} cannot be read: {error}; {cure}") from None
 
 
 def _name(app: App) -> bytes:

@@ -132,11 +132,13 @@ def why_not(app: App) -> str:
     return ""
 
 
-def recover(ids: Iterable[str], find: Callable[[str], App], updater: Updater, note: Callable[[str], None]) -> None:
+def recover(
+    apps: Iterable[App], accounts: Callable[[str], Account], updater: Updater, note: Callable[[str], None]
+) -> None:
     """End what killed updates have left; what is under way is let be, and what cannot be ended now is told."""
-    for each in ids:
+    for app in apps:
         try:
-            said = updater.recover(find(each))
+            said = updater.recover(app, accounts(app.account))
         except BusyError:
             continue
         except StrongroomError as error:

@@ -6,15 +6,17 @@ was confirmed already. Nothing of it rests on this process being alive.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from strongroom.config.values import Webapps
-from strongroom.errors import AssuranceError, StrongroomError
-from strongroom.model import Status
+from strongroom.errors import AssuranceError, SnapshotError, StrongroomError
+from strongroom.model import Account, Status
 from strongroom.restores.syncfs import sync_file_system
+from strongroom.webapps.assurance.clearing import remove, sweep
 from strongroom.webapps.assurance.ground import opened
 from strongroom.webapps.assurance.journal import Entry, Journal, Stage
 from strongroom.webapps.assurance.outcome import Outcome, Verdict
@@ -22,6 +24,9 @@ from strongroom.webapps.assurance.probe import Prober
 from strongroom.webapps.assurance.trial import Change, Subject, Trial
 from strongroom.webapps.base import App, RolledBack, Snapshots
 from strongroom.webapps.states import States
+
+# How a snapshot tells of what was not there.
+_ADDED, _DATABASES = "added", b"databases:/"
 
 
 class Updater:
@@ -51,13 +56,13 @@ class Updater:
         """
         app = subject.app
         with self._journal.alone(app):
-            self._recovered(app)
+            self._recovered(app, subject.account)
             trial = Trial(subject, change, self._limits, self._prober, self._note)
             started = datetime.now(UTC).isoformat(timespec="seconds")
             with trial.step("snapshot"):
                 snapshot = self._snapshots.take(app, f"Before update: {change.what}").id
             trial.before()
-            entry = Entry(app=app.app, snapshot=snapshot, what=change.what, started=started)
+            entry = Entry(app=app, snapshot=snapshot, what=change.what, started=started)
             self._journal.write(app, entry)
             try:
                 trial.changed()
@@ -65,15 +70,15 @@ class Updater:
                     self._confirm(trial, entry)
             except BaseException:
                 # Interrupted: back at once, rather than when the next command comes.
-                self._recovered(app)
+                self._recovered(app, subject.account)
                 raise
             outcome = self._rolled_back(trial, snapshot) if trial.failed else trial.outcome(Verdict.CONFIRMED)
             return replace(outcome, snapshot=snapshot)
 
-    def recover(self, app: App) -> str | None:
-        """End what a killed update left; says what was done, None when there was nothing. Raise as a rollback does."""
+    def recover(self, app: App, account: Account) -> str | None:
+        """End what a killed update left of an app; says what was done, None when there was nothing. Raise as a rollback does."""
         with self._journal.alone(app):
-            return self._recovered(app)
+            return self._recovered(app, account)
 
     def _confirm(self, trial: Trial, entry: Entry) -> None:
         with trial.step("confirm"), opened(trial.app, trial.account) as ground:
@@ -87,7 +92,7 @@ class Updater:
         left: list[str] = []
         with trial.step("roll back"):
             try:
-                back = self._snapshots.rollback(app, snapshot)
+                back = self._back(app, trial.account, snapshot)
                 if back.status is not Status.COMPLETE:
                     left += [*_said(back), _cure(app, snapshot)]
             except StrongroomError as error:
@@ -101,7 +106,26 @@ class Updater:
         outcome = trial.outcome(Verdict.FAILED if left else Verdict.ROLLED_BACK)
         return replace(outcome, proof=proof, left=tuple(left))
 
-    def _recovered(self, app: App) -> str | None:
+    def _back(self, app: App, account: Account, snapshot: str) -> RolledBack:
+        """Roll back; where that fails, once more with room made by removing what the update added."""
+        with opened(app, account) as ground:
+            sweep(ground)
+            try:
+                return self._snapshots.rollback(app, snapshot)
+            except SnapshotError as error:
+                self._note(f"{app.app}: {error}; what the update added is removed, then once more")
+            remove(ground, self._added(app, snapshot))
+            return self._snapshots.rollback(app, snapshot)
+
+    def _added(self, app: App, snapshot: str) -> list[bytes]:
+        """The files that were not there in a snapshot, but for what visitors brought."""
+        from pathspec import GitIgnoreSpec
+
+        uploads = GitIgnoreSpec.from_lines(app.uploads)
+        added = [each.path for each in self._snapshots.diff(app, snapshot) if each.change == _ADDED]
+        return [path for path in added if not path.startswith(_DATABASES) and not uploads.match_file(os.fsdecode(path))]
+
+    def _recovered(self, app: App, account: Account) -> str | None:
         entry = self._journal.read(app)
         if entry is None:
             return None
@@ -110,7 +134,7 @@ class Updater:
             self._journal.remove(app)
             return f"{app.app}: the update that was interrupted ({entry.what}) had been confirmed, and stays"
         self._note(f"{app.app}: an update was interrupted; going back to before it")
-        back = self._snapshots.rollback(app, entry.snapshot)
+        back = self._back(app, account, entry.snapshot)
         if back.status is not Status.COMPLETE:
             raise AssuranceError(f"{app.app}: {'; '.join(_said(back)[:3])}; {_cure(app, entry.snapshot)}")
         self._journal.remove(app)
