@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers.folder import server_folder
 from tests.servers.mariadb import MariaDB
-from tests.webapps.ground import Apps, Press, folder_of_apps, press_site, wiki_site
+from tests.webapps.ground import SMALL_DATABASE, Apps, Press, folder_of_apps, press_site, small_site, wiki_site
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,27 @@ def wiki() -> Iterator[Apps]:
     with folder_of_apps() as server:
         wiki_site(server)
         yield server
+
+
+@pytest.fixture
+def small() -> Iterator[Apps]:
+    """A server whose site3 has an app of a few files, without a database."""
+    with folder_of_apps() as server:
+        small_site(server)
+        yield server
+
+
+@pytest.fixture
+def small_shop(mariadb: MariaDB) -> Iterator[Apps]:
+    """A server whose site3 has an app of a few files, with a database of two tables."""
+    with folder_of_apps(mariadb) as server:
+        small_site(server, SMALL_DATABASE)
+        mariadb.run(f"DROP DATABASE IF EXISTS {SMALL_DATABASE}", f"CREATE DATABASE {SMALL_DATABASE}")
+        mariadb.run(
+            "CREATE TABLE posts (id INT PRIMARY KEY, title TEXT)",
+            "INSERT INTO posts VALUES (1, 'one'), (2, 'two')",
+            "CREATE TABLE empty (id INT PRIMARY KEY)",
+            database=SMALL_DATABASE,
+        )
+        yield server
+        mariadb.run(f"DROP DATABASE IF EXISTS {SMALL_DATABASE}")

@@ -23,8 +23,10 @@ MYSQL = """
 socket = "{socket}"
 """
 PRESS, WIKI = "site1:/var/www/html", "site2:/var/www/html"
-PRESS_UID, WIKI_UID, APACHE = 10010, 10020, 48
+SMALL = "site3:/var/www/html"
+PRESS_UID, WIKI_UID, SMALL_UID, APACHE = 10010, 10020, 10030, 48
 DATABASE = wordpress.DATABASE
+SMALL_DATABASE = "small_shop"
 _INSTALLER = Path(wordpress.__file__).with_name("shop.php")
 _PHP = ("php", "-d", "sendmail_path=/bin/false", "-d", "display_errors=stderr")
 
@@ -112,6 +114,32 @@ def wiki_site(server: Apps) -> Path:
     for name in ("start", "bread"):
         write(docroot / f"data/pages/{name}.txt", f"====== {name} ======\nBaked today.\n")
     subprocess.run(["chown", "-R", f"{WIKI_UID}:{WIKI_UID}", "--", data / "var"], check=True)
+    return docroot
+
+
+def small_site(server: Apps, database: str = "") -> Path:
+    """site3, ``small.example``, with an app of a few files; with a MySQL database where one is named. Returns its folder."""
+    data = server.site(3, "small.example", uid=SMALL_UID)
+    docroot = server.docroot(3)
+    manifest = "name: Small\nversion: '1'\ncaches: [/cache/*]\nuploads: [/uploads/]\n"
+    if database:
+        manifest += f"database: {{type: mysql, db: {database}, host: localhost}}\n"
+        settings = "[DEFAULT]\nenabled = 1\ndbaseprefix = small_\ndbaseadmin = None\n"
+        write(data.parent / "info/current/mysql", settings)
+    files = {
+        ".webapp.yml": manifest,
+        "index.php": "<?php echo 'one';",
+        "lib/a.php": "<?php // a",
+        "lib/b.php": "<?php // b",
+        "lib/deep/c.php": "<?php // c",
+        "cache/page.html": "cached",
+        "uploads/photo.jpg": "a photo",
+    }
+    for name, text in files.items():
+        write(docroot / name, text)
+    (docroot / "empty").mkdir()
+    (docroot / "link").symlink_to("lib/a.php")
+    subprocess.run(["chown", "-hR", f"{SMALL_UID}:{SMALL_UID}", "--", data / "var"], check=True)
     return docroot
 
 

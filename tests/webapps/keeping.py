@@ -21,8 +21,6 @@ from tests.fidelity.compare import Ignore, compare
 from tests.servers.mariadb import MariaDB
 from tests.webapps.ground import DATABASE, Apps
 
-GIT = Ignore(paths=frozenset({b".git"}))
-
 
 class Keeping:
     """One app; ``snapshots`` are of a program that has just begun."""
@@ -52,9 +50,9 @@ class Keeping:
         subprocess.run(["cp", "-a", "--", self.folder, to], check=True)
         return to
 
-    def differs(self, from_copy: Path, *more: bytes) -> list[str]:
-        """What in the app's folder is not as in a copy, the repository left out."""
-        ignore = Ignore(paths=frozenset({b".git", *more}))
+    def differs(self, from_copy: Path, *more: bytes, top: bool = False) -> list[str]:
+        """What in the app's folder is not as in a copy, the repository left out; with ``top``, the folder's own attributes."""
+        ignore = Ignore(paths=frozenset({b".git", *more}), top=top)
         return compare(os.fsencode(from_copy), os.fsencode(self.folder), ignore)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.errors import SnapshotError, UnknownError
+from strongroom.errors import BusyError, SnapshotError, UnknownError
 from strongroom.model import Status
+from strongroom.webapps.snapshots.picture import LARGEST
 from tests.servers.folder import server_folder
-from tests.webapps.ground import APACHE, DATABASE, PRESS, PRESS_UID, WIKI, WIKI_UID, Apps, Press
+from tests.servers.mariadb import MariaDB
+from tests.webapps.ground import APACHE, DATABASE, PRESS, SMALL, SMALL_DATABASE, SMALL_UID, WIKI, Apps, Press
 from tests.webapps.keeping import Keeping, content
 
 
@@ -43,7 +46,12 @@ def test_wordpress_is_put_back_exactly(shop: Apps, press: Press, elsewhere: Path
     mtime = folder.stat().st_mtime_ns
     first = keeping.snapshots.enable(keeping.app)
     assert folder.stat().st_mtime_ns == mtime
-    assert (first.label, first.databases, first.warnings, first.sealed) == ("Initial install", (f"mysql:{DATABASE}",), (), True)
+    assert (first.label, first.databases, first.warnings, first.sealed) == (
+        "Initial install",
+        (f"mysql:{DATABASE}",),
+        (),
+        True,
+    )
     assert first.gap_seconds >= 0 and first.files > 2000
     before, rows = keeping.copy(elsewhere / "before"), content(press.mariadb)
 
@@ -57,13 +65,13 @@ def test_wordpress_is_put_back_exactly(shop: Apps, press: Press, elsewhere: Path
     subprocess.run(["setfacl", "-b", folder / "wp-content/uploads"], check=True)
     upload = next((folder / "wp-content/uploads").rglob("*.jpg"))
     os.chmod(upload, 0o600)
-    (folder / "wp-includes/version.php").unlink()
-    (folder / "wp-includes/version.php").symlink_to("/etc/passwd")
+    shutil.rmtree(folder / "wp-includes")
+    (folder / "wp-includes").symlink_to("/etc")
     press.mariadb.run("DROP TABLE wp_posts", "UPDATE wp_options SET option_value = 'x'", database=DATABASE)
 
     (folder / "wp-content/uploads/later.jpg").write_bytes(b"later")
     (folder / "wp-content/cache/later.html").write_bytes(b"later")
-    back = keeping.snapshots.rollback(broken(keeping))
+    back = keeping.snapshots.rollback(keeping.app)
     assert (back.status, back.snapshot, back.databases) == (Status.COMPLETE, first.id, (f"mysql:{DATABASE}",))
     for name in ("wp-content/uploads/later.jpg", "wp-content/cache/later.html"):
         assert (folder / name).read_bytes() == b"later"
@@ -83,6 +91,224 @@ def test_wordpress_is_put_back_exactly(shop: Apps, press: Press, elsewhere: Path
     assert "wp_posts" not in content(press.mariadb)
 
 
-def broken(keeping: Keeping) -> object:
-    """The app as it was known: its marks may be gone by now."""
-    return keeping.__dict__.setdefault("known", None) or keeping.app
+@pytest.fixture
+def keeping(small: Apps) -> Keeping:
+    return Keeping(small, SMALL)
+
+
+@pytest.fixture
+def shopping(small_shop: Apps) -> Keeping:
+    return Keeping(small_shop, SMALL)
+
+
+def test_the_owner_reads_the_repository_with_git(shopping: Keeping) -> None:
+    shopping.snapshots.enable(shopping.app)
+    shopping.snapshots.take(shopping.app, "Before the sale")
+    folder = shopping.folder
+    assert git(folder, "log", "--format=%s", uid=SMALL_UID).splitlines() == ["Before the sale", "Initial install"]
+    assert git(folder, "status", "--porcelain", uid=SMALL_UID) == ""
+    assert git(folder, "fsck", "--strict", uid=SMALL_UID) == ""
+    table = git(folder, "show", "HEAD:.strongroom/databases/mysql/small_shop/tables/posts.sql/000000", uid=SMALL_UID)
+    assert "(1,'one')" in table.replace(", ", ",")
+    (folder / "index.php").write_text("<?php // mine")
+    (folder / "cache/other").write_text("x")
+    (folder / "uploads/other").write_text("x")
+    assert git(folder, "status", "--porcelain", uid=SMALL_UID) == " M index.php\n"
+    git(folder, "-c", "user.name=me", "-c", "user.email=me@x", "commit", "-qam", "my own", uid=SMALL_UID)
+    git(folder, "gc", "-q", uid=SMALL_UID)
+    assert len(shopping.snapshots.list(shopping.app)) == 2
+    shopping.snapshots.take(shopping.app, "After it")
+    assert git(folder, "log", "--format=%s", uid=SMALL_UID).splitlines() == [
+        "After it", "my own", "Before the sale", "Initial install",
+    ]  # fmt: skip
+
+
+def test_the_repository_is_its_owners_alone_and_served_to_nobody(keeping: Keeping) -> None:
+    subprocess.run(["setfacl", "-m", f"d:u:{APACHE}:rwX", keeping.folder], check=True)
+    keeping.snapshots.enable(keeping.app)
+    git_folder = keeping.folder / ".git"
+    for each in (git_folder, *git_folder.rglob("*")):
+        status = each.lstat()
+        assert (status.st_uid, status.st_gid) == (SMALL_UID, SMALL_UID), each
+        assert status.st_mode & 0o077 == 0, each
+        assert "system.posix_acl_access" not in os.listxattr(each), each
+    assert (git_folder / ".htaccess").read_text() == "Require all denied\n"
+
+
+def test_git_works_where_nobody_may_pass_through_the_folders_above(keeping: Keeping) -> None:
+    above = keeping.server.root / "home/virtual/site3"
+    above.chmod(0o700)
+    keeping.snapshots.enable(keeping.app)
+    (keeping.folder / "index.php").write_text("changed")
+    keeping.snapshots.rollback(keeping.app)
+    assert (keeping.folder / "index.php").read_text() == "<?php echo 'one';"
+
+
+def test_only_files_or_only_the_database(shopping: Keeping, mariadb: MariaDB) -> None:
+    shopping.snapshots.enable(shopping.app)
+    rows = content(mariadb, SMALL_DATABASE)
+
+    def spoil() -> None:
+        (shopping.folder / "index.php").write_text("changed")
+        mariadb.run("UPDATE posts SET title = 'x'", database=SMALL_DATABASE)
+
+    spoil()
+    first = shopping.snapshots.list(shopping.app)[-1].id
+    back = shopping.snapshots.rollback(shopping.app, first, only="files")
+    assert (back.databases, back.files.written) == ((), 1)
+    assert (shopping.folder / "index.php").read_text() == "<?php echo 'one';"
+    assert content(mariadb, SMALL_DATABASE)["posts"] != rows["posts"]
+    spoil()
+    back = shopping.snapshots.rollback(shopping.app, first[:7], only="databases")
+    assert (back.databases, back.files.written) == (("mysql:small_shop",), 0)
+    assert (shopping.folder / "index.php").read_text() == "changed"
+    assert content(mariadb, SMALL_DATABASE) == rows
+
+
+def test_a_database_that_is_gone_comes_back(shopping: Keeping, mariadb: MariaDB) -> None:
+    first = shopping.snapshots.enable(shopping.app)
+    rows = content(mariadb, SMALL_DATABASE)
+    mariadb.run(f"DROP DATABASE {SMALL_DATABASE}")
+    back = shopping.snapshots.rollback(shopping.app, first.id)
+    assert back.databases == ("mysql:small_shop",)
+    assert content(mariadb, SMALL_DATABASE) == rows
+    assert shopping.snapshots.find(shopping.app).status is Status.INCOMPLETE
+
+
+def test_a_snapshot_of_what_did_not_change_adds_almost_nothing(shopping: Keeping, mariadb: MariaDB) -> None:
+    mariadb.run("CREATE TABLE many (id INT PRIMARY KEY, text TEXT)", database=SMALL_DATABASE)
+    values = ",".join(f"({number},'{os.urandom(300).hex()}')" for number in range(6000))
+    mariadb.run(f"INSERT INTO many VALUES {values}", database=SMALL_DATABASE)
+    shopping.snapshots.enable(shopping.app)
+
+    def stored() -> int:
+        return sum(each.stat().st_size for each in (shopping.folder / ".git/objects").rglob("*") if each.is_file())
+
+    first = stored()
+    shopping.snapshots.take(shopping.app, "the same")
+    second = stored()
+    assert second - first < 10_000
+    mariadb.run("UPDATE many SET text = 'short' WHERE id = 3000", database=SMALL_DATABASE)
+    shopping.snapshots.take(shopping.app, "one row")
+    assert stored() - second < first / 4
+
+
+def test_what_changed_is_told(shopping: Keeping, mariadb: MariaDB) -> None:
+    first = shopping.snapshots.enable(shopping.app)
+    assert shopping.snapshots.diff(shopping.app, "latest") == []
+    folder = shopping.folder
+    (folder / "index.php").write_text("changed, and longer")
+    (folder / "lib/new.php").write_text("new")
+    (folder / "lib/b.php").unlink()
+    os.chmod(folder / "lib/a.php", 0o600)
+    (folder / "cache/x").write_text("x")
+    mariadb.run("UPDATE posts SET title = 'x' WHERE id = 1", "CREATE TABLE more (id INT)", database=SMALL_DATABASE)
+    told = {change.path: (change.change, change.what) for change in shopping.snapshots.diff(shopping.app, "latest")}
+    assert told.pop(b"lib") == told.pop(b"cache") == ("changed", ("mtime",))
+    assert told == {
+        b"index.php": ("changed", ("content", "mtime")),
+        b"lib/new.php": ("added", ()),
+        b"lib/b.php": ("removed", ()),
+        b"lib/a.php": ("changed", ("mode",)),
+        b"databases:/mysql/small_shop/posts": ("changed", ("content",)),
+        b"databases:/mysql/small_shop/more": ("added", ()),
+        b"databases:/mysql/small_shop/before": ("changed", ("content",)),
+    }
+    second = shopping.snapshots.take(shopping.app, "second")
+    between = {change.path for change in shopping.snapshots.diff(shopping.app, first.id, second.id)}
+    assert between == told.keys() | {b"lib", b"cache"}
+
+
+def test_a_database_of_somebody_else_is_neither_read_nor_written(small_shop: Apps, mariadb: MariaDB) -> None:
+    keeping = Keeping(small_shop, SMALL)
+    mariadb.run("CREATE DATABASE other_shop", "CREATE TABLE other_shop.t (secret TEXT)")
+    try:
+        manifest = keeping.folder / ".webapp.yml"
+        manifest.write_text(manifest.read_text().replace(SMALL_DATABASE, "other_shop"))
+        taken = keeping.snapshots.enable(keeping.app)
+        assert (taken.databases, taken.status) == ((), Status.INCOMPLETE)
+        assert "it is no database of site3" in taken.warnings[0].message
+        with pytest.raises(SnapshotError, match="holds no database"):
+            keeping.snapshots.rollback(keeping.app, only="databases")
+        manifest.write_text(manifest.read_text().replace("localhost", "db.example.net"))
+        assert "on another server" in keeping.snapshots.take(keeping.app, "x").warnings[0].message
+    finally:
+        mariadb.run("DROP DATABASE other_shop")
+
+
+def test_a_rollback_that_fails_leaves_all_as_it_was(shopping: Keeping, mariadb: MariaDB) -> None:
+    first = shopping.snapshots.enable(shopping.app)
+    (shopping.folder / "index.php").write_text("changed")
+    mariadb.run("UPDATE posts SET title = 'later'", database=SMALL_DATABASE)
+    later = content(mariadb, SMALL_DATABASE)
+    copy = shopping.copy(shopping.server.folder / "copy")
+    # Another restore of the account is at work: the files cannot be written, after the database was.
+    staging = shopping.server.root / "home/virtual/site3/.strongroom-restore-site3-abc"
+    staging.mkdir(mode=0o700)
+    held = os.open(staging, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(SnapshotError, match="all is as it was|could not be put back"):
+            shopping.snapshots.rollback(shopping.app, first.id)
+    finally:
+        os.close(held)
+        staging.rmdir()
+    shopping.snapshots.list(shopping.app)
+    assert shopping.differs(copy) == []
+    assert content(mariadb, SMALL_DATABASE) == later
+
+
+def test_dokuwiki_without_a_database(wiki: Apps, elsewhere: Path) -> None:
+    keeping = Keeping(wiki, WIKI)
+    first = keeping.snapshots.enable(keeping.app)
+    assert (first.databases, first.warnings, first.version) == ((), (), "2022-07-31b")
+    before = keeping.copy(elsewhere / "before")
+    (keeping.folder / "data/pages/start.txt").write_text("vandals")
+    shutil.rmtree(keeping.folder / "inc")
+    (keeping.folder / "VERSION").unlink()
+    back = keeping.snapshots.rollback(keeping.app)
+    assert back.status is Status.COMPLETE
+    assert keeping.differs(before) == []
+
+
+def test_a_large_file_is_named_and_left_alone(keeping: Keeping) -> None:
+    large, gone = keeping.folder / "backup.zip", keeping.folder / "gone.zip"
+    for each in (large, gone):
+        with each.open("wb") as file:
+            file.truncate(LARGEST + 1)
+        os.chown(each, SMALL_UID, SMALL_UID)
+    first = keeping.snapshots.enable(keeping.app)
+    assert sorted(remark.path for remark in first.warnings) == [
+        b"data/var/www/html/backup.zip", b"data/var/www/html/gone.zip",
+    ]  # fmt: skip
+    assert first.status is Status.COMPLETE
+    os.chmod(large, 0o600)
+    mtime = large.stat().st_mtime_ns
+    gone.unlink()
+    back = keeping.snapshots.rollback(keeping.app)
+    assert (large.stat().st_mode & 0o777, large.stat().st_mtime_ns, large.stat().st_size) == (0o644, mtime, LARGEST + 1)
+    assert [remark.path for remark in back.warnings if "not there any more" in remark.message] == [
+        b"data/var/www/html/gone.zip"
+    ]
+
+
+def test_words_for_a_snapshot(keeping: Keeping) -> None:
+    with pytest.raises(SnapshotError, match="has no snapshots; begin with"):
+        keeping.snapshots.list(keeping.app)
+    first = keeping.snapshots.enable(keeping.app)
+    with pytest.raises(SnapshotError, match="has snapshots already"):
+        keeping.snapshots.enable(keeping.app)
+    assert keeping.snapshots.find(keeping.app, first.id[:6]).id == first.id
+    for wrong in ("abc", "f" * 40, "", "--all", "HEAD~1"):
+        with pytest.raises(UnknownError):
+            keeping.snapshots.find(keeping.app, wrong)
+    keeping.snapshots.disable(keeping.app)
+    assert not (keeping.folder / ".git").exists()
+    assert (keeping.app.snapshots, keeping.app.assurance) == (False, False)
+
+
+def test_two_at_once_are_refused_and_nothing_is_half_done(keeping: Keeping) -> None:
+    keeping.snapshots.enable(keeping.app)
+    with keeping.snapshots._opened(keeping.app), pytest.raises(BusyError):
+        keeping.snapshots.take(keeping.app, "x")
+    keeping.snapshots.take(keeping.app, "x")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from strongroom.cli import apps_snapshots
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import Command, Group
 from strongroom.cli.output import escaped, table
@@ -39,6 +40,19 @@ def apps() -> None:
 
     APP is an id that 'apps list' prints, such as site1:/var/www/html; an account that has one app is enough.
     """
+
+
+for _command in (
+    apps_snapshots.enable,
+    apps_snapshots.disable,
+    apps_snapshots.snapshot,
+    apps_snapshots.snapshots,
+    apps_snapshots.diff,
+    apps_snapshots.rollback,
+    apps_snapshots.reset,
+    apps_snapshots.lock,
+):
+    apps.add_command(_command)
 
 
 @apps.command("list")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from strongroom.webapps.assurance.journal import Journal as UpdateJournal
     from strongroom.webapps.assurance.update import Updater
     from strongroom.webapps.finding import Finder
+    from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
+    from strongroom.webapps.states import States
 
 
 class Clients(Protocol):
@@ -114,9 +116,22 @@ class Invocation:
         """Who finds web apps."""
         from strongroom.webapps.finding import Finder
         from strongroom.webapps.kinds import all_kinds
+
+        return Finder(self.layout, all_kinds(), self.states)
+
+    @cached_property
+    def states(self) -> States:
+        """What is kept of each web app."""
         from strongroom.webapps.states import States
 
-        return Finder(self.layout, all_kinds(), States(self.config.server.state))
+        return States(self.config.server.state)
+
+    @cached_property
+    def snapshots(self) -> GitSnapshots:
+        """The snapshots of web apps."""
+        from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
+
+        return GitSnapshots(self.config.server.state, self.layout.accounts(), self.servers, self.teller)
 
     @cached_property
     def updates(self) -> UpdateJournal:

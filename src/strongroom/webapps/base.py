@@ -96,10 +96,12 @@ class Kind(ABC):
 
 
 class AppState(Frozen):
-    """What is kept of one app beside the app itself. ``failed`` is why its last update failed, empty when it did not;
+    """What is kept of one app beside the app itself. ``kind`` is what it was when its snapshots were turned on, so that it is
+    still known when an update took away what it is known by. ``failed`` is why its last update failed, empty when it did not;
     ``updated`` when one was last confirmed (ISO 8601 in UTC), empty for never.
     """
 
+    kind: str = ""
     assurance: bool = False
     locked: Lock = Lock.NONE
     failed: str = ""
@@ -148,6 +150,7 @@ class App(Frozen):
 class Snapshot(Frozen):
     """One snapshot. ``id`` is its commit, ``time`` ISO 8601 in UTC, ``label`` one line.
 
+    ``status`` is incomplete when something of files or database is not in it that should be; the warnings name it.
     ``sealed`` says whether it is as Strongroom made it for this app on this server: what is not brings no owner back that
     is not the account's own.
     """
@@ -160,6 +163,7 @@ class Snapshot(Frozen):
     bytes: int = 0
     databases: tuple[str, ...] = ()
     gap_seconds: float = 0.0
+    status: Status = Status.COMPLETE
     warnings: tuple[Remark, ...] = ()
     sealed: bool = True
 

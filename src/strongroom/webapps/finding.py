@@ -6,7 +6,7 @@ one account is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from urllib.parse import quote, urlsplit
 
 from strongroom.errors import UnknownError
@@ -14,6 +14,7 @@ from strongroom.model import Account, DocumentRoot, text
 from strongroom.panel.base import SERVER, Layout
 from strongroom.panel.folder import Folder
 from strongroom.webapps.base import App, Found, Kind
+from strongroom.webapps.snapshots.repository import tip
 from strongroom.webapps.states import States
 
 # An app is found so many folders below a served one; below an app it is one folder more, for a blog beside a shop.
@@ -23,6 +24,7 @@ _MOST_NAMES = 2000
 _PASSED_OVER = frozenset((b"node_modules", b"vendor", b"cgi-bin", b"cache", b"logs", b"tmp"))
 
 _Where = tuple[bytes, ...]
+_Apps = dict[_Where, tuple[Kind, Found]]
 
 
 class Finder:
@@ -49,7 +51,11 @@ class Finder:
         roots = self._layout.document_roots(account)
         with data:
             found = _Search(data, self._kinds).run(self._starts(roots))
-        return [self._app(account, where, kind, what, roots) for where, (kind, what) in sorted(found.items())]
+            found |= self._remembered(data, account, found)
+            kept = {where for where in found if _has_snapshots(data, where)}
+        return [
+            self._app(account, where, kind, what, roots, where in kept) for where, (kind, what) in sorted(found.items())
+        ]
 
     def find(self, reference: str) -> App:
         """The app with this id, ``ACCOUNT:PATH``, where the account may be a domain; or an account's only app.
@@ -68,6 +74,20 @@ class Finder:
         there = ", ".join(app.app for app in apps[:5]) + (" …" if len(apps) > 5 else "")
         raise UnknownError(f"no app {reference!r}; {account.name} has {there or 'none'}; see: strongroom apps list")
 
+    def _remembered(self, data: Folder, account: Account, found: Collection[_Where]) -> _Apps:
+        """Apps with snapshots that have lost what they are known by: an update may have taken it away."""
+        remembered: _Apps = {}
+        kinds = {kind.name: kind for kind in self._kinds}
+        for path, state in self._states.known(account.name).items():
+            where, kind = _names(path), kinds.get(state.kind)
+            if kind is None or where in found or not _has_snapshots(data, where):
+                continue
+            folder = data.folder(*where)
+            if folder is not None:
+                with folder:
+                    remembered[where] = (kind, kind.recognise(folder) or Found())
+        return remembered
+
     def _starts(self, roots: Sequence[DocumentRoot]) -> Iterator[_Where]:
         """Where to look: the served folders, and those above them of apps that are served from a folder within."""
         for root in roots:
@@ -76,7 +96,15 @@ class Finder:
                 yield where[:-1]
             yield where
 
-    def _app(self, account: Account, where: _Where, kind: Kind, found: Found, roots: Sequence[DocumentRoot]) -> App:
+    def _app(
+        self,
+        account: Account,
+        where: _Where,
+        kind: Kind,
+        found: Found,
+        roots: Sequence[DocumentRoot],
+        snapshots: bool,
+    ) -> App:
         path = b"/" + b"/".join(where)
         served = b"/" + b"/".join((*where, *_names(kind.document_root)))
         return App(
@@ -95,14 +123,10 @@ class Finder:
             uploads=kind.uploads if found.uploads is None else found.uploads,
             writable=kind.writable if found.writable is None else found.writable,
             upgrade=kind.upgrade if found.upgrade is None else found.upgrade,
-            snapshots=self._has_snapshots(account, where),
+            snapshots=snapshots,
             tried=kind.tried,
             state=self._states.get(account.name, path),
         )
-
-    def _has_snapshots(self, account: Account, where: _Where) -> bool:
-        with Folder.at(data_of(account) or b"/") as data:
-            return data.stat(*where, b".git", b"refs", b"heads", b"snapshots") is not None
 
 
 class _Search:
@@ -111,12 +135,12 @@ class _Search:
     def __init__(self, data: Folder, kinds: Sequence[Kind]) -> None:
         self._data = data
         self._kinds = [(kind, kind.marks[0].split(b"/")[0]) for kind in kinds]
-        self._found: dict[_Where, tuple[Kind, Found]] = {}
+        self._found: _Apps = {}
         self._within: set[_Where] = set()
         self._depths: dict[_Where, int] = {}
         self._looked = 0
 
-    def run(self, starts: Iterator[_Where]) -> dict[_Where, tuple[Kind, Found]]:
+    def run(self, starts: Iterator[_Where]) -> _Apps:
         for where in starts:
             folder = self._data.folder(*where)
             if folder is not None:
@@ -151,6 +175,14 @@ class _Search:
                     self._found[where] = (kind, found)
                     return kind
         return None
+
+
+def _has_snapshots(data: Folder, where: _Where) -> bool:
+    folder = data.folder(*where)
+    if folder is None:
+        return False
+    with folder:
+        return tip(folder) is not None
 
 
 def data_of(account: Account) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
@@ -25,9 +25,11 @@ class States:
 
     def get(self, account: str, path: bytes) -> AppState:
         """The state of the app at a path of an account; that of a new one where none is written down."""
-        if account not in self._read:
-            self._read[account] = self._load(account)
-        return self._read[account].get(quote(path), AppState())
+        return self._of(account).get(quote(path), AppState())
+
+    def known(self, account: str) -> dict[bytes, AppState]:
+        """All that are written down of an account, by path."""
+        return {unquote_to_bytes(path): state for path, state in self._of(account).items()}
 
     def change(self, app: App, **changes: Any) -> AppState:
         """Change some of an app's state, durably; returns the new one."""
@@ -46,6 +48,11 @@ class States:
             if states.pop(quote(app.path), None) is not None:
                 self._store(app.account, states)
         self._read.pop(app.account, None)
+
+    def _of(self, account: str) -> dict[str, AppState]:
+        if account not in self._read:
+            self._read[account] = self._load(account)
+        return self._read[account]
 
     def _load(self, account: str) -> dict[str, AppState]:
         path = os.path.join(self._state, b"settings", _FOLDER, account.encode() + b".json")

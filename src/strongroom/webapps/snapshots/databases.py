@@ -143,6 +143,8 @@ def _folder(target: Target) -> bytes:
 
 
 def _is_here(host: str) -> bool:
-    """Whether an app's settings mean a server on this machine."""
+    """Whether an app's settings mean a server on this machine: its name, a port of it, or a socket."""
     name = host.removeprefix("p:")
-    return name.startswith(("/", ":/")) or name in _HERE or name.rpartition(":")[0] in _HERE or ":/" in name
+    return (
+        name in _HERE or ":/" in name or name.startswith("/") or any(name.startswith(f"{here}:") for here in _HERE[1:])
+    )

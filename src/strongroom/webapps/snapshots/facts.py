@@ -15,7 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from strongroom.errors import SnapshotError
-from strongroom.model import DatabaseCopy, Frozen, Remark
+from strongroom.model import DatabaseCopy, Frozen, Remark, Status
 from strongroom.settings import durable
 from strongroom.webapps.snapshots.lines import path_of, written
 
@@ -45,6 +45,7 @@ class Facts(Frozen):
     time: str
     attributes: str
     format: int = FORMAT
+    status: Status = Status.COMPLETE
     opened: str | None = None
     finished: str = ""
     gap_seconds: float = 0.0

@@ -10,11 +10,13 @@ whom git runs as, and all that comes out is checked.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from types import TracebackType
 
 from strongroom.errors import SnapshotError
@@ -24,6 +26,7 @@ BRANCH = "refs/heads/snapshots"
 # Longer than any step of git's own takes on a busy machine: only a stopped or stalled one needs as much.
 PATIENCE = 300.0
 _PIECE = 1 << 18
+_PIPE = 1 << 20
 _MOST_LINE = 4096
 _MOST_SAID = 2000
 
@@ -134,6 +137,8 @@ class Process:
             raise SnapshotError(f"git cannot be started: {error.strerror}") from None
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
+        with suppress(OSError):
+            fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, _PIPE)
         self._read = b""
 
     def __enter__(self) -> Process:

@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from strongroom.clients.base import Monitor
 from strongroom.errors import SnapshotError, StrongroomError, UnknownError, UsageError
 from strongroom.exports.base import DatabaseServer
@@ -73,7 +75,7 @@ class GitSnapshots:
                     taken = self._take(_Opened(account, app, place, repository, git), FIRST)
             finally:
                 repository.close()
-        self._states.change(app, assurance=True)
+        self._states.change(app, kind=app.kind, assurance=True)
         return taken.snapshot
 
     def disable(self, app: App) -> None:
@@ -86,7 +88,7 @@ class GitSnapshots:
             if repository.state is State.OURS:
                 repository.remove()
             self._journal.end(app.app)
-        self._states.change(app, assurance=False)
+        self._states.change(app, kind="", assurance=False)
 
     def take(self, app: App, label: str) -> Snapshot:
         """Keep files and database as they are now."""
@@ -184,7 +186,9 @@ class GitSnapshots:
         self._journal.end(begun.app)
 
     def _undo(self, opened: _Opened, reader: Reader, begun: Begun, error: Exception) -> None:
-        """Put back what a rollback that failed has changed."""
+        """Put back what a rollback that failed has changed; whoever comes next goes on with that."""
+        begun = msgspec.structs.replace(begun, snapshot=begun.before)
+        self._journal.begin(begun)
         try:
             self._to(opened, reader, begun.before, begun)
         except (StrongroomError, OSError) as second:
@@ -210,14 +214,17 @@ class GitSnapshots:
     def _walk(self, opened: _Opened, reader: Reader) -> Iterator[Stored]:
         """The snapshots on our branch, newest first; commits of the owner's own are passed over."""
         name = opened.repository.tip
+        last: Stored | None = None
         for _ in range(_MOST_COMMITS):
             if name is None:
-                return
+                break
             commit = reader.commit(name)
             stored = load(commit, opened.app, reader, self._sealer)
-            if stored is not None:
-                yield stored
-            name = commit.parent
+            if last is not None and (stored is None or stored.identity != last.identity):
+                yield last
+            last, name = stored, commit.parent
+        if last is not None:
+            yield last
 
     def _find(self, opened: _Opened, reader: Reader, reference: str) -> Stored:
         wanted = reference.lower()

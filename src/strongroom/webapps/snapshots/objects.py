@@ -147,7 +147,7 @@ class Writer:
 
     def __init__(self, git: Git, known: set[str]) -> None:
         """``known`` are blobs that the repository has already."""
-        self._process = git.start("fast-import", "--quiet", "--done", "--date-format=raw")
+        self._process = git.start("fast-import", "--quiet", "--done", "--date-format=raw", "--depth=0")
         self._known = known
 
     def __enter__(self) -> Writer:

@@ -39,23 +39,13 @@ class Stored:
         # The facts name the app; a snapshot of another one is not this one's, whoever made it.
         self.sealed = self.facts.app == app.app and sealer.holds(app.app, content, seal)
         self.commit = commit
+        # Two commits with the same facts are one snapshot: the later is its owner's, who committed on top of it.
+        self.identity = files[FACTS]
 
     @property
     def snapshot(self) -> Snapshot:
         """It as commands show it."""
-        facts = self.facts
-        return Snapshot(
-            id=self.commit.id,
-            time=facts.time,
-            label=facts.label[:_MOST_MESSAGE],
-            version=facts.version,
-            files=facts.files,
-            bytes=facts.size,
-            databases=tuple(f"{copy.engine}:{copy.name}" for copy in facts.databases),
-            gap_seconds=facts.gap_seconds,
-            warnings=facts.remarks,
-            sealed=self.sealed,
-        )
+        return snapshot_of(self.commit.id, self.facts, sealed=self.sealed)
 
     @property
     def databases(self) -> dict[bytes, str]:
@@ -80,6 +70,23 @@ class Stored:
         if blake3(content).hexdigest() != self.facts.attributes:
             raise SnapshotError(f"snapshot {self.commit.id[:12]} is damaged: its attributes are not what it says")
         return lines.decode(content, self._app.stored)
+
+
+def snapshot_of(commit: str, facts: Facts, *, sealed: bool) -> Snapshot:
+    """What commands show of a snapshot with these facts."""
+    return Snapshot(
+        id=commit,
+        time=facts.time,
+        label=facts.label[:_MOST_MESSAGE],
+        version=facts.version,
+        files=facts.files,
+        bytes=facts.size,
+        databases=tuple(f"{copy.engine}:{copy.name}" for copy in facts.databases),
+        gap_seconds=facts.gap_seconds,
+        status=facts.status,
+        warnings=facts.remarks,
+        sealed=sealed,
+    )
 
 
 def load(commit: Commit, app: App, reader: Reader, sealer: Sealer) -> Stored | None:

@@ -24,7 +24,7 @@ from strongroom.webapps.snapshots.git import Git
 from strongroom.webapps.snapshots.objects import Reader, Writer, present
 from strongroom.webapps.snapshots.picture import Patterns, entries_of
 from strongroom.webapps.snapshots.repository import Repository
-from strongroom.webapps.snapshots.stored import ATTRIBUTES, FACTS, FOLDER, KEPT, SEAL, load
+from strongroom.webapps.snapshots.stored import ATTRIBUTES, FACTS, FOLDER, KEPT, SEAL, load, snapshot_of
 
 _FILE, _PROGRAM, _LINK = b"100644", b"100755", b"120000"
 _EXECUTABLE = 0o100
@@ -81,6 +81,7 @@ def take(
             databases=tuple(copies),
             caches=app.caches,
             uploads=app.uploads,
+            status=remarks.status,
             warnings=warned(remarks.all()),
         )
         encoded = facts.encode()
@@ -90,7 +91,7 @@ def take(
         commit = writer.commit(files, _message(facts), int(begun), parent)
     repository.set_tip(commit)
     _put_index(git, repository, commit, files)
-    return Taken(_snapshot(commit, facts), entries)
+    return Taken(snapshot_of(commit, facts, sealed=True), entries)
 
 
 def _known(git: Git, app: App, parent: str | None, sealer: Sealer) -> set[str]:
@@ -159,20 +160,6 @@ def _put_index(git: Git, repository: Repository, commit: str, files: Iterable[by
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_INDEX:
             raise SnapshotError("git read-tree made no index")
         repository.put_index(file.read(_MOST_INDEX))
-
-
-def _snapshot(commit: str, facts: Facts) -> Snapshot:
-    return Snapshot(
-        id=commit,
-        time=facts.time,
-        label=facts.label,
-        version=facts.version,
-        files=facts.files,
-        bytes=facts.size,
-        databases=tuple(f"{copy.engine}:{copy.name}" for copy in facts.databases),
-        gap_seconds=facts.gap_seconds,
-        warnings=facts.remarks,
-    )
 
 
 def _message(facts: Facts) -> str:
