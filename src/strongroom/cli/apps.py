@@ -6,32 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from strongroom.cli import apps_snapshots
+from strongroom.cli import apps_snapshots, apps_update
+from strongroom.cli.apps_command import AppGroup
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import Command, Group
 from strongroom.cli.output import escaped, table
 
 if TYPE_CHECKING:
     from strongroom.webapps.base import App
-
-
-class AppCommand(Command):
-    """A command for apps: what a killed update has left is ended before it does anything."""
-
-    def invoke(self, context: click.Context) -> Any:
-        """Run it."""
-        invocation: Invocation = context.obj
-        if apps := invocation.updates.under_way():
-            from strongroom.webapps.assurance.session import recover
-
-            recover(apps, invocation.layout.account, invocation.updater, invocation.teller.note)
-        return super().invoke(context)
-
-
-class AppGroup(Group):
-    """The group of such commands."""
-
-    command_class = AppCommand
 
 
 @click.group(cls=AppGroup)
@@ -49,6 +30,7 @@ for _command in (
     apps_snapshots.snapshots,
     apps_snapshots.diff,
     apps_snapshots.rollback,
+    apps_update.update,
     apps_snapshots.reset,
     apps_snapshots.lock,
 ):

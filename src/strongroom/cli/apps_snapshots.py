@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from strongroom.cli.apps_command import command
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import command
 from strongroom.cli.output import escaped, size, table
 from strongroom.counting import counted
 from strongroom.errors import UsageError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from strongroom.cli.apps import AppCommand
+from strongroom.cli.apps_command import command
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.output import escaped
 from strongroom.errors import AssuranceError, UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strongroom.webapps.base import App
 
 
-@click.command("update", cls=AppCommand)
+@command("update")
 @click.argument("words", nargs=-1, metavar="[APP] [-- COMMAND...]")
 @click.option("--all", "everything", is_flag=True, help="Every app that is assured, one after the other.")
 @click.option("--from", "source", metavar="PATH", help="A folder or an archive with a new core, plugins or themes.")
@@ -44,14 +44,14 @@ def update(
     """
     from strongroom.webapps.assurance.session import Wish, why_not
 
-    command = words if everything else words[1:]
+    given = words if everything else words[1:]
     if not everything and not words:
         raise UsageError("say which APP, or --all; 'strongroom apps list' shows them")
-    if bool(command) == (source is not None):
+    if bool(given) == (source is not None):
         raise UsageError("say where the update comes from: either -- COMMAND, or --from FOLDER_OR_ARCHIVE")
     if everything and (url or dry_run):
         raise UsageError(f"{'--url' if url else '--dry-run'} is for one APP, and contradicts --all")
-    wish = Wish(command=command, source=os.path.abspath(os.fsencode(source)) if source is not None else None)
+    wish = Wish(command=given, source=os.path.abspath(os.fsencode(source)) if source is not None else None)
     session = _session(invocation, url, dry_run=dry_run)
     if everything:
         return _all(invocation, session, wish)
@@ -61,15 +61,26 @@ def update(
     done = session.one(app, wish)
     if done.error and not done.outcomes:
         raise AssuranceError(done.error)
+    _tell_what_is_left(invocation, done)
     invocation.answer(_document(done), _lines(done))
     return done.status
 
 
 def _all(invocation: Invocation, session: Session, wish: Wish) -> int:
     found = session.many(list(invocation.finder.all()), wish)
+    for done in found:
+        _tell_what_is_left(invocation, done)
     lines = [line for done in found for line in _lines(done)]
     invocation.answer([_document(done) for done in found], lines or ["no web apps on this server"])
     return max((done.status for done in found), default=0)
+
+
+def _tell_what_is_left(invocation: Invocation, done: Done) -> None:
+    """Say what a panel wants after an account's files were put back."""
+    if any(outcome.verdict.value != "confirmed" and not outcome.rehearsed for outcome in done.outcomes):
+        account = done.app.partition(":")[0]
+        if (left := invocation.layout.after_restore(account)) is not None:
+            invocation.teller.note(left)
 
 
 def _session(invocation: Invocation, url: str | None, *, dry_run: bool) -> Session:

@@ -145,12 +145,8 @@ class Invocation:
         """Who updates web apps, and takes their snapshots."""
         from strongroom.webapps.assurance.probe import look
         from strongroom.webapps.assurance.update import Updater
-        from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
-        from strongroom.webapps.states import States
 
-        state = self.config.server.state
-        snapshots = GitSnapshots(state, self.layout.accounts(), self.servers, self.teller)
-        return Updater(self.config.webapps, self.updates, States(state), snapshots, look, self.teller.note)
+        return Updater(self.config.webapps, self.updates, self.states, self.snapshots, look, self.teller.note)
 
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""

@@ -14,7 +14,6 @@ import click
 from strongroom.cli import (
     accounts,
     apps,
-    apps_update,
     backup,
     care,
     clients,
@@ -80,7 +79,6 @@ for _command in (
     *later.commands(),
 ):
     program.add_command(_command)
-apps.apps.add_command(apps_update.update)
 
 
 def main(arguments: Sequence[str] | None = None, clients: Clients | None = None, servers: Servers | None = None) -> int:

@@ -60,7 +60,7 @@ class Updater:
             trial = Trial(subject, change, self._limits, self._prober, self._note)
             started = datetime.now(UTC).isoformat(timespec="seconds")
             with trial.step("snapshot"):
-                snapshot = self._snapshots.take(app, f"Before update: {change.what}").id
+                snapshot = self._taken(app, change)
             trial.before()
             entry = Entry(app=app, snapshot=snapshot, what=change.what, started=started)
             self._journal.write(app, entry)
@@ -79,6 +79,16 @@ class Updater:
         """End what a killed update left of an app; says what was done, None when there was nothing. Raise as a rollback does."""
         with self._journal.alone(app):
             return self._recovered(app, account)
+
+    def _taken(self, app: App, change: Change) -> str:
+        """What there is to go back to."""
+        taken = self._snapshots.take(app, f"Before update: {change.what}")
+        if taken.status is not Status.COMPLETE:
+            why = "; ".join(remark.message for remark in taken.warnings[:3])
+            raise AssuranceError(
+                f"{app.app} is not updated: its snapshot is incomplete, so there is no way back: {why}"
+            )
+        return taken.id
 
     def _confirm(self, trial: Trial, entry: Entry) -> None:
         with trial.step("confirm"), opened(trial.app, trial.account) as ground:
