@@ -145,6 +145,7 @@ def core(press: Press, folder: Path, version: str = "6.1.10", upgrade: str = "")
     subprocess.run(["cp", "-a", "--", press.files / "var/www/html", folder], check=True)
     for name in ("wp-config.php", "wp-content"):
         subprocess.run(["rm", "-r", "--", folder / name], check=True)
+    subprocess.run(["find", folder, "-type", "l", "-delete"], check=True)  # Debian's own, into other packages
     facts = folder / "wp-includes/version.php"
     text = facts.read_text().replace(f"'{VERSION}'", f"'{version}'")
     facts.write_text(re.sub(r"(\$wp_db_version = )(\d+)", lambda found: f"{found[1]}{int(found[2]) + 1}", text))

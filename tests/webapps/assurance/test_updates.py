@@ -104,6 +104,7 @@ def test_the_owners_checks_decide_with(shop: Assured) -> None:
         assert not (shop.docroot / "stop").exists()
         told = [each["text"] for each in document["evidence"] if not each["fails"]]
         assert told == ["the owner's check sh -c exit 9 ended with status 9"], "it failed before"
+        shop.reset()
         settings.chmod(0o666)
         refused = shop.server("apps", "update", PRESS, "--url", shop.url, "--", "true")
         assert refused.status == 2
