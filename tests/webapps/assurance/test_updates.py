@@ -311,3 +311,34 @@ def test_a_theme_that_prints_warnings_is_no_good_theme(shop: Assured) -> None:
     # WordPress hides them, unless it is told to show them.
     document = shop.by(f"echo '<?php echo $undefined;' >> {THEME}/functions.php", status=0)
     assert document["verdict"] == "confirmed"
+
+
+def databases(press: Press) -> list[Any]:
+    return [press.mariadb.rows("SHOW DATABASES"), press.mariadb.rows("SELECT user, host FROM mysql.user")]
+
+
+def test_a_rehearsal_works_on_a_copy_from_the_latest_point(shop: Assured, press: Press) -> None:
+    shop.server.backup("site1")
+    there = (shop.tree(), shop.database(), databases(press))
+    good = shop.update("--dry-run", "--", "sh", "-ec", HARMLESS["another text"], status=0)
+    assert (good["verdict"], good["dry_run"]) == ("confirmed", True), good
+    assert "The app itself was not touched" in Path(good["report"]).read_text()
+    bad = shop.update("--dry-run", "--", "sh", "-ec", sql("DROP TABLE wp_posts") + "\nrm -r wp-admin", status=1)
+    assert failing(bad) & {"status", "fault", "redirect"}
+    assert (shop.tree(), shop.database(), databases(press)) == there
+    assert not list(shop.server.folder.glob("state/settings/rehearsal.json"))
+    assert shop.update("--", "true", status=0)["verdict"] == "confirmed", "a rehearsal marks no app as failed"
+
+
+def test_a_killed_rehearsal_leaves_nothing_once_the_next_ran(shop: Assured, press: Press) -> None:
+    shop.server.backup("site1")
+    there = databases(press)
+    with running(shop, "--dry-run", "--", "sleep", "1000") as process:
+        reach(process, "update")
+        process.kill()
+    note = shop.server.folder / "state/settings/rehearsal.json"
+    folder = Path(json.loads(note.read_text())["folder"])
+    assert folder.exists() and databases(press) != there
+    shop.update("--dry-run", "--", "true", status=0)
+    assert databases(press) == there
+    assert not folder.exists() and not note.exists()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from strongroom.errors import SettingError
 from strongroom.model import Account, Frozen
 from strongroom.settings.home import open_home
 from strongroom.webapps.assurance.acting import Owner
@@ -27,10 +28,18 @@ def opened(app: App, account: Account) -> Iterator[Ground]:
     would be root.
     """
     with open_place(account, app) as place:
-        with open_home(account) as home:
-            below = os.path.join(data_folder(account), home.owner.home.lstrip(b"/"))
-        owner = Owner(uid=place.user.uid, gid=place.user.gid, home=below, name=account.owner)
+        owner = Owner(uid=place.user.uid, gid=place.user.gid, home=_home(app, account), name=account.owner)
         yield Ground(app=app, folder=place.fd, owner=owner)
+
+
+def _home(app: App, account: Account) -> bytes:
+    """The server path of the owner's home, or of the app where that has none, as a copy has none."""
+    data = data_folder(account)
+    try:
+        with open_home(account) as home:
+            return os.path.join(data, home.owner.home.lstrip(b"/"))
+    except SettingError:
+        return data + app.path
 
 
 def data_folder(account: Account) -> bytes:
