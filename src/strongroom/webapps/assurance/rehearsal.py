@@ -104,7 +104,7 @@ class Rehearsal:
             raise AssuranceError(f"{app.app} is not in point {point.id} of {point.account}; back it up first")
         folder = os.fsencode(tempfile.mkdtemp(prefix="strongroom-rehearsal-"))
         self._write(Leftover(folder=text(folder)))
-        os.chmod(folder, 0o711)  # noqa: S103  (to be gone through, not to be looked into)
+        _let_through(folder, subject.task.gid)
         known = (_PASSWD,) if subject.account.owner and client.lookup(point, _PASSWD) is not None else ()
         self._note(f"{app.app}: restoring a copy from point {point.id}")
         request = RestoreRequest(
@@ -117,7 +117,7 @@ class Rehearsal:
         done = restore(request, client, source.monitor)
         if done.status is Status.FAILED:
             raise AssuranceError(f"{app.app}: no copy could be restored from point {point.id}; see: strongroom check")
-        os.chmod(folder + b"/copy", 0o711)  # noqa: S103
+        _let_through(folder + b"/copy", subject.task.gid)
         data = Location(tree="data", path=folder + b"/copy/data", why="a copy of a web app")
         return replace(subject.account, locations=(data,))
 
@@ -169,6 +169,12 @@ class Rehearsal:
         if left.folder:
             shutil.rmtree(left.folder, ignore_errors=True)
             os.unlink(self._path)
+
+
+def _let_through(folder: bytes, gid: int) -> None:
+    """Let the account's own group go through a folder of root's, and nobody else."""
+    os.chown(folder, os.geteuid(), gid)
+    os.chmod(folder, 0o710)  # noqa: S103
 
 
 def _host(settings: Mysql) -> str:
