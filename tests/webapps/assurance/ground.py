@@ -100,9 +100,9 @@ def dumped(press: Press, database: str) -> str:
 
 
 @contextmanager
-def serving(docroot: Path, port: int, log: Path) -> Iterator[None]:
+def serving(docroot: Path, port: int, log: Path, uid: int = PRESS_UID) -> Iterator[None]:
     """PHP's own server, as the owner, where an account's web server would be."""
-    ids = [f"--reuid={PRESS_UID}", f"--regid={PRESS_UID}", "--clear-groups", "--pdeathsig=KILL"]
+    ids = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--pdeathsig=KILL"]
     # Its cache would show old files for two seconds, which is what settle_seconds is for.
     settings = ["-d", "sendmail_path=/bin/false", "-d", "opcache.enable=0"]
     command = ["setpriv", *ids, "php", *settings, "-S", f"127.0.0.1:{port}", "-t", str(docroot)]
@@ -126,8 +126,11 @@ def _listens(port: int) -> bool:
 def assured(server: Apps, press: Press) -> Iterator[Assured]:
     """WordPress in site1, served at the address that it knows itself by."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}/"
+    url = f"http://localhost:{port}/"
     docroot = press_site(server, press)
+    # The account's domain is one that leads here: only then is the app believed what it says of its address.
+    facts = server.data(1).parent / "info/current/siteinfo"
+    facts.write_text(facts.read_text().replace("shop.example", "localhost"))
     config = docroot / "wp-config.php"
     config.write_text(config.read_text().replace("http://www.shop.example", url.rstrip("/")))
     assert server("init").status == 0

@@ -15,7 +15,7 @@ import pytest
 
 from tests.webapps.assurance.ground import MORE, VERSION, Assured, assured, core, plugin
 from tests.webapps.assurance.plants import FAILURES, HARMLESS, THEME, always, sql
-from tests.webapps.ground import PRESS, PRESS_UID, Press, folder_of_apps
+from tests.webapps.ground import PRESS, PRESS_UID, WIKI, Press, folder_of_apps, wiki_site
 
 PATIENCE = 120.0
 
@@ -311,6 +311,21 @@ def test_a_theme_that_prints_warnings_is_no_good_theme(shop: Assured) -> None:
     # WordPress hides them, unless it is told to show them.
     document = shop.by(f"echo '<?php echo $undefined;' >> {THEME}/functions.php", status=0)
     assert document["verdict"] == "confirmed"
+
+
+def test_all_apps_each_whatever_becomes_of_the_others(shop: Assured) -> None:
+    wiki_site(shop.server)
+    (listed,) = shop.server.json("apps", "list", "site2")
+    assert shop.server("apps", "enable", WIKI).status == 0
+    assert listed["url"] == "http://wiki.example/", "where nobody is"
+    one, other = shop.server.json("apps", "update", "--all", "--", "true", status=2)
+    assert (one["app"], one["verdict"], other["app"], other["verdict"]) == (PRESS, "confirmed", WIKI, None)
+    assert "no page of the app works, so no update could be judged" in other["error"]
+    assert shop.server("apps", "disable", WIKI).status == 0
+    one, other = shop.server.json("apps", "update", "--all", "--", "true", status=0)
+    assert other["skipped"] == [
+        f"{WIKI} has no snapshots to go back to; begin them with: strongroom apps enable {WIKI}"
+    ]
 
 
 def databases(press: Press) -> list[Any]:
