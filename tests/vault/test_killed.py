@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,9 +20,12 @@ from strongroom.vault.folder import FolderStorage
 from strongroom.vault.vault import Vault
 from tests.vault.ground import Content, in_memory, in_vault, on_disk
 
+T = TypeVar("T")
 ACCOUNTS = ("alpha", "beta", "gamma")
 # Nothing here takes longer than this (seconds) unless it hangs.
 PATIENCE = 120
+# What reading in /proc says of a process that has ended meanwhile.
+GONE = (FileNotFoundError, ProcessLookupError)
 CONFIGURATION = """[server]
 layout = "plain"
 root = "{folder}/srv"
@@ -93,7 +96,7 @@ class Server:
 
     def works(self, pid: int) -> bool:
         """Whether a worker has a folder of an account open."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(*GONE):
             return any(str(self.folder / "srv") + "/" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
         return False
 
@@ -122,16 +125,17 @@ def children(pid: int) -> list[int]:
     """The processes that a process has forked and that still run."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
+    except GONE:
         return []
 
 
-def until(what: str, done: Any) -> None:
-    """Wait for something that must not take long."""
+def until(what: str, done: Callable[[], T | None]) -> T:
+    """Wait for something that must not take long, and return it."""
     deadline = time.monotonic() + PATIENCE
-    while not done():
+    while not (found := done()):
         assert time.monotonic() < deadline, f"{what}: not in {PATIENCE} seconds"
         time.sleep(0.005)
+    return found
 
 
 def ended(group: int) -> bool:
@@ -197,8 +201,8 @@ def test_a_killed_worker_costs_the_account_it_was_at(tmp_path: Path, workers: in
     server = Server(tmp_path, workers=workers)
     running = server.start()
     # With an account's folder open, a worker waits for the keys to store what it reads.
-    until("a worker begins", lambda: any(map(server.works, children(running.pid))))
-    os.kill(next(filter(server.works, children(running.pid))), signal.SIGKILL)
+    worker = until("a worker begins", lambda: next(filter(server.works, children(running.pid)), None))
+    os.kill(worker, signal.SIGKILL)
     _, err = running.communicate(timeout=PATIENCE)
     points = server.json("points")
     if workers == 1:

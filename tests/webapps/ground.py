@@ -139,12 +139,17 @@ def small_site(server: Apps, database: str = "") -> Path:
         write(docroot / name, text)
     (docroot / "empty").mkdir()
     (docroot / "link").symlink_to("lib/a.php")
-    subprocess.run(["chown", "-hR", f"{SMALL_UID}:{SMALL_UID}", "--", data / "var"], check=True)
+    own(data / "var")
     return docroot
 
 
+def own(path: Path) -> None:
+    """Give site3's owner what stands there."""
+    subprocess.run(["chown", "-hR", f"{SMALL_UID}:{SMALL_UID}", "--", path], check=True)
+
+
 @contextmanager
-def folder_of_apps(mariadb: MariaDB | None = None) -> Iterator[Apps]:
-    """A server without accounts, in a folder that other users can enter."""
+def folder_of_apps(mariadb: MariaDB | None = None, more: str = "") -> Iterator[Apps]:
+    """A server without accounts, in a folder that other users can enter; ``more`` is more of its configuration."""
     with server_folder() as folder:
-        yield Apps(folder, mariadb)
+        yield Apps(folder, mariadb, more)

@@ -31,9 +31,12 @@ class Keeping:
         self.notes = Notes()
 
     @property
+    def states(self) -> States:
+        return States(self.config.server.state)
+
+    @property
     def app(self) -> App:
-        layout = load_layout(self.config)
-        return Finder(layout, all_kinds(), States(self.config.server.state)).find(self.reference)
+        return Finder(load_layout(self.config), all_kinds(), self.states).find(self.reference)
 
     @property
     def snapshots(self) -> GitSnapshots:

@@ -12,17 +12,13 @@ import pytest
 
 from strongroom.errors import SnapshotError, StrongroomError
 from strongroom.webapps.base import Snapshot
-from tests.webapps.ground import SMALL, SMALL_UID, Apps
+from tests.webapps.ground import SMALL, SMALL_UID, Apps, own
 from tests.webapps.keeping import Keeping
 
 HOOKS = (
     "pre-commit", "post-commit", "commit-msg", "prepare-commit-msg", "post-checkout", "post-merge", "pre-auto-gc",
     "reference-transaction", "post-index-change", "post-rewrite", "fsmonitor-watchman", "update", "pre-receive",
 )  # fmt: skip
-
-
-def own(path: Path) -> None:
-    subprocess.run(["chown", "-hR", f"{SMALL_UID}:{SMALL_UID}", "--", path], check=True)
 
 
 class Trap:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -12,10 +14,26 @@ import pytest
 
 from strongroom.errors import BusyError, SnapshotError, UnknownError
 from strongroom.model import Status
+from strongroom.webapps.snapshots import git as processes
 from strongroom.webapps.snapshots.picture import LARGEST
+from tests.panel.servers import write
 from tests.servers.folder import server_folder
 from tests.servers.mariadb import MariaDB
-from tests.webapps.ground import APACHE, DATABASE, PRESS, SMALL, SMALL_DATABASE, SMALL_UID, WIKI, Apps, Press
+from tests.servers.postgresql import PostgreSQL
+from tests.webapps.ground import (
+    APACHE,
+    DATABASE,
+    PRESS,
+    SMALL,
+    SMALL_DATABASE,
+    SMALL_UID,
+    WIKI,
+    Apps,
+    Press,
+    folder_of_apps,
+    own,
+    small_site,
+)
 from tests.webapps.keeping import Keeping, content
 
 
@@ -84,6 +102,7 @@ def test_wordpress_is_put_back_exactly(shop: Apps, press: Press, elsewhere: Path
 
     # The rollback can be taken back: what it replaced is a snapshot of its own.
     assert [each.id for each in keeping.snapshots.list(keeping.app)] == [back.before, first.id]
+    assert back.before is not None
     again = keeping.snapshots.rollback(keeping.app, back.before)
     assert again.status is Status.COMPLETE
     assert (folder / "wp-login.php").read_text() == "<?php // hacked"
@@ -312,3 +331,87 @@ def test_two_at_once_are_refused_and_nothing_is_half_done(keeping: Keeping) -> N
     with keeping.snapshots._opened(keeping.app), pytest.raises(BusyError):
         keeping.snapshots.take(keeping.app, "x")
     keeping.snapshots.take(keeping.app, "x")
+
+
+def test_a_database_of_postgresql(postgresql: PostgreSQL) -> None:
+    with folder_of_apps(more=f'[databases.postgresql]\nhost = "{postgresql.sockets}"\n') as server:
+        docroot = small_site(server)
+        write(server.data(3).parent / "info/current/pgsql", "[DEFAULT]\nenabled = 1\ndbaseprefix = small_\n")
+        with (docroot / ".webapp.yml").open("a") as manifest:
+            manifest.write("database: {type: pgsql, db: small_pg}\n")
+        postgresql.run("CREATE ROLE small_pg", "CREATE DATABASE small_pg OWNER small_pg")
+        try:
+            postgresql.run("CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)", database="small_pg")
+            keeping = Keeping(server, SMALL)
+            assert keeping.snapshots.enable(keeping.app).databases == ("postgresql:small_pg",)
+            postgresql.run("UPDATE t SET a = 2", "CREATE TABLE u (a INT)", database="small_pg")
+            (docroot / "index.php").write_text("changed")
+            back = keeping.snapshots.rollback(keeping.app)
+            assert (back.status, back.databases) == (Status.COMPLETE, ("postgresql:small_pg",))
+            tables = postgresql.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database="small_pg")
+            assert (tables, postgresql.rows("SELECT a FROM t", database="small_pg")) == ([("t",)], [(1,)])
+        finally:
+            postgresql.run("DROP DATABASE IF EXISTS small_pg", "DROP ROLE IF EXISTS small_pg")
+
+
+def test_a_database_of_sqlite_is_of_one_moment_wherever_in_the_app_it_is(keeping: Keeping) -> None:
+    path = keeping.folder / "uploads/app.db"
+    with (keeping.folder / ".webapp.yml").open("a") as manifest:
+        manifest.write("database: {type: sqlite, db: /var/www/html/uploads/app.db}\n")
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE t (a INT)")
+    writer.execute("INSERT INTO t VALUES (1)")
+    writer.commit()
+    own(keeping.folder / "uploads")
+    first = keeping.snapshots.enable(keeping.app)
+    assert first.warnings == ()
+    writer.execute("UPDATE t SET a = 2")
+    writer.commit()
+    assert (keeping.folder / "uploads/app.db-wal").stat().st_size
+    back = keeping.snapshots.rollback(keeping.app)
+    assert back.status is Status.COMPLETE
+    writer.close()
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT a FROM t").fetchall() == [(1,)]
+
+
+def test_an_app_that_filled_its_disk_is_rolled_back(small: Apps) -> None:
+    site = small.root / "home/virtual/site3"
+    moved = small.folder / "moved"
+    site.rename(moved)
+    site.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", site]).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        subprocess.run(["cp", "-a", f"{moved}/.", site], check=True)
+        keeping = Keeping(small, SMALL)
+        (keeping.folder / "core.php").write_bytes(os.urandom(400_000))
+        first = keeping.snapshots.enable(keeping.app)
+        before = keeping.copy(small.folder / "before")
+        # Half of the new core was copied, and then there was no room.
+        (keeping.folder / "core.php").write_bytes(os.urandom(300_000))
+        (keeping.folder / "index.php").write_bytes(b"")
+        with contextlib.suppress(OSError), (keeping.folder / "lib/new.php").open("wb", buffering=0) as file:
+            while True:
+                file.write(os.urandom(4096))
+        assert os.statvfs(site).f_bavail == 0
+        back = keeping.snapshots.rollback(keeping.app)
+        assert (back.snapshot, back.before, back.status) == (first.id, None, Status.COMPLETE)
+        assert keeping.differs(before) == []
+        assert keeping.snapshots.diff(keeping.app, "latest") == []
+        assert "no room" in keeping.notes.notes[0]
+    finally:
+        subprocess.run(["umount", "-l", site], check=True)
+
+
+def test_git_that_stalls_is_given_up(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = keeping.server.folder / "programs"
+    programs.mkdir()
+    (programs / "git").write_text("#!/bin/sh\nkill -STOP $$\n")
+    (programs / "git").chmod(0o755)
+    keeping.snapshots.enable(keeping.app)
+    monkeypatch.setitem(processes._ENVIRONMENT, "PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
+    with pytest.raises(SnapshotError, match="it does not go on"):
+        keeping.snapshots.list(keeping.app)

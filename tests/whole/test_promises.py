@@ -495,7 +495,9 @@ def test_an_interrupt_in_json_is_one_document(nights: Nights) -> None:
     _many(nights.data)
     command = nights.server.command("--json", "backup", "site1")
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(0.5)
+    # Its run has begun: before that, what a signal meets is Python's own start.
+    while running.poll() is None and not any((nights.server.folder / "vault/tmp").glob("sessions+*")):
+        time.sleep(0.01)
     os.killpg(running.pid, signal.SIGINT)
     out, err = running.communicate(timeout=120)
     document: dict[str, Any] = json.loads(out) if out else {}

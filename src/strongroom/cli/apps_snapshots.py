@@ -123,7 +123,8 @@ def rollback(invocation: Invocation, app: str, snapshot: str, only: str | None) 
     what = [f"{back.files.written:,} written, {back.files.deleted:,} taken away"] if only != "databases" else []
     what += [escaped(name) for name in back.databases]
     lines = [*_warnings(back.warnings), f"{escaped(back.app)}: as in {back.snapshot[:_SHORT]}: {', '.join(what)}"]
-    lines.append(f"what was there before: strongroom apps rollback {escaped(back.app)} {back.before[:_SHORT]}")
+    if back.before:
+        lines.append(f"what was there before: strongroom apps rollback {escaped(back.app)} {back.before[:_SHORT]}")
     invocation.answer(document, lines, summary=True)
     return int(back.status is not Status.COMPLETE)
 

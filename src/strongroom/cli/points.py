@@ -85,8 +85,10 @@ def show(invocation: Invocation, point: str) -> None:
     client = invocation.client(found.client)
     plan = client.plan(found, trees(client, found))
     exports = list(_beside_databases(client, found))
+    apps = invocation.finder.in_point(found.account, lambda path: client.lookup(found, path) is not None)
     document = documents.point(found, warnings=True) | {"exports": [documents.export(entry) for entry in exports]}
-    invocation.answer(document | {"reads": documents.plan(plan)}, _described(found, plan, exports))
+    document |= {"app_snapshots": apps, "reads": documents.plan(plan)}
+    invocation.answer(document, _described(found, plan, exports, apps))
 
 
 def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
@@ -100,7 +102,7 @@ def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
             yield from (entry for entry in client.ls(point, engine.path) if entry.type is FileType.FILE)
 
 
-def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterator[str]:
+def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry], apps: Sequence[str]) -> Iterator[str]:
     files = point.files
     for name, value in (
         ("point", point.id),
@@ -127,6 +129,8 @@ def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry]) -> Iterat
     for entry in exports:
         what = "incomplete" if entry.defect else "complete"
         yield f"{'export':<10} {escaped(owners(entry.path))} {what}, {size(entry.size)}"
+    for app in apps:
+        yield f"{'snapshots':<10} of {escaped(app)}"
     for remark in point.warnings:
         where = f"{escaped(owners(remark.path))}: " if remark.path else ""
         yield f"{'warning':<10} {where}{escaped(remark.message)}"

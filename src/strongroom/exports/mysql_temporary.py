@@ -1,9 +1,14 @@
-"""Users of a MariaDB server who live for one task and may touch one database alone."""
+"""Users of a MariaDB server who live for one task and may touch one database alone, and what is set up for that task.
+
+What a killed load leaves behind is put right by the next one, from the server itself: users of ours are made in a load
+alone, and one of them, who may do nothing, has in his name what the server's settings were before.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from strongroom.config import Mysql
@@ -16,6 +21,8 @@ PREFIX = "strongroom_"
 _NEEDED = {"max_allowed_packet": 1 << 30, "log_bin_trust_function_creators": 1}
 _LOCK = "strongroom loads"
 _PATIENCE = 86400
+_WAS = re.compile(re.escape(PREFIX) + r"was_([0-9]+)_([0-9]+)")
+_WHO = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
 
 
 @contextmanager
@@ -23,14 +30,32 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
     """A session of root's while the server is set up for loading; one load at a time, so that all is put back."""
     with Connection(settings) as root:
         root.rows("SELECT GET_LOCK(%s, %s)", _LOCK, _PATIENCE)
-        before = {name: int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED}
+        _put_right(root)
+        before = [int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED]
+        memory = account(f"{PREFIX}was_{before[0]}_{before[1]}", "localhost")
+        root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(secrets.token_hex(24))}")
         try:
-            for name, value in _NEEDED.items():
-                root.run(f"SET GLOBAL {name} = {value}")
+            _set(root, _NEEDED.values())
             yield root
         finally:
-            for name, value in before.items():
-                root.run(f"SET GLOBAL {name} = {value}")
+            _set(root, before)
+            root.run(f"DROP USER {memory}")
+
+
+def _put_right(root: Connection) -> None:
+    """Undo what killed loads left. Nobody else's load is under way."""
+    for user, host in root.rows(
+        "SELECT User, Host FROM mysql.user WHERE User LIKE %s", PREFIX.replace("_", r"\_") + "%"
+    ):
+        if was := _WAS.fullmatch(user):
+            _set(root, map(int, was.groups()))
+        if was or _WHO.fullmatch(user):
+            root.run(f"DROP USER {account(user, host)}")
+
+
+def _set(root: Connection, values: Iterable[int]) -> None:
+    for name, value in zip(_NEEDED, values, strict=True):
+        root.run(f"SET GLOBAL {name} = {value}")
 
 
 class Login(Frozen):

@@ -96,13 +96,15 @@ class Kind(ABC):
 
 
 class AppState(Frozen):
-    """What is kept of one app beside the app itself. ``kind`` is what it was when its snapshots were turned on, so that it is
-    still known when an update took away what it is known by. ``failed`` is why its last update failed, empty when it did not;
+    """What is kept of one app beside the app itself.
+
+    ``kind`` is what it was when its snapshots were turned on, so that it is still known when an update took away what it is
+    known by. ``assurance`` counts while it has snapshots. ``failed`` is why its last update failed, empty when it did not;
     ``updated`` when one was last confirmed (ISO 8601 in UTC), empty for never.
     """
 
     kind: str = ""
-    assurance: bool = False
+    assurance: bool = True
     locked: Lock = Lock.NONE
     failed: str = ""
     updated: str = ""
@@ -180,11 +182,11 @@ class Change(Frozen):
 
 
 class RolledBack(Frozen):
-    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back."""
+    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it."""
 
     app: str
     snapshot: str
-    before: str
+    before: str | None
     status: Status
     files: RestoreCounts = RestoreCounts()
     databases: tuple[str, ...] = ()

@@ -6,15 +6,16 @@ one account is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from urllib.parse import quote, urlsplit
 
-from strongroom.errors import UnknownError
+from strongroom.errors import StrongroomError, UnknownError
 from strongroom.model import Account, DocumentRoot, text
 from strongroom.panel.base import SERVER, Layout
 from strongroom.panel.folder import Folder
 from strongroom.webapps.base import App, Found, Kind
-from strongroom.webapps.snapshots.repository import tip
+from strongroom.webapps.snapshots.place import data_of
+from strongroom.webapps.snapshots.repository import MARK, tip
 from strongroom.webapps.states import States
 
 # An app is found so many folders below a served one; below an app it is one folder more, for a blog beside a shop.
@@ -56,6 +57,18 @@ class Finder:
         return [
             self._app(account, where, kind, what, roots, where in kept) for where, (kind, what) in sorted(found.items())
         ]
+
+    def in_point(self, account: str, has: Callable[[bytes], bool]) -> list[str]:
+        """The ids of an account's apps whose snapshots a point holds; ``has`` says whether it has a stored path.
+
+        Asked about are apps that are there now, and those that once had snapshots.
+        """
+        try:
+            paths = {app.path for app in self.of(self._layout.account(account))}
+        except StrongroomError:
+            paths = set()
+        paths |= self._states.known(account).keys()
+        return [f"{account}:{text(path)}" for path in sorted(paths) if has(b"data" + path.rstrip(b"/") + b"/" + MARK)]
 
     def find(self, reference: str) -> App:
         """The app with this id, ``ACCOUNT:PATH``, where the account may be a domain; or an account's only app.
@@ -183,11 +196,6 @@ def _has_snapshots(data: Folder, where: _Where) -> bool:
         return False
     with folder:
         return tip(folder) is not None
-
-
-def data_of(account: Account) -> bytes | None:
-    """The server path of an account's data; None where it has none."""
-    return next((location.path for location in account.locations if location.tree == "data"), None)
 
 
 def _names(path: bytes) -> _Where:

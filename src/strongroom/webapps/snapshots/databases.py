@@ -17,6 +17,7 @@ from strongroom.model import Account, DatabaseCopy, Status
 from strongroom.restores.remarks import Remarks
 from strongroom.settings.schedules import Target
 from strongroom.webapps.base import App
+from strongroom.webapps.snapshots import sqlite
 from strongroom.webapps.snapshots.lines import cut
 
 FOLDER = b"databases"
@@ -39,7 +40,11 @@ class AppDatabases:
     def target(self, app: App, remarks: Remarks) -> Target | None:
         """The app's database, where it has one that snapshots hold; else None, and a warning says why."""
         login = app.login
-        if login is None or login.engine == "sqlite":
+        if login is None:
+            return None
+        if login.engine == "sqlite":
+            if sqlite.stored_path(app) is None:
+                self._left_out(app, remarks, "it is not in the app's folder")
             return None
         if not _is_here(login.host):
             self._left_out(app, remarks, f"it is on another server, {login.host}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ import msgspec
 from strongroom.clients.base import Monitor
 from strongroom.errors import SnapshotError, StrongroomError, UnknownError, UsageError
 from strongroom.exports.base import DatabaseServer
-from strongroom.model import DATABASES, FILES, Account, Status
+from strongroom.model import DATABASES, FILES, Account, Entry, Status
 from strongroom.restores.remarks import Remarks
 from strongroom.webapps.base import App, Change, RolledBack, Snapshot
 from strongroom.webapps.snapshots import comparing
@@ -33,6 +35,8 @@ LATEST = "latest"
 # A branch that its owner made endless is looked at no further back.
 _MOST_COMMITS = 100_000
 _LEAST_PREFIX = 4
+# What git says where nothing more can be written.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "Out of diskspace")
 
 
 class _Opened:
@@ -88,7 +92,7 @@ class GitSnapshots:
             if repository.state is State.OURS:
                 repository.remove()
             self._journal.end(app.app)
-        self._states.change(app, kind="", assurance=False)
+        self._states.change(app, kind="")
 
     def take(self, app: App, label: str) -> Snapshot:
         """Keep files and database as they are now."""
@@ -126,19 +130,20 @@ class GitSnapshots:
         with self._opened(app) as opened, Reader(opened.git) as reader:
             stored = self._find(opened, reader, reference)
             way = Rollback(opened.account, app, opened.place.user, stored, self._bases, only)
-            taken = self._take(opened, f"Before rollback to {stored.commit.id[:12]}")
-            before = load(reader.commit(taken.snapshot.id), app, reader, self._sealer)
-            way.check(taken.entries)
+            kept = self._kept(opened, f"Before rollback to {stored.commit.id[:12]}")
+            there = kept.entries if kept else self._there(opened)
+            way.check(there)
             begun = Begun(
                 app=app.app,
                 snapshot=stored.commit.id,
-                before=taken.snapshot.id,
+                before=kept.snapshot.id if kept else "",
                 restore=secrets.token_hex(6),
                 only=only,
             )
+            before = load(reader.commit(begun.before), app, reader, self._sealer) if kept else None
             self._journal.begin(begun)
             try:
-                back = way.run(taken.entries, before, begun.restore, self._monitor)
+                back = way.run(there, before, begun.restore, self._monitor, full=kept is None)
             except (StrongroomError, OSError) as error:
                 self._undo(opened, reader, begun, error)
                 raise SnapshotError(f"{app.app} was not rolled back: {error}; all is as it was before") from error
@@ -173,6 +178,22 @@ class GitSnapshots:
             " ".join(label.split()),
         )
 
+    def _kept(self, opened: _Opened, label: str) -> Taken | None:
+        """A snapshot of what is there; None where there is no room for one, which may be what a rollback is for."""
+        try:
+            return self._take(opened, label)
+        except SnapshotError as error:
+            if not any(full in str(error) for full in _FULL):
+                raise
+            self._monitor.note(f"{opened.app.app}: no room to keep what is there now; it is rolled back without")
+            opened.repository.sweep()
+            return None
+
+    def _there(self, opened: _Opened) -> Sequence[Entry]:
+        """What stands in the app's folder, without keeping it."""
+        patterns = Patterns(opened.app, opened.app.caches, opened.app.uploads)
+        return entries_of(opened.account, opened.app, patterns, blob_id, Remarks())
+
     def _resume(self, opened: _Opened) -> None:
         """End a rollback that was killed: all that it needs was checked before it began."""
         begun = self._journal.unfinished(opened.app.app)
@@ -187,6 +208,10 @@ class GitSnapshots:
 
     def _undo(self, opened: _Opened, reader: Reader, begun: Begun, error: Exception) -> None:
         """Put back what a rollback that failed has changed; whoever comes next goes on with that."""
+        if not begun.before:
+            raise SnapshotError(
+                f"{begun.app} is only half rolled back: {error}; once that is mended, the next command for this app goes on"
+            ) from error
         begun = msgspec.structs.replace(begun, snapshot=begun.before)
         self._journal.begin(begun)
         try:
@@ -207,9 +232,9 @@ class GitSnapshots:
                 f"{begun.app}: {commit[:12]}, which it was to be rolled back to, is no snapshot any more"
             )
         way = Rollback(opened.account, opened.app, opened.place.user, stored, self._bases, begun.only)
-        patterns = Patterns(opened.app, opened.app.caches, opened.app.uploads)
-        there = entries_of(opened.account, opened.app, patterns, blob_id, Remarks())
-        way.run(there, None, begun.restore, self._monitor)
+        there = self._there(opened)
+        way.check(there)
+        way.run(there, None, begun.restore, self._monitor, full=not begun.before)
 
     def _walk(self, opened: _Opened, reader: Reader) -> Iterator[Stored]:
         """The snapshots on our branch, newest first; commits of the owner's own are passed over."""
@@ -246,7 +271,7 @@ def _result(app: App, begun: Begun, back: Back) -> RolledBack:
     return RolledBack(
         app=app.app,
         snapshot=begun.snapshot,
-        before=begun.before,
+        before=begun.before or None,
         status=Status.INCOMPLETE if back.incomplete else Status.COMPLETE,
         files=back.files,
         databases=back.databases,

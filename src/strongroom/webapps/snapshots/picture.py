@@ -12,7 +12,7 @@ from strongroom.panel.sources import literal
 from strongroom.restores.live import LiveData, Pieces
 from strongroom.restores.remarks import Remarks
 from strongroom.webapps.base import App
-from strongroom.webapps.snapshots import repository
+from strongroom.webapps.snapshots import repository, sqlite
 
 # The content of a larger file stays out of snapshots, like that of uploads: it is in the account's backups.
 LARGEST = 32 << 20
@@ -23,17 +23,21 @@ Store = Callable[[bytes], str]
 
 
 class Patterns:
-    """What of an app is not read at all, and of what only the attributes are kept; as patterns below the account's data."""
+    """What of an app is not read at all, and of what only the attributes are kept; as patterns below the account's data.
+
+    ``database`` is the stored path of the app's SQLite database where it is in the app's folder: that is kept wherever it is.
+    """
 
     def __init__(self, app: App, caches: Sequence[str], uploads: Sequence[str]) -> None:
         ours = (f"/{text(repository.NAME)}", f"/{text(repository.OURS)}*", "/.strongroom")
         self.left = tuple(_below(app, (*ours, *caches)))
         self.uploads = tuple(_below(app, uploads))
         self._uploads = GitIgnoreSpec.from_lines(self.uploads)
+        self.database = sqlite.stored_path(app)
 
     def is_upload(self, entry: Entry) -> bool:
         """Whether an entry's content is left out because of where it is."""
-        return self._uploads.match_file(text(entry.path.partition(b"/")[2]))
+        return entry.path != self.database and self._uploads.match_file(text(entry.path.partition(b"/")[2]))
 
 
 class _Noted(Remarks):
@@ -71,7 +75,7 @@ def entries_of(account: Account, app: App, patterns: Patterns, store: Store, rem
             if len(again) == 1 and not once_more.unsteady():
                 settled[entry.path] = again[0]
     noted.tell(remarks, but=settled)
-    return [settled.get(entry.path, entry) for entry in found]
+    return sqlite.copied(account, [settled.get(entry.path, entry) for entry in found], store, remarks)
 
 
 def _walked(account: Account, path: bytes, patterns: Patterns, store: Store, remarks: Remarks) -> list[Entry]:
@@ -90,6 +94,8 @@ def _kept(entry: Entry, pieces: Pieces, patterns: Patterns, store: Store, remark
         remarks.warn(entry.path, message, missing=False)
         return msgspec.structs.replace(entry, content=None, stored=0)
     content = _whole(pieces, entry.size)
+    if content.startswith(sqlite.HEADER):
+        return msgspec.structs.replace(entry, content=sqlite.Unread(content), stored=entry.size)
     return msgspec.structs.replace(entry, content=store(content), stored=entry.size)
 
 

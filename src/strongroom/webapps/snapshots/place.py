@@ -1,4 +1,4 @@
-"""An app's folder, open, and the user whom it belongs to."""
+"""Where an app is: its account's data, its folder, open, and the user whom it belongs to."""
 
 from __future__ import annotations
 
@@ -44,3 +44,8 @@ def open_place(account: Account, app: App) -> Iterator[Place]:
                 f"{app.app}: the account belongs to root; git is not run as root among strangers' files"
             )
         yield Place(fd=found.fd, user=user)
+
+
+def data_of(account: Account) -> bytes | None:
+    """The server path of an account's data; None where it has none."""
+    return next((location.path for location in account.locations if location.tree == "data"), None)

@@ -22,6 +22,8 @@ from strongroom.webapps.snapshots.objects import is_id
 from strongroom.webapps.snapshots.place import Place
 
 NAME = b".git"
+# What a folder with snapshots has, as the panel looks for it too.
+MARK = NAME + b"/HEAD"
 # What Strongroom makes in an app's folder for a moment is called so, and is never part of a snapshot.
 OURS = b".strongroom-"
 _REF = BRANCH.encode().split(b"/")

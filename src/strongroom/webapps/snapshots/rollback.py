@@ -25,11 +25,10 @@ from strongroom.restores.restore import restore
 from strongroom.restores.staging import staging_name
 from strongroom.settings.schedules import Target
 from strongroom.webapps.base import App
-from strongroom.webapps.finding import data_of
 from strongroom.webapps.snapshots import databases
 from strongroom.webapps.snapshots.databases import AppDatabases
 from strongroom.webapps.snapshots.picture import Patterns
-from strongroom.webapps.snapshots.place import User
+from strongroom.webapps.snapshots.place import User, data_of
 from strongroom.webapps.snapshots.stored import Source, Stored, only_own
 
 # What two sights of an entry have to have in common for it to need nothing.
@@ -72,9 +71,16 @@ class Rollback:
         for target in self._wanted():
             databases.check(target, self._stored.databases, self._stored.read)
 
-    def run(self, there: Collection[Entry], before: Stored | None, restore_id: str, monitor: Monitor) -> Back:
-        """Do it. ``before`` is the snapshot of what was there: a database that is as in both needs nothing."""
+    def run(
+        self, there: Collection[Entry], before: Stored | None, restore_id: str, monitor: Monitor, *, full: bool
+    ) -> Back:
+        """Do it. ``before`` is the snapshot of what was there: a database that is as in both needs nothing.
+
+        ``full``: there was no room to keep what was there. What the snapshot has otherwise goes before anything is written.
+        """
         back: list[str] = []
+        if full and self._only != DATABASES:
+            self._make_room(there)
         for target in self._wanted():
             if not self._same_database(target, before):
                 for message in self._bases.load(target, self._stored.databases, self._stored.read):
@@ -110,10 +116,32 @@ class Rollback:
         then = databases.manifest_of(target, self._stored.databases, self._stored.read)
         return sorted(now.files, key=repr) == sorted(then.files, key=repr) and now.attributes == then.attributes
 
+    @property
+    def _patterns(self) -> Patterns:
+        """What is left alone: what was left out then, and what would be now."""
+        facts = self._stored.facts
+        return Patterns(self._app, (*facts.caches, *self._app.caches), (*facts.uploads, *self._app.uploads))
+
+    def _make_room(self, there: Collection[Entry]) -> None:
+        """Remove files that the snapshot does not have as they are: it has others in their place, or none."""
+        wanted = {entry.path: entry for entry in self._entries}
+        patterns = self._patterns
+        folders = Folders()
+        try:
+            root = folders.adopt(Folder(b"data", b"", None), os.open(data_of(self._account) or b"", FOLDER))
+            for entry in there:
+                kept = entry.type is FileType.FILE and entry.content is not None and not patterns.is_upload(entry)
+                if kept and not (entry.path in wanted and _same(wanted[entry.path], entry)):
+                    with suppress(OSError):
+                        at, name = _folder_of(folders, root, entry)
+                        if os.stat(name, dir_fd=at, follow_symlinks=False).st_ino == entry.inode:
+                            os.unlink(name, dir_fd=at)
+        finally:
+            folders.close()
+
     def _restore(self, there: Collection[Entry], restore_id: str, monitor: Monitor) -> RestoreResult:
         source = Source(self._app, self._recognised(there), self._stored)
-        facts = self._stored.facts
-        patterns = Patterns(self._app, (*facts.caches, *self._app.caches), (*facts.uploads, *self._app.uploads))
+        patterns = self._patterns
         own = self._account.users | {self._user.uid}
         request = RestoreRequest(
             id=restore_id,
@@ -142,8 +170,7 @@ class Rollback:
         standing = {entry.path: entry for entry in there}
         folders = Folders()
         try:
-            root = Folder(b"data", b"", None)
-            folders.adopt(root, os.open(data_of(self._account) or b"", FOLDER))
+            root = folders.adopt(Folder(b"data", b"", None), os.open(data_of(self._account) or b"", FOLDER))
             for entry in self._entries:
                 if entry.type is FileType.FILE and entry.size and not entry.stored:
                     now = standing.get(entry.path)
@@ -157,11 +184,8 @@ class Rollback:
             folders.close()
 
     def _mend(self, folders: Folders, root: Folder, entry: Entry) -> None:
-        folder = root
-        *above, name = entry.path.split(b"/")[1:]
-        for part in above:
-            folder = folders.open(Folder(folder.path + b"/" + part, part, folder))
-        fd = os.open(name, LOOK, dir_fd=folders.fd(folder))
+        at, name = _folder_of(folders, root, entry)
+        fd = os.open(name, LOOK, dir_fd=at)
         try:
             status = os.fstat(fd)
             # One name alone, and in this account: it is nobody else's file.
@@ -171,6 +195,15 @@ class Rollback:
                 Keeper(self._remarks).mend_folder(fd, entry)
         finally:
             os.close(fd)
+
+
+def _folder_of(folders: Folders, root: Folder, entry: Entry) -> tuple[int, bytes]:
+    """The open folder that an entry is in, reached from the account's data, and its name there. Raise OSError."""
+    folder = root
+    *above, name = entry.path.split(b"/")[1:]
+    for part in above:
+        folder = folders.open(Folder(folder.path + b"/" + part, part, folder))
+    return folders.fd(folder), name
 
 
 def clear_staging(account: Account, restore_id: str) -> None:
