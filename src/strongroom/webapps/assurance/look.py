@@ -62,6 +62,11 @@ class Page(Frozen):
         """Whether there was a page, and not an error."""
         return 200 <= self.status < 300 and not self.failure
 
+    @property
+    def works(self) -> bool:
+        """Whether the page is the app's, and not its word for being broken, which may come as a page like any other."""
+        return self.answered and not any(fault.severe and fault.kind in ("app", "database") for fault in self.faults)
+
 
 class Look(Frozen):
     """An app at one time: ``faults`` are those that went into its logs meanwhile, ``remarks`` what was not looked at.

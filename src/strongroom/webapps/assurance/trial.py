@@ -72,9 +72,9 @@ class Trial:
             look = self._look()
             with opened(self.app, self.account) as ground:
                 self._checks, self._modes = self._checked(ground), modes(ground)
-        if not any(page.answered for page in look.pages):
+        if not any(page.works for page in look.pages):
             first = look.pages[0]
-            said = first.failure or f"status {first.status}"
+            said = first.failure or next((fault.text for fault in first.faults), f"status {first.status}")
             raise AssuranceError(
                 f"{first.url}: {said}: no page of the app works, so no update could be judged; see --url"
             )
