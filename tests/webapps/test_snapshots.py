@@ -415,3 +415,15 @@ def test_git_that_stalls_is_given_up(keeping: Keeping, monkeypatch: pytest.Monke
     monkeypatch.setattr(processes, "PATIENCE", 0.2)
     with pytest.raises(SnapshotError, match="it does not go on"):
         keeping.snapshots.list(keeping.app)
+
+
+def test_a_database_that_cannot_be_exported_any_more_is_rolled_back(shopping: Keeping, mariadb: MariaDB) -> None:
+    first = shopping.snapshots.enable(shopping.app)
+    rows = content(mariadb, SMALL_DATABASE)
+    mariadb.run("CREATE VIEW broken AS SELECT * FROM empty", "DROP TABLE empty", database=SMALL_DATABASE)
+    with pytest.raises(SnapshotError, match="broken"):
+        shopping.snapshots.take(shopping.app, "x")
+    back = shopping.snapshots.rollback(shopping.app)
+    assert (back.snapshot, back.databases) == (first.id, ("mysql:small_shop",))
+    assert content(mariadb, SMALL_DATABASE) == rows
+    assert shopping.snapshots.find(shopping.app).status is Status.INCOMPLETE

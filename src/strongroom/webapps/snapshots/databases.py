@@ -29,6 +29,10 @@ Store = Callable[[bytes], str]
 Read = Callable[[str], bytes]
 
 
+class NotExportedError(SnapshotError):
+    """An app's database could not be exported whole."""
+
+
 class AppDatabases:
     """Databases of apps, on the servers of this machine."""
 
@@ -44,22 +48,22 @@ class AppDatabases:
             return None
         if login.engine == "sqlite":
             if sqlite.stored_path(app) is None:
-                self._left_out(app, remarks, "it is not in the app's folder")
+                self.left_out(app, remarks, "it is not in the app's folder")
             return None
         if not _is_here(login.host):
-            self._left_out(app, remarks, f"it is on another server, {login.host}")
+            self.left_out(app, remarks, f"it is on another server, {login.host}")
         elif login.engine not in self._servers:
-            self._left_out(app, remarks, f"there is no [databases.{login.engine}] in the configuration")
+            self.left_out(app, remarks, f"there is no [databases.{login.engine}] in the configuration")
         else:
             target = Target(account=app.account, engine=login.engine, database=login.name)
             if target.database in self._owned(target).names:
                 return target
-            self._left_out(app, remarks, f"it is no database of {app.account}, or not there")
+            self.left_out(app, remarks, f"it is no database of {app.account}, or not there")
         return None
 
     @contextmanager
     def opened(self, targets: Sequence[Target]) -> Iterator[list[tuple[Target, Export]]]:
-        """Open the transactions of databases; raise SnapshotError."""
+        """Open the transactions of databases; raise NotExportedError."""
         try:
             with ExitStack() as stack:
                 yield [
@@ -67,7 +71,7 @@ class AppDatabases:
                     for target in targets
                 ]
         except ExportError as error:
-            raise SnapshotError(f"its database cannot be exported: {error}") from None
+            raise NotExportedError(f"its database cannot be exported: {error}") from None
 
     def load(self, target: Target, files: dict[bytes, str], read: Read) -> list[str]:
         """Replace what a database holds by an export of a snapshot; returns what was left out. Raise SnapshotError."""
@@ -89,26 +93,29 @@ class AppDatabases:
         try:
             owned = server.owned(self._accounts[target.account], self._everyone, {target.database})
         except ExportError as error:
-            raise SnapshotError(f"{target.name}: {error}") from None
+            raise NotExportedError(f"{target.name}: {error}") from None
         if target.database in owned.contested:
-            raise SnapshotError(f"{target.name} {owned.contested[target.database]}")
+            raise NotExportedError(f"{target.name} {owned.contested[target.database]}")
         return owned
 
-    def _left_out(self, app: App, remarks: Remarks, why: str) -> None:
+    def left_out(self, app: App, remarks: Remarks, why: str) -> None:
+        """Say that an app's database is not part of a snapshot."""
         remarks.warn(b"", f"its database {app.database} is not part of its snapshots: {why}")
 
 
 def stored(target: Target, export: Export, store: Store) -> tuple[DatabaseCopy, dict[bytes, str]]:
-    """Draw an export to its end: what came of it, and its pieces by path. Raise SnapshotError unless it is whole."""
+    """Draw an export to its end: what came of it, and its pieces by path. Raise NotExportedError unless it is whole."""
     found: dict[bytes, str] = {}
     for file in export.files():
         for number, piece in enumerate(cut(file.pieces)):
             found[file.path + (b"/" + (_NUMBER % number).encode())] = store(piece)
         if file.failure:
-            raise SnapshotError(f"{target.name} was not exported whole: {file.failure}")
+            raise NotExportedError(f"{target.name} was not exported whole: {file.failure}")
     copy, remarks = export.result()
     if copy.status is not Status.COMPLETE:
-        raise SnapshotError("; ".join(remark.message for remark in remarks) or f"{target.name} was not exported whole")
+        raise NotExportedError(
+            "; ".join(remark.message for remark in remarks) or f"{target.name} was not exported whole"
+        )
     return copy, found
 
 

@@ -17,7 +17,7 @@ from strongroom.model import DATABASES, FILES, Account, Entry, Status
 from strongroom.restores.remarks import Remarks
 from strongroom.webapps.base import App, Change, RolledBack, Snapshot
 from strongroom.webapps.snapshots import comparing
-from strongroom.webapps.snapshots.databases import AppDatabases
+from strongroom.webapps.snapshots.databases import AppDatabases, NotExportedError
 from strongroom.webapps.snapshots.facts import Sealer
 from strongroom.webapps.snapshots.git import Git
 from strongroom.webapps.snapshots.journal import Begun, Journal
@@ -146,7 +146,13 @@ class GitSnapshots:
                 back = way.run(there, before, begun.restore, self._monitor, full=kept is None)
             except (StrongroomError, OSError) as error:
                 self._undo(opened, reader, begun, error)
-                raise SnapshotError(f"{app.app} was not rolled back: {error}; all is as it was before") from error
+                as_it_was = kept is not None and set(stored.snapshot.databases) <= set(kept.snapshot.databases)
+                rest = (
+                    "all is as it was before"
+                    if as_it_was
+                    else "all but its database, which could not be kept, is as before"
+                )
+                raise SnapshotError(f"{app.app} was not rolled back: {error}; {rest}") from error
             self._journal.end(app.app)
             return _result(app, begun, back)
 
@@ -167,21 +173,21 @@ class GitSnapshots:
             finally:
                 repository.close()
 
-    def _take(self, opened: _Opened, label: str) -> Taken:
-        return take(
-            opened.account,
-            opened.app,
-            opened.repository,
-            opened.git,
-            self._bases,
-            self._sealer,
-            " ".join(label.split()),
-        )
+    def _take(self, opened: _Opened, label: str, without: str = "") -> Taken:
+        line = " ".join(label.split())
+        return take(opened.account, opened.app, opened.repository, opened.git, self._bases, self._sealer, line, without)
 
     def _kept(self, opened: _Opened, label: str) -> Taken | None:
-        """A snapshot of what is there; None where there is no room for one, which may be what a rollback is for."""
+        """A snapshot of what is there; None where there is no room for one, which may be what a rollback is for.
+
+        So may a database that cannot be exported any more: then it is left out.
+        """
         try:
-            return self._take(opened, label)
+            try:
+                return self._take(opened, label)
+            except NotExportedError as error:
+                self._monitor.note(f"{opened.app.app}: its database is rolled back without being kept: {error}")
+                return self._take(opened, label, without=str(error))
         except SnapshotError as error:
             if not any(full in str(error) for full in _FULL):
                 raise

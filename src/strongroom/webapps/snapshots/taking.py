@@ -42,12 +42,24 @@ class Taken(NamedTuple):
 
 
 def take(
-    account: Account, app: App, repository: Repository, git: Git, bases: AppDatabases, sealer: Sealer, label: str
+    account: Account,
+    app: App,
+    repository: Repository,
+    git: Git,
+    bases: AppDatabases,
+    sealer: Sealer,
+    label: str,
+    without: str = "",
 ) -> Taken:
-    """Make a snapshot and let the branch end in it. Raise SnapshotError; then the branch is where it was."""
+    """Make a snapshot and let the branch end in it. Raise SnapshotError; then the branch is where it was.
+
+    ``without``: leave the database out, for this reason.
+    """
     remarks = Remarks()
     patterns = Patterns(app, app.caches, app.uploads)
-    target = bases.target(app, remarks)
+    target = None if without else bases.target(app, remarks)
+    if without:
+        bases.left_out(app, remarks, without)
     targets = [target] if target else []
     parent = repository.tip
     with Writer(git, _known(git, app, parent, sealer)) as writer, bases.opened(targets) as exports:
