@@ -21,7 +21,7 @@ def shop(press: Press) -> Iterator[Assured]:
         server.config.write_text(server.config.read_text() + MORE)
         account = server.data(1).parent
         account.mkdir(parents=True)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={_MEBIBYTES}m,mode=755", "none", account]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={_MEBIBYTES}m,mode=755", "none", str(account)]
         if (done := subprocess.run(mount, capture_output=True, text=True)).returncode:
             pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
         try:

@@ -6,17 +6,16 @@ was confirmed already. Nothing of it rests on this process being alive.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from strongroom.config.values import Webapps
-from strongroom.errors import AssuranceError, SnapshotError, StrongroomError
+from strongroom.errors import AssuranceError, StrongroomError
 from strongroom.model import Account, Status
 from strongroom.restores.syncfs import sync_file_system
-from strongroom.webapps.assurance.clearing import remove, sweep
+from strongroom.webapps.assurance.clearing import sweep
 from strongroom.webapps.assurance.ground import opened
 from strongroom.webapps.assurance.journal import Entry, Journal, Stage
 from strongroom.webapps.assurance.outcome import Outcome, Verdict
@@ -24,9 +23,6 @@ from strongroom.webapps.assurance.probe import Prober
 from strongroom.webapps.assurance.trial import Change, Subject, Trial
 from strongroom.webapps.base import App, RolledBack, Snapshots
 from strongroom.webapps.states import States
-
-# How a snapshot tells of what was not there.
-_ADDED, _DATABASES = "added", b"databases:/"
 
 
 class Updater:
@@ -117,23 +113,9 @@ class Updater:
         return replace(outcome, proof=proof, left=tuple(left))
 
     def _back(self, app: App, account: Account, snapshot: str) -> RolledBack:
-        """Roll back; where that fails, once more with room made by removing what the update added."""
         with opened(app, account) as ground:
             sweep(ground)
-            try:
-                return self._snapshots.rollback(app, snapshot)
-            except SnapshotError as error:
-                self._note(f"{app.app}: {error}; what the update added is removed, then once more")
-            remove(ground, self._added(app, snapshot))
-            return self._snapshots.rollback(app, snapshot)
-
-    def _added(self, app: App, snapshot: str) -> list[bytes]:
-        """The files that were not there in a snapshot, but for what visitors brought."""
-        from pathspec import GitIgnoreSpec
-
-        uploads = GitIgnoreSpec.from_lines(app.uploads)
-        added = [each.path for each in self._snapshots.diff(app, snapshot) if each.change == _ADDED]
-        return [path for path in added if not path.startswith(_DATABASES) and not uploads.match_file(os.fsdecode(path))]
+        return self._snapshots.rollback(app, snapshot)
 
     def _recovered(self, app: App, account: Account) -> str | None:
         entry = self._journal.read(app)
