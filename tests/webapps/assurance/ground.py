@@ -23,10 +23,13 @@ from tests.webapps.keeping import Keeping
 
 # What its makers say of 6.1.9, and what an update to another version is.
 VERSION = "6.1.9"
-MORE = """
+# No busy machine is as slow as a page that fails here; the one that has to be slow has less patience.
+PATIENCE = 90
+MORE = f"""
 [webapps]
 pages = 3
-page_seconds = 20
+page_seconds = {PATIENCE}
+slow_seconds = {PATIENCE}
 settle_seconds = 0
 browser = "never"
 """
@@ -60,6 +63,14 @@ class Assured:
     def database(self) -> str:
         """Its whole database as text."""
         return dumped(self.press, DATABASE)
+
+    @contextmanager
+    def patience(self, seconds: int) -> Iterator[None]:
+        """Wait so long for a page meanwhile."""
+        text = self.server.config.read_text()
+        self.server.config.write_text(text.replace(f"page_seconds = {PATIENCE}", f"page_seconds = {seconds}"))
+        yield
+        self.server.config.write_text(text)
 
     def reset(self) -> None:
         """Let a failed app be tried again."""

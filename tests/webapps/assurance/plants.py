@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.webapps.assurance.ground import PATIENCE
+
 
 def sql(statement: str) -> str:
     """A script that runs a statement of SQL as the app itself would."""
@@ -18,10 +20,11 @@ THEME = "wp-content/themes/twentytwentythree"
 
 
 class Failure(NamedTuple):
-    """A script, and the kinds of evidence of which one has to be among what fails the update."""
+    """A script, the kinds of evidence of which one has to be among what fails the update, and how long to wait for pages."""
 
     script: str
     found_by: tuple[str, ...]
+    patience: int = PATIENCE
 
 
 def first(code: str, path: str = "index.php") -> str:
@@ -47,7 +50,7 @@ FAILURES = {
     "emptied settings": Failure(sql("DELETE FROM wp_options"), ("status", "fault", "redirect", "structure")),
     "a missing stylesheet": Failure("rm wp-includes/blocks/navigation/style.min.css", ("asset",)),
     "a missing script": Failure("rm -r wp-includes/js/jquery", ("asset",)),
-    "a page that takes too long": Failure(first("if (!isset($_GET['p'])) sleep(40);"), ("answer", "slow")),
+    "a page that takes too long": Failure(first("if (!isset($_GET['p'])) sleep(60);"), ("answer",), 20),
     "half-copied files": Failure(
         "find wp-includes -name '*.php' | sort | awk 'NR % 2' | xargs rm", ("status", "fault", "empty")
     ),
