@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from strongroom.webapps.assurance import browser
 from tests.webapps.assurance.ground import MORE, VERSION, Assured, assured, core, plugin
 from tests.webapps.assurance.plants import FAILURES, HARMLESS, THEME, always, sql
 from tests.webapps.ground import PRESS, PRESS_UID, WIKI, Press, folder_of_apps, wiki_site
@@ -199,6 +200,21 @@ def test_the_report_is_the_owners_and_escapes_what_apps_say(shop: Assured) -> No
     assert "Rolled back." in text and "ended with status 5" in text
     assert "<script" not in text and "&lt;script&gt;" in text
     assert "mode max" in text and document["modes"][0] == "mode max"
+
+
+@pytest.mark.torture
+@pytest.mark.skipif(not browser.found(), reason="no Chromium here; install it with: tools/setup browser")
+def test_a_browser_sees_scripts_that_fail(shop: Assured) -> None:
+    text = shop.server.config.read_text()
+    shop.server.config.write_text(text.replace('browser = "never"', 'browser = "auto"'))
+    try:
+        code = "add_action('wp_footer', fn() => print('<script>nowhere(1)</script>'));"
+        document = shop.by(always(code), status=1)
+    finally:
+        shop.server.config.write_text(text)
+    assert failing(document) == {"fault"}
+    assert "ReferenceError: nowhere is not defined" in document["evidence"][0]["text"]
+    assert Path(document["report"]).read_text().count('src="data:image/jpeg;base64,') == 9, "three pages, three times"
 
 
 def running(shop: Assured, *words: str) -> subprocess.Popen[str]:
