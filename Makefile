@@ -32,6 +32,7 @@ torture: setup
 bench: setup
 	tools/setup bench
 	$(BIN)/python -m benchmarks.run
+	PATH="$(CURDIR)/$(VENV)/duplicity/bin:$$PATH" $(BIN)/python -m benchmarks.chains
 
 bench-large: setup
 	tools/setup bench

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from strongroom.clients.base import Capabilities, ExportFile, Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, Client, ExportFile, Failure, Monitor, RunHead, Task
 from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
@@ -15,6 +15,7 @@ from strongroom.model import (
     FileType,
     Level,
     Location,
+    Origin,
     Point,
     Pruned,
     ReadPlan,
@@ -121,7 +122,7 @@ class FakeClient:
         self.clock += timedelta(hours=1)
         now = self.clock.isoformat(timespec="microseconds").replace("+00:00", "Z")
         given: dict[str, object] = {
-            "id": hashlib.sha256(f"{account}{seq}".encode()).hexdigest()[:16],
+            "id": hashlib.sha256(f"{self.name}{account}{seq}".encode()).hexdigest()[:16],
             "account": account,
             "time": now,
             "level": Level.INCREMENTAL if mine else Level.FULL,
@@ -208,6 +209,13 @@ class FakeClient:
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         step = ReadStep(run=point.run, level=point.level, what=b",".join(paths).decode(), bytes=12)
         return ReadPlan(reads=(step,), bytes=12, seconds=0.5)
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        if source is self:
+            return point
+        first = point.origin or Origin(point=point.id, client=point.client, carried="2026-11-25T00:00:00.000000Z")
+        entries = {entry.path: entry for entry in source.walk(point, [b"data"])}
+        return self.add(point.account, entries, time=point.time, level=Level.FULL, status=point.status, origin=first)
 
     def forget(self, ids: Sequence[str]) -> None:
         for name in ids:

@@ -28,7 +28,21 @@ MAY_SEE = {
     "restores": {"demo", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "webapps": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths"},
     "demo": {"model"},
-    "cli": {"webapps", "restores", "runs", "settings", "clients", "exports", "panel", "config", "model", "paths", "demo"},
+    "jetbackup": {"restores", "runs", "settings", "clients", "exports", "panel", "config", "model"},
+    "cli": {
+        "webapps",
+        "jetbackup",
+        "restores",
+        "runs",
+        "settings",
+        "clients",
+        "exports",
+        "panel",
+        "config",
+        "model",
+        "paths",
+        "demo",
+    },
     "__main__": {"cli"},
 }
 # The vault is a library of its own; its client alone knows that it exists.

@@ -5,8 +5,10 @@ Until a program has begun, an interrupt ends it without a word: Python would sho
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
+from collections.abc import Callable
 
 # Where the caller had interrupts ignored (a background job), they stay so.
 _HEEDED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -19,19 +21,27 @@ if _HEEDED:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _program(run: Callable[[], int]) -> int:
+    """Run to the end. All that is in memory then goes with the process: Python need not look through it for garbage."""
+    try:
+        return run()
+    finally:
+        gc.freeze()
+
+
 def strongroom() -> int:
     """Strongroom's own program."""
-    return main.main()
+    return _program(main.main)
 
 
 def cpcmd() -> int:
     """The panel's command line for scopes."""
-    return main.cpcmd()
+    return _program(main.cpcmd)
 
 
 def backup_dbs() -> int:
     """The panel's program for the owners' dumps."""
-    return main.backup_dbs()
+    return _program(main.backup_dbs)
 
 
 if __name__ == "__main__":

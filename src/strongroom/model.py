@@ -121,6 +121,7 @@ class Account(Frozen):
     administrator's user name; ``users`` the numeric ids of its own users (from its ``etc/passwd``): a file with several
     links that belongs to anyone else is another's. ``suspended`` is the reason, or None. ``databases`` and ``mailboxes`` are
     names for display (``mysql:shop_wp``, ``me@example.com``).
+    ``email`` and ``plan`` are the panel's word for whom to write to and what was bought (empty: it has none).
     ``claims`` say which databases are its own. ``absent`` are the server paths by tree of what every such account has and
     this one has lost.
     """
@@ -128,6 +129,8 @@ class Account(Frozen):
     name: str
     domains: tuple[str, ...] = ()
     owner: str = ""
+    email: str = ""
+    plan: str = ""
     suspended: str | None = None
     users: frozenset[int] = frozenset()
     databases: tuple[str, ...] = ()
@@ -204,12 +207,23 @@ class Synchrony(Frozen):
     changed_paths: tuple[bytes, ...] = ()
 
 
+class Origin(Frozen):
+    """What a copied point was made of: the point that was backed up first, its client, and when it was carried (ISO 8601).
+
+    What was backed up itself has none. A copy of a copy names the first.
+    """
+
+    point: str
+    client: str
+    carried: str
+
+
 class Point(Frozen):
     """A restore point: one account at one time, as the catalog and the vault's snapshots know it.
 
     ``seq`` orders the points of an account (clocks do not); ``parent`` is the id of the point it was compared with.
     ``entries`` and ``bytes`` say what a restore of all of it writes. ``only`` is what alone was asked for, files or
-    databases, of an account that has both; None for all of it.
+    databases, of an account that has both; None for all of it. A copy has an ``origin``, and the time of that.
     """
 
     id: str
@@ -234,6 +248,7 @@ class Point(Frozen):
     warnings: tuple[Remark, ...] = ()
     pinned: bool = False
     only: str | None = None
+    origin: Origin | None = None
 
     @property
     def covers(self) -> bool:

@@ -13,9 +13,9 @@ from strongroom.cli.invocation import Servers
 from strongroom.cli.main import backup_dbs, main
 from strongroom.clients.base import Client
 from strongroom.config import Config, load
+from strongroom.config.identity import server_id
 from strongroom.errors import ClientError, UnknownError
 from strongroom.exports.base import DatabaseServer
-from strongroom.runs.identity import server_id
 from tests.fakes import FakeClient
 from tests.panel.servers import site
 from tests.settings.servers import FakeServer

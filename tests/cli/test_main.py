@@ -35,6 +35,7 @@ PROMISED = [
     "scope",
     "apps",
     "clients",
+    "jetbackup",
     "timers",
     "nightly",
     "mount",
@@ -45,7 +46,7 @@ PROMISED = [
     "status",
     "demo",
 ]
-LATER = ["undo", "mount", "copy", "rebuild", "portal", "audit"]
+LATER = ["undo", "mount", "rebuild", "portal", "audit"]
 
 
 def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:

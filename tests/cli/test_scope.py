@@ -32,7 +32,11 @@ def test_scopes_are_listed_read_set_and_explained(strongroom: Ground) -> None:
     assert strongroom.json("scope", "get", EXPORTS) == {"name": EXPORTS, "value": False, "default": True}
     assert strongroom("scope", "get", EXPORTS).out == "false\n"
     listed = strongroom.json("scope", "list", "backups.*")
-    assert [(each["name"], each["value"]) for each in listed] == [(EXPORTS, False), ("backups.prune", "sunday")]
+    assert [(each["name"], each["value"]) for each in listed] == [
+        (EXPORTS, False),
+        ("backups.prune", "sunday"),
+        ("backups.time-limit", "20"),
+    ]
     info = strongroom.json("scope", "info", EXPORTS)
     assert set(info) == {"name", "info", "value", "default", "settings"}
     text = strongroom("scope", "info", EXPORTS).out
@@ -52,7 +56,7 @@ def test_cpcmd_and_scope_are_one_setting(strongroom: Ground) -> None:
 
 
 def test_cpcmd_prints_what_is_complex_as_yaml(strongroom: Ground) -> None:
-    assert cpcmd(strongroom, "scope:list", "backups.*").stdout == f"- {EXPORTS}\n- backups.prune\n"
+    assert cpcmd(strongroom, "scope:list", "backups.*").stdout == f"- {EXPORTS}\n- backups.prune\n- backups.time-limit\n"
     info = cpcmd(strongroom, "scope_info", EXPORTS).stdout.splitlines()
     assert info[1:3] == ["value: true", "default: true"]
     assert json.loads(cpcmd(strongroom, "--output=json", "scope:info", EXPORTS).stdout)["default"] is True

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from strongroom.config import load
 from strongroom.settings import durable
 from strongroom.settings import nightly as module
 from tests.cli.ground import Ground
@@ -119,6 +120,39 @@ def test_a_part_that_fails_shows_and_stops_only_what_needs_it(
     assert night.parts() == parts
     (state,) = night.strongroom.json("timers", "show")
     assert state["result"] == ("failed" if status == 2 else "incomplete")
+
+
+@pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "])
+def test_a_part_that_hangs_is_ended_with_all_that_it_started(
+    night: Night, monkeypatch: pytest.MonkeyPatch, stubborn: str
+) -> None:
+    """In one line; what needs a backup waits for the next one."""
+    monkeypatch.setattr(module, "_GRACE_SECONDS", 1)
+    night.plant("backup", f"{stubborn}sleep 600 & echo $! > {night.folder}/child; echo begun >&2; wait; wait")
+    config = load(str(night.strongroom.config))
+    said: list[str] = []
+    parts = [module.Part(name=name, arguments=(name,)) for name in ("backup", "forget")]
+    record = module.Night(config, parts, said.append, limit=0.0).run()
+    assert (record.result, record.exit_status) == ("incomplete", 1)
+    assert [(part.status, part.late, part.skipped) for part in record.parts] == [
+        (1, True, ""),
+        (None, False, "there was no backup"),
+    ]
+    # Whether it had got as far as to complain, nobody knows.
+    assert [line for line in said if "begun" not in line] == [
+        "backup: still at work after 0 hours, and ended; the scope backups.time-limit says how long it may take"
+    ]
+    child = night.folder / "child"
+    if child.exists() and child.read_text():
+        wait_for(lambda: ended(int(child.read_text())))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or nobody has asked yet how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def wait_for(there: Callable[[], bool]) -> None:

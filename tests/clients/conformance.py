@@ -9,14 +9,17 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.clients.kit import NAME, Driver, Kit, copy
 from tests.fidelity.compare import Ignore, compare
 from tests.fidelity.tree import build, release
+from tests.servers.folder import server_folder
 from tests.whole.ground import OWNER
 
 SOCKETS = Ignore(sockets=True)
@@ -29,7 +32,8 @@ class Conformance:
 
     @pytest.fixture
     def kit(self, tmp_path: Path) -> Iterator[Kit]:
-        yield Kit(tmp_path, self.driver).vouch()
+        with server_folder() as memory:
+            yield Kit(tmp_path, self.driver, memory=memory).vouch()
         release(os.fsencode(tmp_path))
 
     def test_everything_comes_back_from_every_level(self, kit: Kit) -> None:
@@ -59,6 +63,80 @@ class Conformance:
             assert compare(os.fsencode(kept), os.fsencode(kit.restored(point, "/var/www") / "var/www")) == []
         self._answers(kit, points)
         self._plans(kit, points)
+
+    def test_a_point_goes_to_the_vault_and_comes_from_there(self, kit: Kit) -> None:
+        """With everything, its time and its status: from the vault to this client, and from here to the vault."""
+        tree = kit.data / "tree"
+        build(os.fsencode(tree))
+        first = kit.server.backup("site1")
+        time.sleep(0.01)
+        (kit.data / "later").write_bytes(b"not in the point\n")
+        here = kit.json("copy", first["id"], "--client", NAME)
+        assert here["copied"] is True
+        for key in ("account", "domains", "time", "status", "entries", "bytes", "files", "started", "finished"):
+            assert here[key] == first[key], key
+        assert (here["client"], here["level"], here["parent"]) == (NAME, "full", None)
+        assert (here["origin"]["point"], here["origin"]["client"]) == (first["id"], "vault")
+        again = kit.json("copy", first["id"], "--client", NAME)
+        assert (again["id"], again["copied"]) == (here["id"], False)
+        kit.json("forget", first["id"])
+        kit.json("prune")
+        back = kit.json("copy", here["id"], "--client", "vault")
+        assert (back["client"], back["time"], back["origin"]["point"]) == ("vault", first["time"], first["id"])
+        assert kit.json("check", "--read-data")["status"] == "clean"
+        assert [point["id"] for point in kit.json("points", "site1")] == [back["id"], here["id"]]
+        assert kit.json("show", here["id"])["copies"] == [back["id"]]
+        (row,) = (row for row in kit.json("status", status=1)["accounts"] if row["account"] == "site1")
+        assert (row["last_complete"], row["problems"]) == (first["time"], [])
+        for point, client in ((here["id"], NAME), (back["id"], "vault")):
+            target = kit.folder / f"carried-{client}"
+            kit.json("restore", "site1", "--point", point, "--client", client, "--to", target)
+            assert not (target / "data/later").exists()
+            assert compare(os.fsencode(tree), os.fsencode(target / "data/tree"), SOCKETS) == []
+
+    def test_a_chain_becomes_a_full_point_that_others_are_built_on(self, kit: Kit) -> None:
+        """Without the server being read; what changed there meanwhile is in the next increment, forged times or not."""
+        points = [self._night(kit, number) for number in range(3)]
+        page = kit.data / "page"
+        page.write_bytes(b"between the last night and the full point\n")
+        made = kit.json("copy", points[2]["id"], "--client", NAME)
+        if self.driver.alone:
+            assert (made["id"], made["copied"]) == (points[2]["id"], False)
+            return
+        assert (made["level"], made["time"], made["parent"]) == ("full", points[2]["time"], None)
+        assert kit.json("copy", points[2]["id"], "--client", NAME)["id"] == made["id"]
+        assert [point["id"] for point in kit.json("points", "--limit", "2")] == [made["id"], points[2]["id"]]
+        (kit.data / "new").write_bytes(b"new\n")
+        last = kit.backup("--level", "incremental")
+        assert (last["parent"], last["status"]) == (made["id"], "complete")
+        assert last["files"]["changed"] == 2
+        old = kit.json("copy", points[1]["id"], "--client", NAME)
+        assert kit.backup("--level", "incremental")["parent"] == last["id"]
+        kit.json("forget", *(point["id"] for point in points), "--client", NAME)
+        kit.json("prune", "--client", NAME)
+        assert kit.json("check", "--client", NAME)["status"] == "clean"
+        assert [read["level"] for read in kit.json("show", last["id"])["reads"]["reads"]] == ["full", "incremental"]
+        for point, copied in ((made, 2), (old, 1)):
+            assert compare(os.fsencode(kit.folder / f"copy-{copied}"), os.fsencode(kit.restored(point["id"]))) == []
+        assert compare(os.fsencode(kit.data), os.fsencode(kit.restored(last["id"]))) == []
+
+    def _night(self, kit: Kit, number: int) -> dict[str, Any]:
+        (kit.data / f"only-{number}").write_bytes(b"%d\n" % number)
+        (kit.data / "odd \xff name").write_bytes(b"odd %d\n" % number)
+        (kit.data / "page").write_bytes(b"version %d\n" % number)
+        # Other content of the same size and with the same time, as unpackers and copiers make it.
+        (kit.data / "forged").write_bytes(b"forged %d\n" % min(number, 1))
+        os.utime(kit.data / "forged", ns=(10**18, 10**18))
+        if number:
+            (kit.data / f"only-{number - 1}").unlink()
+        else:
+            (kit.data / "large").write_bytes(random.Random(1).randbytes(1 << 20))
+            os.chown(kit.data / "large", OWNER, OWNER)
+            os.link(kit.data / "large", kit.data / "linked")
+            os.truncate(kit.data / "page", 1 << 20)
+        point = kit.backup("--level", "incremental" if number else "full")
+        copy(kit.data, kit.folder / f"copy-{number}")
+        return point
 
     def _answers(self, kit: Kit, points: list[str]) -> None:
         names = [entry["path"] for entry in kit.json("ls", points[-1], "/var/www")]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strongroom.cli.main import main
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.registry import open_client
 from strongroom.config import load
@@ -17,6 +22,8 @@ from tests.panel.servers import write
 from tests.whole.ground import CONFIGURATION, Done, Server
 
 NAME = "other"
+# Commands that start no tool and no worker: an interpreter of its own for each of them is what a suite would spend its time on.
+_LOOKING = ("points", "ls", "history", "find", "diff", "show", "plan", "status", "forget")
 DUPLICITY = Path(__file__).parents[2] / ".venv/duplicity/bin"
 _SCRIPT = """#!/bin/sh
 set -e
@@ -77,21 +84,26 @@ DUPLICITY_DRIVER = Driver(
 
 
 class Kit:
-    """``kit("points", "--json")`` runs the program; ``kit.backup()`` makes a point of the account with this client."""
+    """``kit("points", "--json")`` runs the program; ``kit.backup()`` makes a point of the account with this client.
 
-    def __init__(self, folder: Path, driver: Driver, *, vault: bool = True) -> None:
+    ``memory`` is a folder for what is only kept (storage, vault, state): tools wait for the disk more than for anything else.
+    """
+
+    def __init__(self, folder: Path, driver: Driver, *, vault: bool = True, memory: Path | None = None) -> None:
         self.folder, self.driver = folder, driver
-        self.storage = folder / "storage"
+        kept = memory or folder
+        self.storage = kept / "storage"
         self.storage.mkdir()
         (folder / "secret").write_text("correct horse\n")
         table = driver.table(folder, self.storage).replace("{", "{{").replace("}", "}}")
         default = "" if vault else f'client = "{NAME}"\n'
-        self.server = Server(folder, f"{CONFIGURATION}{default}[clients.{NAME}]\n{table}")
+        configuration = CONFIGURATION.replace("{folder}/state", f"{kept}/state").replace("{folder}/vault", f"{kept}/vault")
+        self.server = Server(folder, f"{configuration}{default}[clients.{NAME}]\n{table}")
         write(self.server.root / "home/virtual/.keep")
         if vault:
             assert self.server.json("init")["created"] is True
         self.data = self.server.site(1, "example.com")
-        self.state = folder / "state/clients" / NAME
+        self.state = kept / "state/clients" / NAME
 
     def client(self) -> ForeignClient:
         """The client as the program opens it."""
@@ -110,8 +122,20 @@ class Kit:
         return self.server(*arguments, timeout=300)
 
     def json(self, *arguments: str | bytes | Path, status: int = 0) -> Any:
-        """The document of a command that ends with this exit status."""
-        return self.server.json(*arguments, status=status)
+        """The document of a command that ends with this exit status; what only looks is run in this process."""
+        if arguments[0] not in _LOOKING:
+            return self.server.json(*arguments, status=status)
+        before = signal.getsignal(signal.SIGTERM)
+        words = [os.fsdecode(word) for word in self.server.command("--json", *arguments)[3:]]
+        with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as out, contextlib.redirect_stdout(out):
+            try:
+                ended = main(words)
+            finally:
+                signal.signal(signal.SIGTERM, before)
+            out.seek(0)
+            told = out.read()
+        assert ended == status, (ended, told[-3000:])
+        return json.loads(told)
 
     def backup(self, *arguments: str, status: int = 0) -> dict[str, Any]:
         """A point of the account."""
@@ -132,12 +156,16 @@ class Kit:
         assert done.err.startswith("strongroom: "), done.err
         return done.err
 
-    def killed_while_saving(self) -> None:
-        """Start a backup, and kill the program (kill -9) while the tool is at work."""
-        command = self.server.command("backup", "site1", "--client", NAME)
+    def killed_while_saving(self, *arguments: str) -> None:
+        """Start a backup (or another command), and kill the program (kill -9) while the tool is at work."""
+        self.killed_when(self._saving, *(arguments or ("backup", "site1", "--client", NAME)))
+
+    def killed_when(self, condition: Callable[[], bool], *arguments: str) -> None:
+        """Start a command, and kill the program (kill -9) as soon as something is so."""
+        command = self.server.command(*arguments)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        while not self._saving() and process.poll() is None and time.monotonic() < deadline:
+        while not condition() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         assert process.poll() is None, "it ended before it could be killed"
         process.kill()

@@ -30,6 +30,7 @@ class Shelf:
         self.meanwhile: Callable[[], None] = lambda: None
         self.troubles: Callable[[bytes], tuple[Trouble, ...]] = lambda top: ()
         self.orders: list[Order] = []
+        self.consolidated: list[list[str]] = []
 
     def version(self) -> str | None:
         return "1"
@@ -57,6 +58,11 @@ class Shelf:
             raise ClientError(f"there is no set {handle}")
         shutil.copytree(self.folder / handle, os.fsdecode(target) + "/all", symlinks=True)
         return target + b"/all"
+
+    def consolidate(self, name: str, chain: Sequence[Held]) -> Saved:
+        shutil.copytree(self.folder / chain[-1].data, self.folder / name, symlinks=True)
+        self.consolidated.append([held.data for held in chain])
+        return Saved(handle=name)
 
     def tails(self) -> list[str] | None:
         return [name for name in os.listdir(self.folder) if name.endswith(TAIL)]

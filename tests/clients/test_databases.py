@@ -52,6 +52,24 @@ def test_a_destroyed_account_gets_files_databases_and_users_back(shop: Shop) -> 
     assert (site / "shadow/var/www/html/index.php").read_text() == "<?php"
 
 
+def test_a_copy_has_the_databases(shop: Shop) -> None:
+    """From the vault to another client, from which all of the account comes back."""
+    first = shop.backup("site1")
+    point = shop.json("copy", first["id"], "--client", NAME)
+    assert (point["databases"], point["synchrony"]) == (first["databases"], first["synchrony"])
+    shop.json("forget", first["id"])
+    assert shop.json("show", point["id"])["exports"] != []
+    before = shop.content()
+    site = shop.root / "home/virtual/site1"
+    shutil.rmtree(site / "shadow")
+    shop.drop()
+    done = shop.json("restore", "site1", "--point", point["id"], "--yes")
+    assert done["status"] == "complete", done
+    after = shop.content()
+    for kept in ("posts", "tags", "titles", "numbers", "definitions", "blog"):
+        assert after[kept] == before[kept], kept
+
+
 def test_databases_alone(shop: Shop) -> None:
     point = shop.backup("site1", "--client", NAME, "--only", "databases")
     assert (point["only"], point["status"]) == ("databases", "complete")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from strongroom.clients.base import ExportFile, Failure, RunHead, Task
 from strongroom.clients.foreign import ForeignClient
-from strongroom.clients.tool import Trouble
+from strongroom.clients.tool import TAIL, Trouble
 from strongroom.clients.workroom import Workroom
 from strongroom.errors import BusyError, ClientError
 from strongroom.model import Account, DatabaseCopy, Exclusion, Exported, Level, Location, Point, Status
@@ -265,3 +266,34 @@ def test_two_at_once_are_told_apart(bench: Bench) -> None:
     with bench.client._room.alone("wait"):
         with pytest.raises(BusyError, match="another command is at work"):
             bench.backup()
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    assert path.write_bytes(content) == len(content)
+
+
+def test_a_tool_that_can_makes_a_chain_into_a_full_set_itself(bench: Bench) -> None:
+    """The sidecar, the files beside it and the second part of the last link are those of the new set too."""
+    bench.tool.alone, bench.tool.replays = False, True
+    (bench.data / "file").write_bytes(b"first\n")
+    first = bench.backup(Level.FULL)
+    (bench.data / "file").write_bytes(b"before\n")
+    bench.tool.meanwhile = lambda: rewrite(bench.data / "file", b"late\n")
+    second = bench.backup(Level.INCREMENTAL)
+    bench.tool.meanwhile = lambda: None
+    made = bench.client.carry(second, bench.client, Notes())
+    assert bench.tool.consolidated == [[first.id, second.id]]
+    assert (made.level, made.time, made.parent, made.seq) == (Level.FULL, second.time, None, 3)
+    assert made.origin is not None and made.origin.point == second.id
+    bench.client.forget([first.id, second.id])
+    bench.client.prune(dry_run=False)
+    for gone in (first.id, second.id):
+        shutil.rmtree(bench.tool.folder / gone)
+        shutil.rmtree(bench.tool.folder / f"{gone}{TAIL}")
+    shutil.rmtree(bench.folder / "state/sidecars")
+    bench.client = bench.open()
+    assert bench.client.ids() == {made.id}
+    assert bench.content(made, b"data/file") == b"late\n"
+    third = bench.backup(Level.INCREMENTAL)
+    assert third.parent == made.id
+    assert [read.level for read in bench.client.plan(third, [b"data"]).reads] == ["full", "incremental"]

@@ -8,9 +8,10 @@ import pytest
 
 from strongroom.clients.base import Client
 from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.jetbackup import JetBackupClient
 from strongroom.clients.vault import VaultClient
 
-CLIENTS: tuple[type[Client], ...] = (VaultClient, ForeignClient)
+CLIENTS: tuple[type[Client], ...] = (VaultClient, ForeignClient, JetBackupClient)
 METHODS = [name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")]
 
 

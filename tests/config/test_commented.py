@@ -30,7 +30,7 @@ def test_its_commented_keys_are_valid_once_the_alternatives_are_chosen() -> None
     document = uncommented('layout = "apiscp"', "host        =", "port        =", "defaults_file")
     config = parse(document.replace("[server]", '[server]\nlayout = "plain"').encode(), PATH)
     assert config.server.accounts == (b"/srv/*",)
-    assert set(config.clients) == {"offsite", "fleet", "other"}
+    assert set(config.clients) == {"offsite", "fleet", "jetbackup", "other"}
     assert config.accounts["shop"].databases == ("mysql:shop", "postgresql:shop_search")
     assert config.databases.mysql is not None
     assert config.databases.postgresql is not None

@@ -30,7 +30,7 @@ TABLES = {
     "databases.postgresql": values.Postgresql,
     "accounts.NAME": values.AccountSettings,
 }
-CLIENTS = (values.Repository, values.Bacula, values.Command)
+CLIENTS = (values.Repository, values.Bacula, values.Command, values.JetBackup)
 
 
 def keys() -> list[str]:

@@ -35,6 +35,16 @@ DEFINITIONS = (
     "CREATE TRIGGER told AFTER INSERT ON child FOR EACH ROW BEGIN "
     "INSERT INTO log VALUES (CONCAT('INSERT INTO `log` VALUES (1);\\n-- Dump completed', NEW.id)); END",
     "CREATE TRIGGER told_after AFTER INSERT ON child FOR EACH ROW FOLLOWS told INSERT INTO log VALUES ('second /* ; */')",
+    "CREATE FUNCTION same() RETURNS INT DETERMINISTIC RETURN 1",
+    "CREATE PROCEDURE same() SELECT 2",
+    "SET sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'",
+    r"""CREATE PROCEDURE slash() SELECT 'a\' AS "b\;", ';' """,
+    "SET sql_mode = 'ORACLE'",
+    "CREATE PACKAGE box AS FUNCTION one RETURN INT; END",
+    "CREATE PACKAGE BODY box AS FUNCTION one RETURN INT AS BEGIN RETURN 1; END; END",
+    "SET sql_mode = 'ALLOW_INVALID_DATES'",
+    "CREATE TABLE `lines\nlines` (at DATE)",
+    "INSERT INTO `lines\nlines` VALUES ('2021-02-31'), ('0000-00-00'), ('2021-00-00')",
     "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00' COMMENT 'c' DO DELETE FROM log",
 )
 NASTY = "line\nbreak\r\tquote'\"`; -- Dump completed\n/*!40000 ALTER TABLE `x` ENABLE KEYS */;\n\\ backslash \\n \x00 \x1a é 𝄞"

@@ -59,7 +59,13 @@ def make(server: PostgreSQL, database: str) -> None:
     server.run(
         f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC", f"GRANT CONNECT ON DATABASE {database} TO {READER}"
     )
-    server.run(f"ALTER DATABASE {database} SET DateStyle = 'ISO, DMY'")
+    server.run(
+        f"ALTER DATABASE {database} SET DateStyle = 'ISO, DMY'",
+        f"ALTER DATABASE {database} SET search_path = \"$user\", public, 'no.where'",
+        f"ALTER ROLE {OWNER} IN DATABASE {database} SET work_mem = '8MB'",
+        f"ALTER DATABASE {database} CONNECTION LIMIT 17",
+        f"COMMENT ON DATABASE {database} IS 'its ''own'' one'",
+    )
     # One that only an administrator may install.
     server.run("CREATE EXTENSION citext", "CREATE EXTENSION pageinspect", database=database)
     with server.connect(database, user=OWNER, password="geheim") as connection:
@@ -144,8 +150,8 @@ def state(server: PostgreSQL, database: str) -> dict[str, Any]:
 
 def attributes(server: PostgreSQL, database: str) -> list[Any]:
     return server.rows(
-        "SELECT pg_get_userbyid(datdba), datcollate, datctype, pg_encoding_to_char(encoding), "
-        "datacl::text, setconfig::text FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid "
-        "WHERE datname = %s",
+        "SELECT pg_get_userbyid(datdba), datcollate, datctype, pg_encoding_to_char(encoding), datacl::text, datconnlimit, "
+        "shobj_description(d.oid, 'pg_database'), ARRAY(SELECT setrole::regrole::text || setconfig::text "
+        "FROM pg_db_role_setting s WHERE s.setdatabase = d.oid ORDER BY 1) FROM pg_database d WHERE datname = %s",
         [database],
     )

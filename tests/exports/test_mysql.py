@@ -40,7 +40,7 @@ def other(mariadb: MariaDB, shop: Taken) -> Iterator[str]:
 def test_an_export_is_complete_and_says_where_the_log_stood(shop: Taken) -> None:
     assert (shop.copy.status, shop.failures) == (Status.COMPLETE, {})
     assert shop.said.startswith("mysql:shop_wp: table versioned keeps a history of its rows, which is not exported")
-    assert shop.copy.tables == 10
+    assert shop.copy.tables == 11
     assert shop.copy.bytes == sum(map(len, shop.files.values()))
     assert shop.copy.position.startswith("server.0")
     assert " gtid 0-7-" in shop.copy.position
@@ -121,6 +121,129 @@ def test_one_table_comes_back_beside_the_live_one(mariadb: MariaDB, server: Mysq
             server.load_table("shop_wp", shop.manifest, shop.read, "child", "child old")
     finally:
         mariadb.run("DROP TABLE `child old`", database="shop_wp")
+
+
+def test_what_reaches_into_other_databases_comes_back_too_or_is_named(
+    mariadb: MariaDB, server: MysqlServer, other: str
+) -> None:
+    mariadb.run(
+        "CREATE DATABASE shop_other", "CREATE DATABASE shop_far", f"GRANT ALL ON shop_far.* TO {OWNER}@localhost"
+    )
+    try:
+        mariadb.run(
+            "CREATE TABLE there (id INT PRIMARY KEY)",
+            "INSERT INTO there VALUES (1), (2)",
+            "CREATE VIEW beyond AS SELECT id FROM there",
+            database="shop_far",
+        )
+        mariadb.run(
+            "CREATE TABLE here (id INT PRIMARY KEY, CONSTRAINT far FOREIGN KEY (id) REFERENCES shop_far.there (id))",
+            "INSERT INTO here VALUES (1)",
+            # By name before and after the one it rests on.
+            f"CREATE DEFINER = {OWNER}@localhost VIEW middle AS SELECT id FROM shop_far.beyond",
+            f"CREATE DEFINER = {OWNER}@localhost VIEW after AS SELECT id FROM middle",
+            f"CREATE DEFINER = {OWNER}@localhost VIEW zlast AS SELECT id FROM middle",
+            database="shop_other",
+        )
+        taken = take(server.export("shop_other"))
+        said = server.load_export("shop_other", taken.manifest, taken.read)
+        assert len(said) == 1 and "FOREIGN KEY (`id`) REFERENCES `shop_far`.`there` (`id`)" in said[0]
+        query = "SELECT TABLE_NAME, DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'shop_other' ORDER BY 1"
+        assert mariadb.rows(query) == [(name, f"{OWNER}@localhost") for name in ("after", "middle", "zlast")]
+        assert mariadb.rows("SHOW CREATE VIEW middle", database="shop_other")[0][1].endswith(
+            " from `shop_far`.`beyond`"
+        )
+        assert mariadb.rows("SELECT id FROM here", database="shop_other") == [(1,)]
+        mariadb.run("DROP DATABASE shop_far")
+        said = server.load_export("shop_other", taken.manifest, taken.read)
+        assert {what.partition(" was left out: ")[0] for what in said[1:]} == {
+            "view after",
+            "view middle",
+            "view zlast",
+        }
+        assert mariadb.rows(query) == [] and mariadb.rows("SELECT id FROM here", database="shop_other") == [(1,)]
+    finally:
+        mariadb.run(
+            "DROP DATABASE shop_other",
+            "DROP DATABASE IF EXISTS shop_far",
+            f"REVOKE ALL ON shop_far.* FROM {OWNER}@localhost",
+        )
+
+
+def test_a_servers_own_defaults_make_no_difference(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    modes = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,PIPES_AS_CONCAT"
+    mariadb.run("CREATE DATABASE shop_other")
+    mariadb.run(
+        "SET sql_mode = ''",
+        r"CREATE TABLE t (d DATE, s VARCHAR(9) DEFAULT 'a\\b')",
+        r"INSERT INTO t VALUES ('0000-00-00', '\\\'\n')",
+        f"CREATE DEFINER = {OWNER}@localhost VIEW v AS SELECT * FROM t",
+        f"CREATE DEFINER = {OWNER}@localhost TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.s = 'x'",
+        database=other,
+    )
+    shown = ("SHOW CREATE TABLE t", "SHOW CREATE VIEW v", "SELECT * FROM v", "SHOW TRIGGERS")
+    before = [mariadb.rows(each, database=other)[0][:3] for each in shown]
+    (was,) = mariadb.rows("SELECT @@GLOBAL.sql_mode, @@GLOBAL.wait_timeout")
+    mariadb.run(f"SET GLOBAL sql_mode = '{modes}', GLOBAL wait_timeout = 1, GLOBAL autocommit = 0")
+    try:
+        taken = take(server.export(other))
+        assert (taken.copy.status, server.load_export(other, taken.manifest, taken.read)) == (Status.COMPLETE, [])
+    finally:
+        mariadb.run(f"SET GLOBAL sql_mode = '{was[0]}', GLOBAL wait_timeout = {was[1]}, GLOBAL autocommit = 1")
+    assert [mariadb.rows(each, database=other)[0][:3] for each in shown] == before
+
+
+def test_a_table_that_the_server_would_not_take_today_comes_back(
+    mariadb: MariaDB, server: MysqlServer, other: str
+) -> None:
+    mariadb.run("CREATE DATABASE shop_other")
+    columns = ", ".join(f"c{number} VARCHAR(250)" for number in range(160))
+    mariadb.run(
+        "SET innodb_strict_mode = 0, check_constraint_checks = 0",
+        f"CREATE TABLE wide ({columns}) ROW_FORMAT = COMPACT CHARACTER SET latin1",
+        "CREATE TABLE checked (n INT CHECK (n > 0))",
+        "INSERT INTO checked VALUES (-1)",
+        database=other,
+    )
+    before = [mariadb.rows(f"SHOW CREATE TABLE {table}", database=other) for table in ("wide", "checked")]
+    taken = take(server.export(other))
+    assert server.load_export(other, taken.manifest, taken.read) == []
+    assert [mariadb.rows(f"SHOW CREATE TABLE {table}", database=other) for table in ("wide", "checked")] == before
+    assert mariadb.rows("SELECT n FROM checked", database=other) == [(-1,)]
+
+
+def test_floats_that_the_server_rounds_in_its_text_are_told(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    mariadb.run("CREATE DATABASE shop_other")
+    mariadb.run("CREATE TABLE exact (f FLOAT)", "CREATE TABLE more (f FLOAT, g FLOAT(9, 3))", database=other)
+    mariadb.run("INSERT INTO exact VALUES (0.1), (-3.14)", "INSERT INTO more VALUES (16777217, 1)", database=other)
+    taken = take(server.export(other))
+    assert taken.copy.status is Status.COMPLETE
+    assert taken.said == (
+        "mysql:shop_other: table more has values of type FLOAT with more than the six digits that the server writes of them"
+    )
+
+
+def test_rows_beyond_the_servers_limit_leave_a_log_whose_position_can_be_asked(
+    mariadb: MariaDB, server: MysqlServer, other: str
+) -> None:
+    mariadb.run("CREATE DATABASE shop_other")
+    mariadb.run("CREATE TABLE large (b LONGBLOB)", "INSERT INTO large VALUES (REPEAT('x', 3000000))", database=other)
+    taken = take(server.export(other))
+    before = mariadb.rows("SELECT @@GLOBAL.max_allowed_packet")[0][0]
+    mariadb.run(f"SET GLOBAL max_allowed_packet = {1 << 20}")
+    try:
+        assert server.load_export(other, taken.manifest, taken.read) == []
+        again = take(server.export(other))
+        assert (again.copy.status, again.said) == (Status.COMPLETE, "") and again.copy.position
+        # The same by somebody else's doing: there is nobody to ask.
+        mariadb.run(f"SET GLOBAL max_allowed_packet = {4 << 20}")
+        mariadb.rows("INSERT INTO large VALUES (%s)", "y" * 3_000_000, database=other)
+        mariadb.run(f"SET GLOBAL max_allowed_packet = {1 << 20}")
+        blind = take(server.export(other))
+        assert (blind.copy.status, blind.copy.position) == (Status.COMPLETE, "")
+        assert blind.said.endswith("the server could not say where its binary log stood, so that no position is known")
+    finally:
+        mariadb.run(f"SET GLOBAL max_allowed_packet = {before}", "FLUSH BINARY LOGS")
 
 
 def test_a_file_that_is_not_what_was_exported_is_refused(server: MysqlServer, shop: Taken, other: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from strongroom.exports.base import Owned
-from strongroom.exports.ownership import known, own_user, owned
+from strongroom.exports.ownership import known, of_each, own_user, owned
 from strongroom.model import Account, DatabaseClaim
 
 
@@ -47,6 +47,18 @@ def test_two_owners_are_named_and_neither_has_it() -> None:
     assert (
         owned("mysql", twin, [*ALL, twin], {"shop_x": ()}).contested["shop_x"].startswith("belongs to site1 and site9;")
     )
+
+
+def test_all_accounts_at_once_have_what_each_has() -> None:
+    databases = {
+        "shop_wp": ("bloguser",),
+        "shop_x": (),
+        "shop_eu_wp": (),
+        "wiki": (),
+        "forum": ("bloguser",),
+        "nobodys": (),
+    }
+    assert of_each("mysql", ALL, databases) == {one.name: owned("mysql", one, ALL, databases) for one in ALL}
 
 
 def test_another_engines_claims_count_for_nothing() -> None:

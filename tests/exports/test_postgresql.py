@@ -34,6 +34,40 @@ def other(postgresql: PostgreSQL, shop: Taken) -> Iterator[str]:
     postgresql.run("DROP DATABASE IF EXISTS shop_other")
 
 
+def test_functions_that_find_names_as_sessions_do_stop_no_restore(
+    postgresql: PostgreSQL, server: PostgresqlServer
+) -> None:
+    postgresql.run("DROP DATABASE IF EXISTS shop_path", "CREATE DATABASE shop_path")
+    try:
+        postgresql.run("ALTER DATABASE shop_path SET search_path = own, public")
+        postgresql.run(
+            "CREATE SCHEMA own",
+            "CREATE TABLE own.a (id int PRIMARY KEY)",
+            "INSERT INTO a VALUES (1)",
+            "CREATE FUNCTION known(x int) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM a WHERE id = x)'",
+            "CREATE FUNCTION twice(x int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT x * 2'",
+            "CREATE FUNCTION again(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN twice(x); END'",
+            "CREATE TABLE b (id int CHECK (known(id)))",
+            "INSERT INTO b VALUES (1)",
+            "CREATE INDEX b_again ON b (again(id))",
+            "CREATE MATERIALIZED VIEW seen AS SELECT known(1) AS known",
+            database="shop_path",
+        )
+        before = state(postgresql, "shop_path")
+        taken = take(server.export("shop_path"))
+        text = list(server.dump("shop_path"))
+        assert server.load_export("shop_path", taken.manifest, taken.read) == []
+        assert state(postgresql, "shop_path") == before
+        assert server.load("shop_path", iter(text)) == []
+        assert state(postgresql, "shop_path")["rows own.b"] == before["rows own.b"]
+        postgresql.run("DROP TABLE a, b", "CREATE TABLE a (id text)", database="shop_path")
+        taken = take(server.export("shop_path"))
+        (said,) = server.load_export("shop_path", taken.manifest, taken.read)
+        assert said.startswith("a materialized view has no rows: statement") and "operator does not exist" in said
+    finally:
+        postgresql.run("DROP DATABASE shop_path")
+
+
 def test_an_export_is_complete_and_says_where_the_log_stood(shop: Taken) -> None:
     assert (shop.copy.status, shop.said, shop.failures) == (Status.COMPLETE, "", {})
     assert shop.copy.tables == 9

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -251,7 +252,74 @@ def test_a_file_of_roots_is_never_opened_with_roots_rights(home: Path) -> None:
     path = made(home)
     os.chown(path, 0, 0)
     path.chmod(0o600)
-    assert copied(path) == ("SQLite: unable to open database file", b"")
+    for mode in (0o600, 0o644):
+        path.chmod(mode)
+        reason, content = copied(path)
+        assert (reason, rows(content)) == ("", [(100, 100)])
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_what_root_alone_may_read_is_recovered_elsewhere(home: Path, journal: str) -> None:
+    path = made(home, rows=5000)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.execute("PRAGMA cache_size = 5")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("INSERT INTO t (pad) VALUES (1)")
+        connection.commit()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE t SET pad = 'torn'")
+        for file in home.iterdir():
+            os.chown(file, 0, 0)
+            file.chmod(0o600)
+        before = {file.name: file.read_bytes() for file in home.iterdir()}
+        reason, content = copied(path)
+        assert {file.name: file.read_bytes() for file in home.iterdir()} == before
+    assert reason == ""
+    assert rows(content, "SELECT COUNT(*), SUM(pad = 'torn') FROM t") == [(5001, 0)]
+
+
+@pytest.mark.parametrize("planted", ["link", "hard link", "pipe", "of the owner's"])
+def test_what_is_planted_beside_a_file_of_roots_is_not_read(home: Path, planted: str) -> None:
+    path, log = made(home), home / "app.db-wal"
+    os.chown(path, 0, 0)
+    path.chmod(0o600)
+    secret = home.parent / "secret"
+    secret.write_bytes(b"of root's alone")
+    secret.chmod(0o600)
+    if planted == "link":
+        log.symlink_to(secret)
+    elif planted == "hard link":
+        os.link(secret, log)
+    elif planted == "pipe":
+        os.mkfifo(log)
+    else:
+        log.write_bytes(b"x" * 100)
+        os.chown(log, OWNER, OWNER)
+    reason, content = copied(path)
+    assert (reason.startswith("SQLite: "), content) == (True, b"")
+
+
+def test_a_file_of_roots_that_never_stands_still_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = made(home)
+    os.chown(path, 0, 0)
+    gather = sqlite_child._gather
+
+    def disturbed(*arguments: Any) -> None:
+        gather(*arguments)
+        os.utime(path)
+
+    monkeypatch.setattr(sqlite_child, "_gather", disturbed)
+    monkeypatch.setattr(sqlite_child, "_A_LOOK", 0)
+    monkeypatch.chdir(home)
+    inode = path.stat().st_dev, path.stat().st_ino
+    with pytest.raises(TimeoutError, match="written to all the time"):
+        sqlite_child.take(b"app.db", str(home / "scratch"), (OWNER, OWNER), inode)
+
+
+def test_a_file_of_roots_that_others_may_read_is_copied_as_a_stranger(home: Path) -> None:
+    path = made(home)
+    os.chown(path, 0, 0)
     path.chmod(0o644)
     reason, content = copied(path)
     assert reason == ""

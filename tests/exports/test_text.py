@@ -21,6 +21,12 @@ DELIMITER //
 CREATE TRIGGER x BEGIN SELECT 1; SELECT '//'; -- it's //
  SELECT 8 / 2; END //
 delimiter ;
+/*!50003 SET sql_mode              = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES' */ ;
+SELECT 'a\', "b\"; SELECT 'it''s\';
+SET @@SESSION.sql_mode = "ansi", @a = ';';
+SELECT "a\", 'b\';';
+SET @OLD_SQL_MODE = @@SQL_MODE, SQL_MODE = @saved_sql_mode;
+SELECT "\";";
 SELECT 2"""
 MYSQL_STATEMENTS = [
     b"SELECT 1",
@@ -28,6 +34,13 @@ MYSQL_STATEMENTS = [
     b"/*!50001 SELECT ';' */",
     b"SELECT 1 - -1, 4 / 2",
     b"CREATE TRIGGER x BEGIN SELECT 1; SELECT '//'; -- it's //\n SELECT 8 / 2; END",
+    b"/*!50003 SET sql_mode              = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES' */",
+    rb"""SELECT 'a\', "b\"""",
+    rb"SELECT 'it''s\'",
+    b"""SET @@SESSION.sql_mode = "ansi", @a = ';' """.rstrip(),
+    rb"""SELECT "a\", 'b\';'""",
+    b"SET @OLD_SQL_MODE = @@SQL_MODE, SQL_MODE = @saved_sql_mode",
+    rb'''SELECT "\";"''',
     b"SELECT 2",
 ]
 

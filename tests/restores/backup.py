@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, Client, Failure, Monitor, RunHead, Task
 from strongroom.errors import ClientError, UnknownError
 from strongroom.model import (
     Entry,
@@ -64,7 +64,7 @@ class Memory:
         self.fetched: list[bytes] = []
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(driver=self.name, version="1", levels=tuple(Level))
+        return Capabilities(driver=self.name, version="1", levels=tuple(Level), divisible=True)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -141,6 +141,9 @@ class Memory:
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         return ReadPlan(reads=(), bytes=0, seconds=0.0)
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        raise NotImplementedError
 
     def forget(self, ids: Sequence[str]) -> None:
         raise NotImplementedError

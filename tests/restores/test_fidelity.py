@@ -12,6 +12,7 @@ import pytest
 
 from strongroom.clients.base import RunHead, Task
 from strongroom.clients.vault import VaultClient
+from strongroom.clients.workroom import Workroom
 from strongroom.model import Entry, FileType, Level, Point, Status, Time
 from strongroom.restores.beneath import Folder, Folders
 from strongroom.restores.request import RestoreRequest
@@ -122,7 +123,7 @@ def test_what_the_vault_kept_comes_back_the_same(odd: Server, back: Back, tmp_pa
     before = picture(odd.shadow)
     storage = FolderStorage(str(tmp_path / "vault"))
     create(storage, b"passphrase", dedup="vault")
-    client = VaultClient(Vault(storage, str(tmp_path / "state"), b"passphrase"))
+    client = VaultClient(Vault(storage, str(tmp_path / "state"), b"passphrase"), Workroom(os.fsencode(tmp_path / "state")))
     head = RunHead(id="r1", started="2026-11-22T00:00:00Z", server="s", workers=1)
     (point,) = client.backup([Task(account=odd.account, level=Level.FULL)], head, Quiet())
     assert isinstance(point, Point)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.config import Retention
-from strongroom.model import Level, Point, Status
+from strongroom.model import Level, Origin, Point, Status
 from strongroom.runs import retention
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -23,6 +23,7 @@ def point(
     pinned: bool = False,
     server: str = "here",
     only: str | None = None,
+    copied: str | None = None,
 ) -> Point:
     moment = NOW - timedelta(days=days)
     return Point(
@@ -37,6 +38,7 @@ def point(
         pinned=pinned,
         server=server,
         only=only,
+        origin=Origin(point=f"site1-{seq - 100}", client=copied, carried=NOW.isoformat()) if copied else None,
     )
 
 
@@ -196,3 +198,17 @@ def test_a_point_of_databases_alone_never_displaces_a_whole_one() -> None:
     assert "site1-9" in gone
     _, kept = judge([point(1), point(2, only="databases")], Retention())
     assert set(kept) == {"site1-1", "site1-2"}
+
+
+def test_a_copy_fills_the_place_of_its_time_and_is_no_odd_one() -> None:
+    """Whenever it was carried here: that it was made after newer ones is no reason to keep it."""
+    keep = Retention(keep_daily=3, keep_weekly=0, keep_monthly=0)
+    forgotten, kept = judge([*nightly(2), point(103, days=2, copied="restic"), point(104, days=3, copied="restic")], keep)
+    assert (forgotten, kept["site1-103"]) == ({"site1-104"}, "daily")
+
+
+def test_what_a_chain_was_made_into_takes_the_place_of_the_chain_s_last() -> None:
+    keep = Retention(keep_daily=3, keep_weekly=0, keep_monthly=0)
+    forgotten, kept = judge([*nightly(3), point(103, days=0, copied="vault")], keep)
+    assert forgotten == {"site1-3"}
+    assert kept["site1-103"] == f"{retention.NEWEST}, daily"

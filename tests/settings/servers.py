@@ -22,11 +22,13 @@ class FakeServer:
         self.dumped: list[str] = []
         self.closed: list[str] = []
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
         if self.fails:
             raise ExportError(self.fails)
-        assert account in everyone
-        mine = sorted(self.databases.get(account.name, {}))
+        return {account.name: self._owned(account.name) for account in everyone}
+
+    def _owned(self, account: str) -> Owned:
+        mine = sorted(self.databases.get(account, {}))
         contested = {name: why for name, why in self.contested.items() if name in mine}
         return Owned(names=tuple(name for name in mine if name not in contested), contested=contested)
 

@@ -9,7 +9,7 @@ import pytest
 
 from strongroom.config import Server
 from strongroom.errors import ConfigError, SettingError, UnknownError, UsageError
-from strongroom.settings.scopes import EXPORTS, NOTIFY, PRUNE, REGISTRY, START_RANGE, Scopes, hours
+from strongroom.settings.scopes import EXPORTS, NOTIFY, PRUNE, REGISTRY, START_RANGE, TIME_LIMIT, Scopes, hours
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def file_of(server: Server) -> Path:
 
 
 def test_every_scope_has_its_default_until_it_is_set_and_tells_all_of_itself(scopes: Scopes) -> None:
-    assert scopes.names() == sorted(REGISTRY) == [EXPORTS, PRUNE, NOTIFY, START_RANGE]
-    assert scopes.names("backups.*") == [EXPORTS, PRUNE]
+    assert scopes.names() == sorted(REGISTRY) == [EXPORTS, PRUNE, TIME_LIMIT, NOTIFY, START_RANGE]
+    assert scopes.names("backups.*") == [EXPORTS, PRUNE, TIME_LIMIT]
     for found in scopes.described():
         assert found.value == found.default == REGISTRY[found.name].default
         assert found.info and found.settings

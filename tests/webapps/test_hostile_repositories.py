@@ -338,3 +338,30 @@ def test_a_repository_of_the_owners_own_stays_as_it_is(small: Apps) -> None:
         with pytest.raises(SnapshotError):
             act(keeping.app)
     subprocess.run(["diff", "-r", copy, keeping.folder], check=True)
+
+
+def test_a_folder_that_became_a_link_is_refused(keeping: Keeping) -> None:
+    keeping.snapshots.enable(keeping.app)
+    app, folder = keeping.app, keeping.folder
+    moved = folder.with_name("moved")
+    folder.rename(moved)
+    folder.symlink_to(moved)
+    for act in (
+        keeping.snapshots.list,
+        keeping.snapshots.rollback,
+        keeping.snapshots.disable,
+        keeping.snapshots.enable,
+    ):
+        with pytest.raises(StrongroomError, match="links are not followed"):
+            act(app)
+    assert (moved / ".git/HEAD").is_file()
+
+
+def test_an_app_of_too_many_files_is_refused_alone(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    from strongroom.webapps.snapshots import picture
+
+    monkeypatch.setattr(picture, "MOST_ENTRIES", 5)
+    with pytest.raises(SnapshotError, match="too many"):
+        keeping.snapshots.enable(keeping.app)
+    monkeypatch.undo()
+    keeping.snapshots.enable(keeping.app)

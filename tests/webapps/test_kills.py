@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def test_a_rollback(small_shop: Apps, mariadb: MariaDB, tmp_path: Path) -> None:
         assert [name for name in os.listdir(staging) if name.startswith(".strongroom")] == []
         assert [name for name in os.listdir(keeping.folder) if name.startswith(".strongroom")] == []
 
-    kills = every(lambda: keeping.snapshots.rollback(keeping.app, first.id), prepare, look, stride=13)
+    kills = every(lambda: keeping.snapshots.rollback(keeping.app, first.id), prepare, look, stride=17)
     assert kills > 5
     assert any("cut short" in note for note in keeping.notes.notes)
     assert seen == {True, False}
@@ -120,17 +121,18 @@ def test_turning_snapshots_on_and_off(small: Apps) -> None:
         if keeping.app.snapshots:
             keeping.snapshots.disable(keeping.app)
 
-    assert every(lambda: keeping.snapshots.enable(keeping.app), off, look, stride=7) > 3
+    assert every(lambda: keeping.snapshots.enable(keeping.app), off, look, stride=9) > 3
 
     def on() -> None:
         if not keeping.app.snapshots:
             keeping.snapshots.enable(keeping.app)
 
-    assert every(lambda: keeping.snapshots.disable(keeping.app), on, look, stride=7) > 3
+    assert every(lambda: keeping.snapshots.disable(keeping.app), on, look, stride=9) > 3
     assert not keeping.app.snapshots and keeping.differs(copy, top=True) == []
 
 
-def test_a_snapshot(small: Apps) -> None:
+def test_a_snapshot(small: Apps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(small.folder))
     keeping = Keeping(small, SMALL)
     keeping.snapshots.enable(keeping.app)
     numbers = []
@@ -139,8 +141,9 @@ def test_a_snapshot(small: Apps) -> None:
         numbers.append(len(keeping.snapshots.list(keeping.app)))
         assert keeping.snapshots.diff(keeping.app, "latest") == []
 
-    assert every(lambda: keeping.snapshots.take(keeping.app, "x"), lambda: None, look, stride=5) > 3
+    assert every(lambda: keeping.snapshots.take(keeping.app, "x"), lambda: None, look, stride=7) > 3
     assert numbers == sorted(numbers)
+    assert [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("strongroom-git-")] == []
     left = [each.name for each in (keeping.folder / ".git").rglob("*") if each.name.startswith((".strongroom", "tmp_"))]
     assert left == []
 

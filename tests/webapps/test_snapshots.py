@@ -304,7 +304,14 @@ def test_a_large_file_is_named_and_left_alone(keeping: Keeping) -> None:
     os.chmod(large, 0o600)
     mtime = large.stat().st_mtime_ns
     gone.unlink()
+    later = keeping.folder / "later.zip"
+    with later.open("wb") as file:
+        file.truncate(LARGEST + 1)
     back = keeping.snapshots.rollback(keeping.app)
+    assert later.exists()
+    assert [remark.path for remark in back.warnings if "came since" in remark.message] == [
+        b"data/var/www/html/later.zip"
+    ]
     assert (large.stat().st_mode & 0o777, large.stat().st_mtime_ns, large.stat().st_size) == (0o644, mtime, LARGEST + 1)
     assert [remark.path for remark in back.warnings if "not there any more" in remark.message] == [
         b"data/var/www/html/gone.zip"

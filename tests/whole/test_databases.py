@@ -125,6 +125,18 @@ def test_a_point_holds_databases_and_files_and_says_how_far_apart_they_are(shop:
     assert [each["name"] for each in other["databases"]] == ["whole_two_other"]
 
 
+def test_a_list_of_accounts_asks_each_server_once(shop: Shop) -> None:
+    def connections() -> int:
+        return int(shop.mariadb.rows("SHOW GLOBAL STATUS LIKE 'Connections'")[0][1])
+
+    own = -(connections() - connections())
+    before = connections()
+    accounts = {account["account"]: account["databases"] for account in shop.json("accounts")}
+    assert connections() - before == own + 1
+    assert accounts["site1"] == ["mysql:whole_shop", "postgresql:whole_blog"]
+    assert accounts["site2"] == ["mysql:whole_two_other"]
+
+
 def test_a_destroyed_account_gets_files_databases_and_users_back(shop: Shop) -> None:
     point = shop.backup("site1")
     before = shop.content()

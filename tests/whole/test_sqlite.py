@@ -38,6 +38,18 @@ sys.stdin.read()
 """
 
 
+@contextmanager
+def writing(home: Path) -> Iterator[int]:
+    """While an application of the owner's goes on writing; how many rows are committed for certain. It ends in a crash."""
+    command = [sys.executable, "-c", _WRITER, str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        try:
+            yield int(writer.stdout.readline())
+        finally:
+            writer.kill()
+
+
 class Site:
     """An account whose owner has a folder for a database."""
 
@@ -50,14 +62,9 @@ class Site:
 
     @contextmanager
     def written(self) -> Iterator[int]:
-        """While an application of the owner's goes on writing; how many rows are committed for certain. It ends in a crash."""
-        command = [sys.executable, "-c", _WRITER, str(self.home)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout
-            try:
-                yield int(writer.stdout.readline())
-            finally:
-                writer.kill()
+        """While an application goes on writing, as `writing`."""
+        with writing(self.home) as rows:
+            yield rows
 
     def restored(self, point: str) -> Path:
         """The folder as a point has it, brought back beside."""

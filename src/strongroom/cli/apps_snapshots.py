@@ -173,6 +173,7 @@ def _document(app: App, taken: Snapshot) -> dict[str, Any]:
     from strongroom.cli import documents
 
     return {
+        "id": taken.id,
         "app": app.app,
         "snapshot": taken.id,
         "time": taken.time,

@@ -49,7 +49,7 @@ def backup(
     tasks = runner.tasks(order)
     if dry_run:
         return _forecast(invocation, tasks)
-    _prove(invocation, client)
+    prove(invocation, client)
     result = runner.run(order, invocation.teller)
     invocation.answer(documents.run(result), _lines(result, verbose=bool(invocation.verbose)), summary=True)
     for failure in result.failures:
@@ -57,7 +57,7 @@ def backup(
     return result.exit_status
 
 
-def _prove(invocation: Invocation, client: str | None) -> None:
+def prove(invocation: Invocation, client: str | None) -> None:
     """See to it that a client which is not the vault has been probed."""
     if (client or invocation.config.backup.client) != "vault":
         from strongroom.restores import probe

@@ -80,6 +80,8 @@ def _absent(invocation: Invocation, name: str, error: StrongroomError) -> dict[s
 
 
 def _shown(row: dict[str, Any]) -> tuple[str, ...]:
-    probe = row["probe"]["status"] if row["probe"] else "not yet" if row["name"] != "vault" else ""
+    # Of what keeps nothing for certain there is nothing to prove.
+    proven = row["name"] == "vault" or not row["keeps"]
+    probe = row["probe"]["status"] if row["probe"] else "" if proven else "not yet"
     version = escaped(row["version"] or row.get("error", "not installed"))
     return escaped(row["name"]), escaped(row["driver"]), version, ", ".join(row["levels"]), probe

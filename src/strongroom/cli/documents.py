@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from strongroom.model import Account, DatabaseCopy, Entry, FileType, Point, ReadPlan, Remark, Status, Synchrony, text
+from strongroom.model import (
+    Account,
+    DatabaseCopy,
+    Entry,
+    FileType,
+    Origin,
+    Point,
+    ReadPlan,
+    Remark,
+    Status,
+    Synchrony,
+    text,
+)
 from strongroom.paths import owners
 from strongroom.runs import times
 
@@ -38,6 +50,7 @@ def point(value: Point, *, warnings: bool) -> Document:
         "run": value.run,
         "seq": value.seq,
         "parent": value.parent,
+        "origin": _origin(value.origin),
         "server": value.server,
         "started": value.started,
         "finished": value.finished,
@@ -56,6 +69,10 @@ def point(value: Point, *, warnings: bool) -> Document:
         "synchrony": _synchrony(value.synchrony),
     }
     return document | {"warnings": remarks(value.warnings)} if warnings else document
+
+
+def _origin(value: Origin | None) -> Document | None:
+    return {"point": value.point, "client": value.client, "carried": value.carried} if value is not None else None
 
 
 def _database(copy: DatabaseCopy) -> Document:

@@ -169,7 +169,7 @@ class Invocation:
     @cached_property
     def server(self) -> str:
         """This server's stable id."""
-        from strongroom.runs.identity import server_id
+        from strongroom.config.identity import server_id
 
         return server_id(self.config.server)
 

@@ -12,7 +12,6 @@ from strongroom.errors import NotBuiltError
 _PROMISED = {
     "undo": "Put back what a restore replaced",
     "mount": "Every account and point as a read-only file system",
-    "copy": "Carry a point to another client",
     "rebuild": "A whole server from the vault's URL and passphrase",
     "portal": "The web pages and the HTTP API",
     "audit": "Who did what",

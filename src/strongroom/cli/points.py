@@ -79,30 +79,33 @@ def show(invocation: Invocation, point: str) -> None:
     one, ACCOUNT:latest, or (where one account alone has points) latest.
     """
     from strongroom.cli import documents
-    from strongroom.runs.versions import trees
 
     found = invocation.named_point(point)
     client = invocation.client(found.client)
-    plan = client.plan(found, trees(client, found))
+    plan = client.plan(found, ())
     exports = list(_beside_databases(client, found))
+    copies = invocation.catalog().copies(found)
     apps = invocation.finder.in_point(found.account, lambda path: client.lookup(found, path) is not None)
     document = documents.point(found, warnings=True) | {"exports": [documents.export(entry) for entry in exports]}
-    document |= {"app_snapshots": apps, "reads": documents.plan(plan)}
-    invocation.answer(document, _described(found, plan, exports, apps))
+    document |= {"reads": documents.plan(plan), "copies": [each.id for each in copies], "app_snapshots": apps}
+    invocation.answer(document, _described(found, plan, exports, copies, apps))
 
 
 def _beside_databases(client: Client, point: Point) -> Iterator[Entry]:
     """What a point holds of database servers that is no database: users, grants, rows of the panel's mail map."""
     from strongroom.model import DATABASES, FileType
 
-    if client.lookup(point, DATABASES.encode()) is None:
+    # What was adopted has entries that nobody counted, and may have to be brought here before one can look into it.
+    if not point.entries or client.lookup(point, DATABASES.encode()) is None:
         return
     for engine in client.ls(point, DATABASES.encode()):
         if engine.type is FileType.DIR:
             yield from (entry for entry in client.ls(point, engine.path) if entry.type is FileType.FILE)
 
 
-def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry], apps: Sequence[str]) -> Iterator[str]:
+def _described(
+    point: Point, plan: ReadPlan, exports: Sequence[Entry], copies: Sequence[Point], apps: Sequence[str]
+) -> Iterator[str]:
     files = point.files
     for name, value in (
         ("point", point.id),
@@ -121,6 +124,11 @@ def _described(point: Point, plan: ReadPlan, exports: Sequence[Entry], apps: Seq
         ("synchrony", _synchrony(point)),
     ):
         yield f"{name:<10} {escaped(value)}"
+    if point.origin is not None:
+        first = point.origin
+        yield f"{'copy of':<10} {escaped(f'{first.point} of client {first.client}')}, carried {first.carried}"
+    for other in copies:
+        yield f"{'also as':<10} {escaped(f'{other.id} of client {other.client}')}"
     for copy in point.databases:
         what = f"{copy.status}, {counted(copy.tables, 'table')}, {size(copy.bytes)}"
         at = f", at {escaped(copy.position)}" if copy.position else ""

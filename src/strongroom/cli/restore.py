@@ -74,6 +74,7 @@ def restore(
     import msgspec
 
     from strongroom.restores.account import Order
+    from strongroom.restores.ground import refuse_in_place
 
     if mailbox:
         raise later.refuse(f"'restore --mailbox {mailbox}'")
@@ -86,6 +87,7 @@ def restore(
         files = _request(invocation, subject, point, asked, to=to, mode=mode, devices=devices)
         order = Order(id=files.id, point=point, files=files)
     else:
+        refuse_in_place(invocation.client(point.client))
         asked = () if part == DATABASES and not paths else asked_paths(invocation, point, paths, only, in_place=True)
         files = _request(invocation, subject, point, asked, to=None, mode=mode, devices=devices)
         whole = not wishes and part in (None, DATABASES)
@@ -247,12 +249,10 @@ def _request(
     mode: str | None,
     devices: bool,
 ) -> RestoreRequest:
-    import secrets
-
     from strongroom.restores.request import Mode, RestoreRequest
 
     return RestoreRequest(
-        id=secrets.token_hex(8),
+        id=os.urandom(8).hex(),
         point=point,
         paths=paths,
         account=subject.account,
@@ -291,7 +291,8 @@ def plan(invocation: Invocation, account: str, paths: tuple[str, ...], wanted: W
     from strongroom.cli import documents
 
     _, point = chosen(invocation, account, wanted)
-    found = invocation.client(point.client).plan(point, asked_paths(invocation, point, paths))
+    # All of a point is planned without a look into it, which some clients have to bring it here for.
+    found = invocation.client(point.client).plan(point, asked_paths(invocation, point, paths) if paths else ())
     invocation.answer(documents.plan(found), _plan_lines(point, found))
 
 

@@ -80,6 +80,7 @@ def nightly(invocation: Invocation, notify: bool, dry_run: bool) -> int:
     Quiet when all went well; never two at once.
     """
     from strongroom.settings.nightly import Night, plan
+    from strongroom.settings.scopes import TIME_LIMIT, limit_seconds
 
     parts = plan(invocation.config, invocation.scopes, invocation.now)
     if dry_run:
@@ -88,7 +89,7 @@ def nightly(invocation: Invocation, notify: bool, dry_run: bool) -> int:
     for part in parts:
         if part.skipped:
             invocation.teller.note(f"{part.name}: skipped: {part.skipped}")
-    night = Night(invocation.config, parts, invocation.teller.error)
+    night = Night(invocation.config, parts, invocation.teller.error, limit_seconds(invocation.scopes.get(TIME_LIMIT)))
     record = night.run()
     if notify and record.exit_status:
         _notify(invocation, record, night.said)
@@ -165,5 +166,8 @@ def _night(record: Record) -> dict[str, Any]:
         "started": record.started,
         "finished": record.finished,
         "result": record.result,
-        "parts": [{"name": part.name, "status": part.status, "skipped": part.skipped or None} for part in record.parts],
+        "parts": [
+            {"name": part.name, "status": part.status, "skipped": part.skipped or None, "late": part.late}
+            for part in record.parts
+        ],
     }

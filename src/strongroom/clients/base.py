@@ -123,7 +123,9 @@ class Capabilities(Frozen):
 
     ``keeps`` are words of `KEEPS` that come back, ``sidecar`` those of them that the software itself loses and that come from
     the metadata stored beside its data. ``scheduled``: a full point is worth a day of its own, not only the first one.
-    ``partial``: single files are brought back without the rest being read.
+    ``partial``: single files are brought back without the rest being read. ``divisible``: several processes, forked from the
+    one that opened the client, may ask for contents at the same time. ``in_place``: what it brings back has all attributes, so
+    that it may be written over what stands there.
     """
 
     driver: str
@@ -133,8 +135,10 @@ class Capabilities(Frozen):
     sidecar: tuple[str, ...] = ()
     scheduled: bool = True
     partial: bool = True
+    divisible: bool = False
     encrypted: bool = True
     remote: bool = False
+    in_place: bool = True
 
 
 class Monitor(Protocol):
@@ -153,6 +157,11 @@ class Monitor(Protocol):
 class Readable(Protocol):
     """What a restore needs of whatever holds a point."""
 
+    name: str
+
+    def capabilities(self) -> Capabilities:
+        """What it can do, and whether its software is there."""
+
     def lookup(self, point: Point, path: bytes) -> Entry | None:
         """The entry at a stored path, or None."""
 
@@ -169,11 +178,6 @@ class Readable(Protocol):
 
 class Client(Readable, Protocol):
     """What every client can do. Errors are `strongroom.errors`; an unreadable file is never one, but a remark."""
-
-    name: str
-
-    def capabilities(self) -> Capabilities:
-        """What it can do, and whether its software is there."""
 
     def backup(self, tasks: Sequence[Task], run: RunHead, monitor: Monitor) -> Iterator[Point | Failure]:
         """Back up accounts, several at once where the client can, and yield each one's outcome once it is durable."""
@@ -195,6 +199,13 @@ class Client(Readable, Protocol):
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """What restoring these stored paths would read."""
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """Make a full point here that holds all that a point of another client does, and stands for the same moment.
+
+        Where ``source`` is this client itself, the point's chain is made into a full one, on which later ones are built; what
+        stands alone already is returned as it is. Raise ClientError or SourceError where there is no such point afterwards.
+        """
 
     def forget(self, ids: Sequence[str]) -> None:
         """Make points unrestorable; their room is freed by `prune`."""

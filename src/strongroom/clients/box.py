@@ -217,3 +217,14 @@ def handed(secret: bytes) -> Iterator[int]:
         yield reading
     finally:
         os.close(reading)
+
+
+@contextlib.contextmanager
+def remembered(secret: bytes) -> Iterator[int]:
+    """A descriptor of memory with a secret, which every process that has it can read anew as ``/proc/self/fd/N``."""
+    fd = os.memfd_create("secret", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, secret)
+        yield fd
+    finally:
+        os.close(fd)

@@ -6,6 +6,7 @@ Status 0 is success; what could not be read is told in the log, which is read by
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
@@ -66,21 +68,29 @@ class DuplicityTool:
         """Run an action on one chain; returns how it ended, and its machine-readable log."""
         archive = self._folder + b"/archive"
         os.makedirs(archive, mode=0o700, exist_ok=True)
-        environ = {"PASSPHRASE": self._passphrase()} if self.encrypted else {}
         common = ["--archive-dir", os.fsdecode(archive), "--name", series, "--num-retries", "1"]
-        common += [] if self.encrypted else ["--no-encryption"]
-        with tempfile.TemporaryFile() as log:
-            arguments: list[str | bytes] = ["duplicity", word, *common, "--log-fd", str(log.fileno()), *words]
-            ended = box.run(arguments, environ=environ, view=view, descriptors=[log.fileno()])
+        with self._key() as (secret, options), tempfile.TemporaryFile() as log:
+            arguments = ["duplicity", word, *common, *options, "--log-fd", str(log.fileno()), *words]
+            ended = box.run(arguments, view=view, descriptors=[log.fileno(), *secret])
             log.seek(0)
             told = log.read(64 << 20)
         if ended.status not in allowed:
             raise self._failed(word, ended)
         return ended, told
 
-    def _passphrase(self) -> str:
-        """The passphrase: duplicity takes it from its environment, which no other user can read."""
-        return os.fsdecode(opening.passphrase(self._settings.passphrase_file or b""))
+    @contextlib.contextmanager
+    def _key(self) -> Iterator[tuple[list[int], list[str | bytes]]]:
+        """A descriptor of the passphrase for every gpg that duplicity starts, and what has duplicity leave it to them.
+
+        duplicity itself would take it from its environment alone. That it asks "the agent" makes it stand back; gpg, which
+        opens the descriptor's memory anew each time, asks none.
+        """
+        if self._settings.passphrase_file is None:
+            yield [], ["--no-encryption"]
+            return
+        with box.remembered(opening.passphrase(self._settings.passphrase_file) + b"\n") as fd:
+            gpg = f"--batch --pinentry-mode=loopback --passphrase-file=/proc/self/fd/{fd}"
+            yield [fd], ["--use-agent", f"--gpg-options={gpg}"]
 
     def _failed(self, word: str, ended: box.Ended) -> ClientError:
         if ended.status == _GPG_FAILED:
@@ -110,6 +120,11 @@ class DuplicityTool:
             return path.decode().isprintable()
         except UnicodeDecodeError:
             return False
+
+    def overlooks(self, before: Row, now: Row) -> bool:
+        """See the port: duplicity compares owner, mode and time, and of times whole seconds, all before 1970 being one."""
+        owners = (before.mode, before.uid, before.gid) == (now.mode, now.uid, now.gid)
+        return owners and max(before.mtime[0], 0) == max(now.mtime[0], 0)
 
     def save(self, order: Order) -> Saved:
         """See the port. What a killed run left in the chain is cleaned away first."""

@@ -13,13 +13,14 @@ import msgspec
 from blake3 import blake3
 
 from strongroom.clients import verdicts
-from strongroom.clients.base import KEEPS, Capabilities, Failure, Monitor, RunHead, Task
+from strongroom.clients.arriving import Arrival
+from strongroom.clients.base import KEEPS, Capabilities, Client, Failure, Monitor, RunHead, Task
 from strongroom.clients.bringing import OWN, Brought
 from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
-from strongroom.clients.making import Base, Making
+from strongroom.clients.making import Base, Making, unseen
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
-from strongroom.clients.tool import Held, Tool
+from strongroom.clients.tool import Consolidating, Held, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
@@ -82,8 +83,7 @@ class ForeignClient:
         """See the port: one account after another."""
         self.need()
         with self._room.alone("back up"):
-            self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
-            self._holdings.use()
+            self._prepare()
             for task in tasks:
                 if not task.account.locations and task.exports is None:
                     message = "none of its folders is there; nothing was backed up"
@@ -96,6 +96,27 @@ class ForeignClient:
                     if len(tasks) == 1:
                         raise
                     yield Failure(account=task.account.name, message=str(error))
+
+    # --- copies ---------------------------------------------------------------------------------------------------
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """See the port. What the account's next points may be built on is the newest alone; an older one stands aside."""
+        self.need()
+        with self._room.alone("copy"):
+            own = self._holdings.held(point.id) if source is self else None
+            if own is not None and (self._tool.alone or point.parent is None):
+                return point
+            self._prepare()
+            monitor.progress(accounts=point.account, done=point.files, expected_entries=point.entries)
+            arrival = Arrival(self._tool, self._holdings, self._room, series_of(point.server, point.account))
+            if own is not None and isinstance(self._tool, Consolidating):
+                return arrival.consolidated(self._tool, own, self._brought_of(own), self.name, self._doubt())
+            return arrival.carried(point, source, self.name, self._doubt())
+
+    def _prepare(self) -> None:
+        """See to it that the tool's storage can be written to; it is made on first use alone."""
+        self._tool.prepare(make=not self._holdings.made and not self._holdings.all())
+        self._holdings.use()
 
     @cached_property
     def _version(self) -> str | None:
@@ -111,6 +132,7 @@ class ForeignClient:
         known = self._holdings.of(series)
         last = known[-1] if known else None
         parent = last
+        links: list[Held] = []
         if task.level is Level.FULL:
             parent = None
         elif task.level is Level.DIFFERENTIAL:
@@ -118,12 +140,13 @@ class ForeignClient:
         # A set that stands alone needs no other: to it, its parent is only what it was compared with.
         if parent is not None and not self._tool.alone:
             try:
-                self._holdings.chain(parent)
+                chain = self._holdings.chain(parent)
+                links = chain if self._tool.replays else [parent]
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
-        base = Base(parent=parent, last=last, sidecar=sidecar)
+        base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links))
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:
             return making.make(self.name, base, spool, doubt=self._doubt())

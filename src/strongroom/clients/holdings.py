@@ -144,10 +144,9 @@ class Holdings:
             raise UnknownError(f"point {id} is not held by this client any more; see: strongroom points") from None
 
     def of(self, series: str) -> list[Held]:
-        """An account's points, forgotten or not, oldest first."""
-        return sorted(
-            (held for _, held in self.all().values() if held.series == series), key=lambda held: held.point.seq
-        )
+        """An account's points that others may be built on, forgotten or not, oldest first."""
+        found = (held for _, held in self.all().values() if held.series == series and not held.aside)
+        return sorted(found, key=lambda held: held.point.seq)
 
     def chain(self, held: Held) -> list[Held]:
         """A point with those that its set is built on, the full one first. Raise ClientError where a link is missing."""

@@ -9,54 +9,62 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
-
 from strongroom.clients.base import Monitor, RunHead, Task
-from strongroom.clients.box import Bind, View
-from strongroom.clients.bringing import OWN
+from strongroom.clients.box import Bind
 from strongroom.clients.exported import Younger, spooled, synchrony
-from strongroom.clients.holdings import Holdings, put
+from strongroom.clients.holdings import Holdings
+from strongroom.clients.new_set import HOLES, LONGEST, NewSet
+from strongroom.clients.numbered import Numbered, Read
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
-from strongroom.clients.tool import TAIL, Held, Order, Saved, Tool
+from strongroom.clients.tool import Held, Overlooking, Saved, Tool
+from strongroom.clients.vault_copies import FileCopies
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError
 from strongroom.model import DATABASES, Exported, FileCounts, FileType, Level, Point, Remark, Status, Synchrony, text
 
 # Changed later than this before the survey began: a store through a mapped page may still come without a new ctime.
 _FRESH = 60 * 1_000_000_000
-# Tools reach files by one path, which the kernel takes up to 4096 bytes of.
-_LONGEST = 3500
 _TELL_EVERY = 0.5
-# More bytes of holes than this in one file are not left to a tool that fills them.
-_HOLES = 64 << 20
 
 
 class Base(NamedTuple):
-    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account."""
+    """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account.
+
+    ``unseen`` are the first and the last moment (nanoseconds since 1970) of changes that the tool may take for older ones.
+    """
 
     parent: Held | None
     last: Held | None
     sidecar: Sidecar | None
+    unseen: tuple[int, int] = (0, -1)
+
+
+def unseen(links: Sequence[Held]) -> tuple[int, int]:
+    """When a file may have changed that a set built on these does not have, since one was made later than its point's time.
+
+    A tool that compares with the time of a set that was carried takes what changed between the two for old.
+    """
+    for link in links:
+        if link.point.origin is not None:
+            return _moment(link.point.started) - _FRESH, _moment(link.point.origin.carried) + _FRESH
+    return 0, -1
 
 
 class Making:
-    """Makes one point. ``view`` is the empty folder in which tools are shown what they copy."""
+    """Makes one point."""
 
     def __init__(
         self, tool: Tool, holdings: Holdings, room: Workroom, series: str, task: Task, run: RunHead, monitor: Monitor
     ) -> None:
-        self._tool, self._holdings, self._room = tool, holdings, room
-        self._series, self._task, self._run, self._monitor = series, task, run, monitor
+        self._tool, self._series = tool, series
+        self._set = NewSet(tool, holdings, room, series)
+        self._task, self._run, self._monitor = task, run, monitor
         self._selected = {place.tree for place in task.account.locations if place.select is not None}
-        self._view = room.below(b"view")
-        self._id = os.urandom(8).hex()
-        self._carried = 0
         self._seen = self._changed = self._removed = self._entries = self._bytes = self._read = 0
         self._told = 0.0
         self._masks: dict[bytes, bool] = {}
@@ -79,23 +87,28 @@ class Making:
         told, locations = spooled(self._task, os.path.join(spool, b"databases"))
         self._locations = locations
         self._survey = Survey(locations, self._task.account.users, self._run.excludes)
+        self._copies = FileCopies(self._run.substitute)
+        # Of a point that was carried here nobody noted which files are wanted by the substitute.
+        self._noted = base.last is None or base.last.point.origin is None
+        self._builds = base.parent is not None
+        self._unseen = range(base.unseen[0], base.unseen[1] + 1)
         self._opened = told.opened
         walked = time.time_ns()
         first, second = os.path.join(spool, b"first"), os.path.join(spool, b"second")
         for folder in (first, os.path.join(first, b"apart"), second, os.path.join(second, b"late")):
             os.mkdir(folder, 0o700)
         sidecar = os.path.join(first, b"sidecar")
-        self._carrying = os.path.join(first, b"apart")
+        self._numbered = Numbered(os.path.join(first, b"apart"), 1)
         write(sidecar, self._first_look(base, started))
         saved = self._save(first, base)
-        self._carrying, self._carried = os.path.join(second, b"late"), 0
+        self._numbered = Numbered(os.path.join(second, b"late"), -1)
         corrections = list(self._second_look(Sidecar(sidecar), self._troubled(saved)))
         if doubt:
             self._survey.defects[b""] = doubt
             self._survey.remarks.append(Remark(path=b"", message=doubt))
         point = self._point(client, base, started, saved, told, synchrony(told, walked, time.time_ns(), self._younger))
         held = Held(point=point, series=self._series, data=saved.handle)
-        return self._commit(held, second, sidecar, corrections)
+        return self._set.commit(held, second, sidecar, corrections)
 
     # --- the first look -------------------------------------------------------------------------------------------
 
@@ -121,74 +134,55 @@ class Making:
     def _surveyed(self, sight: Sight, last: Row | None, horizon: int) -> Row | None:
         row = self._survey.stat_row(sight)
         kept = remembered(row, last, horizon)
-        place = self._place(sight.path)
-        if sight.kind is FileType.DIR and len(place) > _LONGEST >= len(os.path.dirname(place)):
+        place = self._set.place(sight.path)
+        if sight.kind is FileType.DIR and len(place) > LONGEST >= len(os.path.dirname(place)):
             self._masks[sight.path] = True
         if sight.kind is FileType.FILE and not self._survey.foreign(sight):
-            holes = self._mostly_holes(sight)
-            if holes and len(place) <= _LONGEST:
+            if self._copies.companion(sight.path):
                 self._masks[sight.path] = False
-            if holes or self._apart(sight.path, place):
+                return None
+            if self._copies.wants(sight, kept if self._noted else None):
+                self._masks[sight.path] = False
+                return self._carry(sight, self._copies.reader(self._survey))
+            holes = self._mostly_holes(sight)
+            if holes and len(place) <= LONGEST:
+                self._masks[sight.path] = False
+            if holes or self._apart(sight.path) or sight.status.st_ctime_ns in self._unseen:
                 return self._carry(sight)
-        return kept or self._survey.read(sight)
+        now = kept or self._survey.read(sight)
+        return self._carry(sight) if self._overlooked(last, now) else now
 
-    def _place(self, path: bytes) -> bytes:
-        return b"%s/%s/%s" % (self._view, self._series.encode(), path)
+    def _overlooked(self, last: Row | None, row: Row | None) -> bool:
+        """Whether the tool takes a file that changed for an old one, or has never had it as it is: it is not restored by its set.
 
-    def _apart(self, path: bytes, place: bytes) -> bool:
+        What we once carried we carry again, since what the tool read of it then nobody knows.
+        """
+        if not self._builds or last is None or row is None or not row.digest or not isinstance(self._tool, Overlooking):
+            return False
+        return (last.digest != row.digest or last.place != 0) and self._tool.overlooks(last, row)
+
+    def _apart(self, path: bytes) -> bool:
         """Whether a file is carried by us as a numbered one, since the tool does not bring it back under its name."""
-        tree = text(path.partition(b"/")[0])
-        return tree in self._selected or len(place) > _LONGEST or not self._tool.holds(path)
+        return text(path.partition(b"/")[0]) in self._selected or not self._set.holds(path)
 
     def _mostly_holes(self, sight: Sight) -> bool:
         """Whether a file has so many holes that a tool which does not see them would read, and write, for ever."""
         empty = sight.status.st_size - 512 * sight.status.st_blocks
-        return "holes" not in self._tool.keeps and empty > _HOLES
+        return "holes" not in self._tool.keeps and empty > HOLES
 
-    def _carry(self, sight: Sight) -> Row | None:
-        """Read a file ourselves into the next numbered one; a second try begins it anew."""
-        self._carried += 1
-        number = self._carried
-        path = os.path.join(self._carrying, b"%d" % number)
-        files = [open(path, "wb")]  # noqa: SIM115 - closed below, whichever is the last
-
-        def again() -> Callable[[bytes], object]:
-            files[0].close()
-            files[0] = open(path, "wb")  # noqa: SIM115
-            return files[0].write
-
-        try:
-            row = self._survey.read(sight, files[0].write, again=again)
-            files[0].close()
-        except OSError as error:
-            message = f"{text(path)} cannot be written ({error.strerror}); make room in the state folder"
-            raise ClientError(message) from error
-        finally:
-            files[0].close()
-        sign = -1 if self._carrying.endswith(b"/late") else 1
-        return row if row is None or not row.digest else msgspec.structs.replace(row, place=sign * number)
+    def _carry(self, sight: Sight, read: Read | None = None) -> Row | None:
+        """Read a file ourselves (``read``: in another way than others) into the next numbered one."""
+        return self._numbered.take(sight, read or self._survey.read)
 
     # --- the set --------------------------------------------------------------------------------------------------
 
     def _save(self, spool: bytes, base: Base) -> Saved:
-        account = self._task.account
-        binds = [
-            Bind(source=place.path, place=b"%s/%s" % (self._series.encode(), place.tree.encode()))
-            for place in self._locations
-            if place.select is None
+        folders = [
+            Bind(source=place.path, place=place.tree.encode()) for place in self._locations if place.select is None
         ]
-        masks = tuple((self._series.encode() + b"/" + path, folder) for path, folder in self._outer_masks())
-        order = Order(
-            name=self._id,
-            series=self._series,
-            view=self._shown(binds, spool, masks),
-            level=self._task.level if base.parent is not None else Level.FULL,
-            base=base.parent.data if base.parent is not None else "",
-            since=base.parent.point.id if base.parent is not None else "",
-        )
-        self._monitor.progress(accounts=account.name, done=self._counts(), expected_entries=self._seen)
-        self._holdings.begin(order.name)
-        return self._tool.save(order)
+        self._monitor.progress(accounts=self._task.account.name, done=self._counts(), expected_entries=self._seen)
+        masks = tuple(self._outer_masks())
+        return self._set.save(folders, spool, parent=base.parent, level=self._task.level, masks=masks)
 
     def _outer_masks(self) -> Iterator[tuple[bytes, bool]]:
         """What is hidden from the tool, without what lies in hidden folders, or in trees that it is not shown."""
@@ -199,13 +193,9 @@ class Making:
             yield path, self._masks[path]
             hidden = path + b"/"
 
-    def _shown(self, binds: list[Bind], spool: bytes, masks: tuple[tuple[bytes, bool], ...] = ()) -> View:
-        own = Bind(source=spool, place=b"%s/%s" % (self._series.encode(), OWN))
-        return View(folder=self._view, binds=(*binds, own), masks=masks)
-
     def _troubled(self, saved: Saved) -> dict[bytes, str]:
         """What the tool could not read, by stored path; trouble without a path stands under the empty one."""
-        top = self._place(b"")
+        top = self._set.place(b"")
         found: dict[bytes, str] = {}
         for trouble in saved.troubles:
             found[trouble.path.removeprefix(top) if trouble.path.startswith(top) else b""] = trouble.message
@@ -246,6 +236,9 @@ class Making:
             self._younger.add(row.path)
 
     def _seen_again(self, before: Row | None, sight: Sight, troubled: dict[bytes, str]) -> Row | None:
+        self._copies.say(sight.path, self._survey)
+        if self._copies.taken(sight.path) or self._copies.companion(sight.path):
+            return before
         same = before is not None and not before.defect and self._survey.stat_row(sight).identity == before.identity
         if sight.kind is not FileType.FILE:
             return before if same and sight.kind is not FileType.SOCKET else self._survey.read(sight)
@@ -257,24 +250,6 @@ class Making:
 
     # --- the record -----------------------------------------------------------------------------------------------
 
-    def _commit(self, held: Held, second: bytes, sidecar: bytes, corrections: list[Row]) -> Point:
-        written = os.path.join(second, b"corrections")
-        if corrections:
-            write(written, corrections)
-        if corrections or not self._holdings.lists:
-            put(os.path.join(second, b"held"), msgspec.msgpack.encode(held))
-            name = self._id + TAIL
-            self._holdings.begin(name)
-            order = Order(name=name, series=self._series, view=self._shown([], second), level=Level.FULL, tail=True)
-            saved = self._tool.save(order)
-            if saved.troubles:
-                raise ClientError(f"{self._tool.driver} could not copy a file of ours: {saved.troubles[0].message}")
-            held = msgspec.structs.replace(held, tail=saved.handle)
-        self._holdings.keep_sidecar(self._id, sidecar, written if corrections else None)
-        self._holdings.add(held)
-        self._holdings.finish(self._id, self._id + TAIL)
-        return held.point
-
     def _point(self, client: str, base: Base, started: int, saved: Saved, told: Exported, in_step: Synchrony) -> Point:
         account, survey = self._task.account, self._survey
         lost = [
@@ -285,7 +260,7 @@ class Making:
         level = self._task.level if base.parent is not None else Level.FULL
         begun, ended = iso(started), iso(time.time_ns())
         return Point(
-            id=self._id,
+            id=self._set.id,
             account=account.name,
             time=begun,
             level=level,

@@ -21,6 +21,7 @@ _OURS = {
     "restic": ("strongroom.clients.restic", "ResticTool"),
     "borg": ("strongroom.clients.borg", "BorgTool"),
     "duplicity": ("strongroom.clients.duplicity", "DuplicityTool"),
+    "jetbackup": ("strongroom.clients.jetbackup", "JetBackupClient"),
 }
 _PROMISED = ("bacula",)
 

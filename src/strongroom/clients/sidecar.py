@@ -35,6 +35,7 @@ class Row(Frozen, array_like=True, omit_defaults=False):
     """One entry. ``place`` says where a file's content is: 0 under its own path in the set, N in the set's file
     ``apart/N``, -N in ``late/N`` of the set's second part. ``digest`` is its `ContentHash`.
     ``extents`` are its data as (offset, length), or None for a file without holes. The kind ``gone`` takes a path back.
+    ``wanted``: it is one that a substitute copies, each time anew.
     """
 
     path: bytes
@@ -55,6 +56,7 @@ class Row(Frozen, array_like=True, omit_defaults=False):
     defect: str = ""
     digest: bytes = b""
     place: int = 0
+    wanted: bool = False
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:

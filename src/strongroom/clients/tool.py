@@ -7,9 +7,10 @@ tool. A driver says how its tool is called. `docs/clients.md` shows how one is w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
+from strongroom.clients.sidecar import Row
 from strongroom.errors import ClientError
 from strongroom.model import Frozen, Level, Point, Pruned, Verification
 
@@ -22,7 +23,8 @@ class AbsentError(ClientError):
 
 
 class Order(Frozen):
-    """One set to make: of all that the view shows below ``series``, which is the same for every set of an account.
+    """One set to make: of all that the view shows below ``series``, which is the same for every set of an account, but for
+    carried ones that nothing is built on: such a set has a series of its own.
 
     ``name`` is the set's: letters, digits, dots, dashes. ``base`` is the handle of the set to compare with (empty: none, all
     is to be read), ``since`` that set's name. ``tail`` is true for a set's small second part, which never has a base.
@@ -53,12 +55,16 @@ class Saved(Frozen):
 
 
 class Held(Frozen):
-    """A point, and the sets that it is in: ``data`` and, where it has one, ``tail``, by the handles of the tool."""
+    """A point, and the sets that it is in: ``data`` and, where it has one, ``tail``, by the handles of the tool.
+
+    ``aside``: it was carried here when the account had a newer one, and no set is ever built on it.
+    """
 
     point: Point
     series: str
     data: str
     tail: str = ""
+    aside: bool = False
 
 
 class Tool(Protocol):
@@ -107,3 +113,28 @@ class Tool(Protocol):
 
     def verify(self, held: Sequence[Held], *, read_data: float) -> Verification:
         """Check the storage, and that the sets of all points are in it."""
+
+
+@runtime_checkable
+class Overlooking(Tool, Protocol):
+    """What a tool may have beside, whose increments go by less than what the kernel changes with every write."""
+
+    def overlooks(self, before: Row, now: Row) -> bool:
+        """Whether it takes a file for what was in the set that the new one is built on; such a change is carried by us."""
+
+
+@runtime_checkable
+class Consolidating(Tool, Protocol):
+    """What a tool may have beside: it makes a chain into a full set by itself, inside its storage.
+
+    For a tool without it the state of the chain is brought back below the state folder and saved as a full set.
+    """
+
+    def consolidate(self, name: str, chain: Sequence[Held]) -> Saved:
+        """Make a full set called ``name`` of the sets of a chain, the full one first, and nothing of the server.
+
+        It is built on no other set; what `bring` brings of it, by its handle and the same series, is what it brings of the last
+        one's ``data``: the files of `strongroom.clients.bringing.OWN` too. Later sets may be built on it. It is a set of its own:
+        those of the chain stay until `prune` is told that they are gone. Second parts are the caller's. What is left of one
+        that was not finished, `prune` gets by ``name``. Raise ClientError where there is none afterwards.
+        """

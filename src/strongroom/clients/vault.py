@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from strongroom import __version__
-from strongroom.clients.base import Capabilities, Failure, Monitor, RunHead, Task
+from strongroom.clients.base import Capabilities, Client, Failure, Monitor, RunHead, Task
 from strongroom.clients.vault_feed import ExportFeed, exported, iso, remarks, synchrony
 from strongroom.clients.vault_state import state_folder
+from strongroom.clients.workroom import Workroom
 from strongroom.config import Config
 from strongroom.counting import counted
 from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
@@ -38,13 +39,13 @@ from strongroom.vault import vault as vaults
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.keys import CHEAP, DEAR
 from strongroom.vault.messages import Counts
-from strongroom.vault.run import Progress
 from strongroom.vault.series import Outcome, Request
 from strongroom.vault.source import Source
 from strongroom.vault.vault import Vault
 
 if TYPE_CHECKING:
     from strongroom.clients.vault_entries import Tree
+    from strongroom.vault.run import Progress
 
 # What only some commands need is imported by them: a night's backup and the restore of one file wait for imports.
 NAME = "vault"
@@ -72,9 +73,9 @@ class VaultClient:
 
     name = NAME
 
-    def __init__(self, vault: Vault, state: object = None) -> None:
-        """``state`` is kept for as long as the vault is in use."""
-        self._vault = vault
+    def __init__(self, vault: Vault, room: Workroom, state: object = None) -> None:
+        """``room`` is for what is carried here; ``state`` is kept for as long as the vault is in use."""
+        self._vault, self._room = vault, room
         self._state = state
         self._trees: dict[str, Tree] = {}
 
@@ -85,7 +86,7 @@ class VaultClient:
         folder, once = state_folder(config)
         with told():
             try:
-                return cls(Vault(storage, folder, passphrase_of(config)), once)
+                return cls(Vault(storage, folder, passphrase_of(config)), Workroom(os.fsencode(folder)), once)
             except vault_errors.AbsentError as error:
                 where = config.vault.url
                 raise ClientError(f"no vault at {where}: mount its disk, or make one with: strongroom init") from error
@@ -106,7 +107,7 @@ class VaultClient:
 
     def capabilities(self) -> Capabilities:
         """See the port."""
-        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level))
+        return Capabilities(driver=NAME, version=__version__, levels=tuple(Level), divisible=True)
 
     def close(self) -> None:
         """See the port: nothing is held that does not close itself."""
@@ -230,6 +231,33 @@ class VaultClient:
         step = ReadStep(run=point.run, level=point.level, what=what, bytes=read)
         seconds = entries / _ENTRIES_PER_SECOND + read / _BYTES_PER_SECOND
         return ReadPlan(reads=(step,), bytes=read, seconds=round(seconds, 1))
+
+    # --- copies ---------------------------------------------------------------------------------------------------
+
+    def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
+        """See the port."""
+        from strongroom.clients.vault_carry import CarriedPoint, carried
+
+        if source is self:
+            return point
+        series = f"{point.server}/{point.account}"
+        feed = CarriedPoint(point, source, self._room)
+        request = Request(series=series, level=Level.FULL.value, sources=(), owners=frozenset(), feed=feed)
+
+        def progress(done: Progress) -> None:
+            monitor.progress(accounts=point.account, done=_counts(done.counts), expected_entries=point.entries)
+
+        made: list[Point] = []
+
+        def describe(outcome: Outcome) -> bytes:
+            made.append(carried(outcome, point, NAME))
+            return msgspec.msgpack.encode(made[-1])
+
+        with told():
+            for outcome in self._vault.backup([request], workers=1, describe=describe, progress=progress):
+                if not isinstance(outcome, Outcome):
+                    raise ClientError(f"point {point.id} cannot be copied: {outcome.message}")
+        return made[-1]
 
     # --- care -----------------------------------------------------------------------------------------------------
 

@@ -7,21 +7,26 @@ locks are there.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from strongroom.config import Config
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 # What is written to see whether there is room: a full disk may still take an empty file.
 _PROBE = b"\0" * 65536
 
 
-def state_folder(config: Config) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
+def state_folder(config: Config) -> tuple[str, TemporaryDirectory[str] | None]:
     """The folder, and the temporary one that it is when it is one; that lasts as long as it is referred to."""
     folder = os.fsdecode(config.server.state) + "/vault"
     if _takes(folder):
         return folder, None
-    once = tempfile.TemporaryDirectory(prefix="strongroom-state-", ignore_cleanup_errors=True)
+    from tempfile import TemporaryDirectory  # late: a night waits for what it brings with it
+
+    once = TemporaryDirectory(prefix="strongroom-state-", ignore_cleanup_errors=True)
     return once.name, once
 
 

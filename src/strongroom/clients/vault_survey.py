@@ -156,26 +156,26 @@ class Survey:
             why = _VANISHED if gone else "swapped for something else while it was backed up"
             if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
                 why = f"could not be read: {error.strerror}"
-            self._say(sight.path, why, defect=not gone)
+            self.say(sight.path, why, defect=not gone)
             return None
         return Sight(sight.path, os.fstat(fd), fd, b"", sight.device)
 
     def _entered(self, folder: Sight, depth: int) -> list[tuple[bytes, os.stat_result]]:
         """What is to be looked at in a folder, last name first; nothing where it is another's, too deep or too full."""
         if folder.status.st_dev != folder.device:
-            self._say(folder.path, _MOUNTED, defect=False)
+            self.say(folder.path, _MOUNTED, defect=False)
             self.masked[folder.path] = True
             return []
         if depth > self._depth:
-            self._say(folder.path, f"over the limit of {self._depth} levels: left out", defect=True)
+            self.say(folder.path, f"over the limit of {self._depth} levels: left out", defect=True)
             return []
         try:
             names = sorted((os.fsencode(name) for name in os.listdir(folder.fd)), reverse=True)
         except OSError as error:
-            self._say(folder.path, f"could not be read: {error.strerror}", defect=True)
+            self.say(folder.path, f"could not be read: {error.strerror}", defect=True)
             return []
         if len(names) > MOST_ENTRIES:
-            self._say(folder.path, f"over the limit of {MOST_ENTRIES:,} entries: left out", defect=True)
+            self.say(folder.path, f"over the limit of {MOST_ENTRIES:,} entries: left out", defect=True)
             return []
         found = []
         for name in names:
@@ -198,7 +198,8 @@ class Survey:
         self.masked[above + b"/" + name] = folder
         return False
 
-    def _say(self, path: bytes, message: str, *, defect: bool) -> None:
+    def say(self, path: bytes, message: str, *, defect: bool) -> None:
+        """Add a remark to those of this look; a ``defect`` makes the point incomplete."""
         self.remarks.append(Remark(path=path, message=message))
         if defect:
             self.defects[path] = message
@@ -234,24 +235,24 @@ class Survey:
             if sight.kind is FileType.FILE:
                 return self._file(sight, row, sink, again)
             if sight.kind is FileType.SOCKET:
-                self._say(sight.path, "a socket: left out", defect=False)
+                self.say(sight.path, "a socket: left out", defect=False)
                 return row
             return self._other(sight, row)
         except FileNotFoundError:
-            self._say(sight.path, _VANISHED, defect=False)
+            self.say(sight.path, _VANISHED, defect=False)
             return None
         except OSError as error:
             return self._defect(row, f"could not be read: {error.strerror or error}")
 
     def _defect(self, row: Row, message: str, *, defect: bool = True) -> Row:
-        self._say(row.path, message, defect=defect)
+        self.say(row.path, message, defect=defect)
         return msgspec.structs.replace(row, defect=message)
 
     def _other(self, sight: Sight, row: Row) -> Row:
         """A folder, link, pipe or device: nothing is opened that is not open."""
         if not sight.name:
-            flags = inode_flags(sight.fd) or 0
-            return msgspec.structs.replace(row, xattrs=_xattrs(sight.fd), flags=flags)
+            xattrs, flags = attributes(sight.fd)
+            return msgspec.structs.replace(row, xattrs=xattrs, flags=flags)
         target = os.readlink(sight.name, dir_fd=sight.fd) if sight.kind is FileType.SYMLINK else b""
         xattrs = _xattrs(b"/proc/self/fd/%d/%s" % (sight.fd, sight.name))
         return msgspec.structs.replace(row, target=target, xattrs=xattrs)
@@ -291,7 +292,7 @@ class Survey:
             os.close(fd)
 
     def _content(self, fd: int, row: Row, sink: Sink | None) -> Row:
-        xattrs, flags = _xattrs(fd), inode_flags(fd) or 0
+        xattrs, flags = attributes(fd)
         found = extents(fd, row.size)
         digest = ContentHash()
         pieces: list[tuple[int, int]] = []
@@ -314,6 +315,11 @@ class Survey:
 def _settled(fd: int, before: Sight, row: Row) -> bool:
     """Whether a file is after reading what it was before, and all of it was read."""
     return identity(os.fstat(fd)) == identity(before.status) and row.size == before.status.st_size
+
+
+def attributes(fd: int) -> tuple[tuple[tuple[bytes, bytes], ...], int]:
+    """Extended attributes and inode flags of an open file or folder. Raise OSError."""
+    return _xattrs(fd), inode_flags(fd) or 0
 
 
 def _xattrs(at: int | bytes) -> tuple[tuple[bytes, bytes], ...]:

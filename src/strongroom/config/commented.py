@@ -69,6 +69,10 @@ keep_monthly   = 6
 # storage = "File"
 # pool    = "Strongroom"
 
+# [clients.jetbackup]
+# driver    = "jetbackup"            # its backups are shown and brought back, and cover nothing
+# downloads = "/usr/local/jetapps/usr/jetbackup5/downloads"
+
 # [clients.other]
 # driver  = "command"              # any program that keeps extended attributes; no shell is used
 # backup  = ["tool", "save", "{point}", "{sources}"]   # {sources} becomes several arguments; {since} makes increments

@@ -17,6 +17,7 @@ from strongroom.config.values import (
     Config,
     Databases,
     Foreign,
+    JetBackup,
     Mysql,
     Postgresql,
     Repository,
@@ -37,7 +38,7 @@ ENGINES = ("mysql", "postgresql")
 # What ships with Strongroom is known without asking the installed distributions, which would take longer than all else.
 _LAYOUTS = ("apiscp", "plain")
 _REPOSITORIES = ("duplicity", "restic", "borg")
-_DRIVERS = (*_REPOSITORIES, "bacula", "command")
+_DRIVERS = (*_REPOSITORIES, "bacula", "command", "jetbackup")
 
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 _CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -267,6 +268,8 @@ def _client(table: Table) -> ClientSettings:
         return _bacula(table, driver)
     if driver == "command":
         return _command(table, driver)
+    if driver == "jetbackup":
+        return _jetbackup(table, driver)
     if driver == "vault" or driver not in _entry_points("strongroom.clients"):
         raise table.wrong("driver", f"one of {_listed(_DRIVERS, 'strongroom.clients')}")
     return Foreign(driver=driver, options=table.rest())
@@ -301,6 +304,16 @@ def _command(table: Table, driver: str) -> Command:
     if forget is not None:
         _check_arguments(table, "forget", forget, "point")
     return _build(Command, driver=driver, backup=backup, restore=restore, list=listing, forget=forget)
+
+
+def _jetbackup(table: Table, driver: str) -> JetBackup:
+    program, job, downloads = table.path("program"), table.text("job"), table.path("downloads")
+    timeout = table.integer("timeout", 1, 7 * 24 * 3600)
+    table.done()
+    if job is not None and not re.fullmatch(r"[0-9a-f]{24}", job):
+        raise table.wrong("job", "the id of a backup job, 24 hexadecimal digits")
+    given = program and text(program)
+    return _build(JetBackup, driver=driver, program=given, job=job, downloads=downloads, timeout=timeout)
 
 
 def _check_arguments(table: Table, key: str, arguments: tuple[str, ...] | None, place: str) -> None:

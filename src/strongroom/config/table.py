@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -179,7 +178,13 @@ class Table:
 
 def dotted(name: Name) -> str:
     """A key's full name as TOML would spell it."""
-    return ".".join(part if _BARE.fullmatch(part) else json.dumps(part) for part in name)
+    return ".".join(part if _BARE.fullmatch(part) else _quoted(part) for part in name)
+
+
+def _quoted(part: str) -> str:
+    import json  # late: what is well has no need of it
+
+    return json.dumps(part, ensure_ascii=False)
 
 
 def normal(path: str) -> bytes:
@@ -192,7 +197,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        shown = json.dumps(value, ensure_ascii=False)
+        shown = _quoted(value)
     elif isinstance(value, dict):
         shown = "a table"
     elif isinstance(value, list):

@@ -181,6 +181,19 @@ class Command(Frozen):
     forget: tuple[str, ...] | None = None
 
 
+class JetBackup(Frozen):
+    """JetBackup 5 through its API; ``job`` is the id of the job that a backup runs (None: a backup on demand).
+
+    ``downloads`` is where it puts what was asked back; work that takes longer than ``timeout`` seconds is stopped.
+    """
+
+    driver: str
+    program: str = "/usr/bin/jetbackup5api"
+    job: str | None = None
+    downloads: bytes = b"/usr/local/jetapps/usr/jetbackup5/downloads"
+    timeout: int = 21600
+
+
 class Foreign(Frozen):
     """A client whose driver another distribution brings; it checks its own ``options``."""
 
@@ -188,7 +201,7 @@ class Foreign(Frozen):
     options: Mapping[str, object]
 
 
-ClientSettings = Repository | Bacula | Command | Foreign
+ClientSettings = Repository | Bacula | Command | JetBackup | Foreign
 
 
 class AccountSettings(Frozen):

@@ -54,6 +54,18 @@ class Owned(Frozen):
     free: tuple[str, ...] = ()
 
 
+class Door(Frozen):
+    """How programs of others come to a server as the configured user. ``socket`` is a path (PostgreSQL: the folder of its
+    socket), or empty where the server is reached at ``host`` and ``port`` alone. ``password`` is empty where none is needed.
+    """
+
+    user: str
+    password: str = ""
+    host: str = "localhost"
+    port: int = 0
+    socket: str = ""
+
+
 class Export(Protocol):
     """One database with its transaction open.
 
@@ -79,11 +91,20 @@ class DatabaseServer(Protocol):
 
     engine: str
 
+    def version(self) -> str:
+        """The server's version as it says it itself: ``10.11.6-MariaDB-…``, ``15.5``."""
+
+    def door(self) -> Door:
+        """How other programs come in; asks nobody."""
+
     def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases that are this account's; ``everyone`` are all accounts, whose prefixes may be longer.
 
         ``asked`` are further names, of databases that may be to come.
         """
+
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts, by account's name, asked of the server once."""
 
     def export(self, database: str, previous: bytes | None) -> AbstractContextManager[Export]:
         """Open a database's transaction. ``previous`` is the last complete export's manifest, to compare with."""

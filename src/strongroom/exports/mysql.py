@@ -11,18 +11,20 @@ import msgspec
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
 from strongroom.exports import gate, mysql_facts, mysql_grants, mysql_load, mysql_users, ownership
-from strongroom.exports.base import MYSQL, ExportFile, Owned
+from strongroom.exports.base import MYSQL, Door, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
-from strongroom.exports.mysql_connection import Connection, quoted
+from strongroom.exports.mysql_connection import Connection, door, quoted
 from strongroom.exports.mysql_dump import Dump, Item, opened, program
-from strongroom.exports.mysql_split import END, Rows, Split
+from strongroom.exports.mysql_split import END, MODE, Rows, Split
 from strongroom.exports.names import file_name
 from strongroom.exports.stream import Stream
 from strongroom.model import GRANTS, Account, DatabaseCopy, Remark
 
 _CUT = "the dump was cut short: its end mark is missing"
 _SANDBOX = b"/*M!999999\\-"
+_HEAD_LINES = 20
+_TOOLS_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 
 
 class MysqlServer:
@@ -33,10 +35,24 @@ class MysqlServer:
     def __init__(self, settings: Mysql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
+    def version(self) -> str:
+        """The server's version."""
+        with Connection(self._settings) as connection:
+            return connection.value("SELECT VERSION()")
+
+    def door(self) -> Door:
+        """How other programs come in."""
+        return door(self._settings)
+
     def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those granted to its administrator."""
         with Connection(self._settings) as connection:
             return ownership.owned(self.engine, account, everyone, mysql_facts.databases(connection), asked)
+
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts."""
+        with Connection(self._settings) as connection:
+            return ownership.of_each(self.engine, everyone, mysql_facts.databases(connection))
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[MysqlExport]:
@@ -50,9 +66,11 @@ class MysqlServer:
         with opened(self._settings, database, self._command or program(), row_by_row=False) as dump:
             broken = [item.name for item in dump.items if item.broken]
             stream = Stream(dump.blocks)
-            first = stream.line()
-            # Clients other than MariaDB's newer ones do not know this line, and take it for an error.
-            yield b"" if first.startswith(_SANDBOX) else first
+            for _ in range(_HEAD_LINES):
+                line = stream.line()
+                # Clients other than MariaDB's newer ones do not know the first line, and take it for an error.
+                if not line.startswith(_SANDBOX):
+                    yield line.replace(_TOOLS_MODE, b"SQL_MODE=" + MODE)
             tail = b""
             for piece in stream.rest():
                 tail = (tail + piece)[-200:]
@@ -154,6 +172,8 @@ class MysqlExport:
         if not split.ended:
             raise ExportError(_CUT)
         making.position = split.position
+        if not self._dump.located:
+            making.warn("the server could not say where its binary log stood, so that no position is known")
         yield from making.offer("before.sql", [split.before])
         yield from making.offer("after.sql", [split.after])
         for reason in _differences(self._dump.items, read, split):
@@ -180,6 +200,10 @@ class MysqlExport:
 
     def _facts(self, known: Manifest) -> Manifest:
         with Connection(self._settings, database=self._database) as connection:
+            for table in mysql_facts.rounded(connection, self._database):
+                self._making.warn(
+                    f"table {table} has values of type FLOAT with more than the six digits that the server writes of them"
+                )
             return msgspec.structs.replace(
                 known,
                 server=connection.value("SELECT VERSION()"),

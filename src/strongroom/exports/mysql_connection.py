@@ -12,10 +12,17 @@ from pymysql.constants import CLIENT
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
+from strongroom.exports.base import Door
 from strongroom.exports.mysql_options import options
 from strongroom.exports.tool import secret, secret_file
 
 _CONNECT_SECONDS = 15
+# Whatever a server's defaults are: names are quoted in the one way that is read here, and no session ends, or loses its locks,
+# since it waits for another.
+_SESSION = (
+    "SET sql_mode = '', sql_quote_show_create = 1, sql_select_limit = 18446744073709551615, "
+    "wait_timeout = 86400, net_read_timeout = 3600, net_write_timeout = 3600 /*M!, max_statement_time = 0 */"
+)
 
 
 class Connection:
@@ -30,6 +37,7 @@ class Connection:
                 database=database,
                 charset="utf8mb4",
                 autocommit=True,
+                init_command=_SESSION,
                 connect_timeout=_CONNECT_SECONDS,
                 # One statement at a time, and no file of ours for a server that asks for one.
                 client_flag=CLIENT.MULTI_RESULTS,
@@ -75,6 +83,17 @@ class Connection:
                     pass
         except (pymysql.MySQLError, OSError) as error:
             raise ExportError(f"MySQL server: {_line(error)}") from None
+
+    def drop(self, kind: str, name: str) -> None:
+        """Drop what there is of this kind (``TABLE``, ``VIEW`` …) and name, which is quoted."""
+        if not kind.startswith("PACKAGE"):
+            self.run(f"DROP {kind} IF EXISTS {name}")
+            return
+        # Packages are known in Oracle's mode alone.
+        mode = self.value("SELECT @@sql_mode")
+        self.run("SET sql_mode = 'ORACLE'")
+        self.run(f"DROP {kind} IF EXISTS {name}")
+        self.run(f"SET sql_mode = {literal(mode)}")
 
 
 def where(settings: Mysql) -> str:
@@ -149,6 +168,18 @@ def _credentials(settings: Mysql, user: tuple[str, str] | None) -> dict[str, Any
         name, password = settings.user, secret(settings.password_file) if settings.password_file else ""
     # As bytes: of a text the driver would make Latin-1.
     return {"user": name, "password": password.encode()}
+
+
+def door(settings: Mysql) -> Door:
+    """How other programs come to the server."""
+    place, known = _place(settings), _credentials(settings, None)
+    return Door(
+        user=known["user"],
+        password=known["password"].decode(),
+        host=place.get("host", "localhost"),
+        port=place.get("port", settings.port),
+        socket=place.get("unix_socket", ""),
+    )
 
 
 def _line(error: Exception) -> str:

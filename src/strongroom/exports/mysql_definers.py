@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from strongroom.config import Mysql
+from strongroom.errors import ExportError
 from strongroom.exports import mysql_facts
 from strongroom.exports.manifest import Definer
 from strongroom.exports.mysql_connection import Connection, account, literal, quoted
@@ -47,13 +48,15 @@ class _Program(NamedTuple):
     session: tuple[str, ...]
 
 
-def settle(settings: Mysql, database: str, maker: str, definers: Definers) -> Iterator[str]:
-    """Give everything that ``maker`` made its definer; yield what had to be left out, and why."""
+def settle(settings: Mysql, database: str, maker: str, definers: Definers, *, reads_all: bool = False) -> Iterator[str]:
+    """Give everything that ``maker`` made its definer; yield what had to be left out, and why. ``reads_all``: views may be of
+    other databases.
+    """
     with Connection(settings, database=database) as root:
         made = [definer for definer in mysql_facts.definers(root, database) if definer.user == maker]
         lost = [definer for definer in made if definers.choose(definer.kind, definer.name) is None]
         for definer in lost:
-            root.run(f"DROP {definer.kind.upper()} {quoted(definer.name)}")
+            root.drop(definer.kind.upper(), quoted(definer.name))
             yield f"{definer.kind} {definer.name} was left out: the database has no user of its own to run it as"
         kept = [definer for definer in made if definer not in lost]
         for definer in kept:
@@ -62,11 +65,14 @@ def settle(settings: Mysql, database: str, maker: str, definers: Definers) -> It
                 _settle_event(root, database, definer.name, user)
             elif definer.kind not in ("view", "trigger"):
                 _settle_routine(root, database, definer, user)
-        again = [definer for definer in kept if definer.kind in ("view", "trigger")]
-        if again:
-            _make_again(
-                settings, root, database, maker, [(one, definers.choose(one.kind, one.name) or "") for one in again]
-            )
+        users = {
+            (definer.kind, definer.name): definers.choose(definer.kind, definer.name) or ""
+            for definer in kept
+            if definer.kind in ("view", "trigger")
+        }
+        if users:
+            with temporary_user(settings, database, sets_users=True, reads_all=reads_all) as (session, _):
+                yield from _make_again(session, root, database, maker, users)
 
 
 def _settle_event(root: Connection, database: str, name: str, user: str) -> None:
@@ -76,7 +82,9 @@ def _settle_event(root: Connection, database: str, name: str, user: str) -> None
 
 
 def _settle_routine(root: Connection, database: str, routine: Definer, user: str) -> None:
-    root.rows("UPDATE mysql.proc SET definer = %s WHERE db = %s AND name = %s", user, database, routine.name)
+    # Routines of several kinds may have one name.
+    update = "UPDATE mysql.proc SET definer = %s WHERE db = %s AND name = %s AND type = %s"
+    root.rows(update, user, database, routine.name, routine.kind)
     query = "SELECT SECURITY_TYPE FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s AND ROUTINE_NAME = %s"
     # Sessions that know the routine already look at it again after this.
     if routine.kind in ("procedure", "function"):
@@ -85,27 +93,31 @@ def _settle_routine(root: Connection, database: str, routine: Definer, user: str
 
 
 def _make_again(
-    settings: Mysql, root: Connection, database: str, maker: str, wanted: list[tuple[Definer, str]]
-) -> None:
-    """Views and triggers have their definer in their definition alone."""
-    users = {(definer.kind, definer.name): user for definer, user in wanted}
-    views = [_view(root, definer.name) for definer, _ in wanted if definer.kind == "view"]
+    session: Connection, root: Connection, database: str, maker: str, users: dict[tuple[str, str], str]
+) -> Iterator[str]:
+    """Views and triggers have their definer in their definition alone. Yield the views that the server cannot use."""
+    views = [_view(root, name) for kind, name in users if kind == "view"]
     query = (
         "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s "
         "ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
     )
     ordered = [name for (name,) in root.rows(query, database) if ("trigger", name) in users]
     triggers = [_trigger(root, name) for name in ordered]
-    with temporary_user(settings, database, set_user=True) as (session, _):
-        for trigger in triggers:
-            session.run(f"DROP TRIGGER {quoted(trigger.name)}")
-        for program in (*views, *triggers):
-            for setting in program.session:
-                session.run(setting)
-            definer = f"DEFINER={_account(users[program.kind, program.name])}"
-            replace = "CREATE OR REPLACE" if program.kind == "view" else "CREATE"
-            statement = program.statement.replace(f"DEFINER={_account(maker)}", definer, 1)
+    for trigger in triggers:
+        session.drop("TRIGGER", quoted(trigger.name))
+    for program in (*views, *triggers):
+        for setting in program.session:
+            session.run(setting)
+        definer = f"DEFINER={_account(users[program.kind, program.name])}"
+        replace = "CREATE OR REPLACE" if program.kind == "view" else "CREATE"
+        statement = program.statement.replace(f"DEFINER={_account(maker)}", definer, 1)
+        try:
             session.run(statement.replace("CREATE", replace, 1))
+        except ExportError as error:
+            if program.kind != "view":
+                raise
+            root.drop("VIEW", quoted(program.name))
+            yield f"view {program.name} was left out: {error}"
 
 
 def _view(root: Connection, name: str) -> _Program:

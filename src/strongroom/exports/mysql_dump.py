@@ -63,12 +63,16 @@ class Item(NamedTuple):
 
 
 class Dump(NamedTuple):
-    """A dump whose transaction is open since ``opened`` (seconds since 1970, never later than it was)."""
+    """A dump whose transaction is open since ``opened`` (seconds since 1970, never later than it was).
+
+    ``located`` is False where the server has a binary log and could not say where it stood.
+    """
 
     blocks: Iterator[bytes]
     items: tuple[Item, ...]
     opened: float
     tool: Tool
+    located: bool = True
 
 
 def program() -> str:
@@ -116,6 +120,7 @@ def opened(settings: Mysql, database: str, command: str, *, row_by_row: bool) ->
 
     Raise ExportError when the server or the program does not do its part, or tables come and go too fast.
     """
+    located = True
     for _ in range(_ATTEMPTS):
         with ExitStack() as stack:
             connection = stack.enter_context(Connection(settings, database=database))
@@ -123,10 +128,15 @@ def opened(settings: Mysql, database: str, command: str, *, row_by_row: bool) ->
             lock = _Lock(settings, database, before)
             stack.callback(lock.release)
             start = stack.enter_context(
-                _start(settings, connection, database, command, before, lock, row_by_row=row_by_row)
+                _start(settings, connection, database, command, before, lock, row_by_row=row_by_row, located=located)
             )
+            if located and row_by_row and start.tool.crashed:
+                # It asks where the log stands, and does not survive that the server cannot say: an event in the log is
+                # longer than `max_allowed_packet` is now.
+                located = False
+                continue
             if items(connection, database) == before:
-                yield Dump(start.tool.blocks(), before, start.opening, start.tool)
+                yield Dump(start.tool.blocks(), before, start.opening, start.tool, located)
                 return
     raise ExportError(
         f"tables of mysql:{database} came or went during each of {_ATTEMPTS} attempts to begin its export"
@@ -163,9 +173,10 @@ def _start(
     lock: _Lock,
     *,
     row_by_row: bool,
+    located: bool,
 ) -> Iterator[_Start]:
     options = [*_COMMON, *(_ROW_BY_ROW if row_by_row else ())]
-    if row_by_row and connection.value("SELECT @@log_bin") == "1":
+    if row_by_row and located and connection.value("SELECT @@log_bin") == "1":
         options += ["--master-data=2", "--gtid"]
     names = [item.name for item in found if not item.broken]
     if not names:

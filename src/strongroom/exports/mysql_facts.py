@@ -76,6 +76,25 @@ def foreign_keys(connection: Connection, database: str) -> tuple[ForeignKey, ...
     )
 
 
+def rounded(connection: Connection, database: str) -> tuple[str, ...]:
+    """The tables with values that the server writes as text with fewer digits than they have: it gives a FLOAT six."""
+    columns = connection.rows(
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS JOIN information_schema.TABLES "
+        "USING (TABLE_SCHEMA, TABLE_NAME) WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW' AND DATA_TYPE = 'float' "
+        "AND NUMERIC_SCALE IS NULL ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        database,
+    )
+    wanted: dict[str, list[str]] = {}
+    for table, column in columns:
+        name = quoted(column)
+        wanted.setdefault(table, []).append(f"{name} <> CAST(CAST({name} AS CHAR) AS FLOAT)")
+    return tuple(
+        table
+        for table, tests in wanted.items()
+        if connection.rows(f"SELECT 1 FROM {quoted(table)} WHERE {' OR '.join(tests)} LIMIT 1")  # noqa: S608
+    )
+
+
 def unloadable(connection: Connection, found: tuple[Item, ...]) -> dict[str, str]:
     """The definitions of views that the server cannot use any more, so that they are not lost."""
     broken = (item.name for item in found if item.broken)

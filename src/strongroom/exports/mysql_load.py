@@ -11,23 +11,27 @@ from collections.abc import Iterable, Iterator
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports.manifest import Definer, Manifest, Reader, Table, checked
+from strongroom.exports import mysql_after
+from strongroom.exports.manifest import Manifest, Reader, Table, checked
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_definers import Definers, settle
+from strongroom.exports.mysql_split import MODE
 from strongroom.exports.mysql_temporary import ready_to_load, temporary_user
 from strongroom.exports.mysql_text import statements
 from strongroom.exports.stream import Stream
 
 # Rows are sent so many bytes at a time.
 _GROUP = 1 << 20
+_ROW_END = b");\n"
 _SHOWN = 60
 
 _INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, )?)+\) )?VALUES \(")
 
 _SESSION = (
     "SET time_zone = '+00:00'",
-    "SET unique_checks = 0, foreign_key_checks = 0",
-    "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+    # What a table was allowed to be, and its rows to hold, when they were made.
+    "SET unique_checks = 0, foreign_key_checks = 0 /*M!, check_constraint_checks = 0, innodb_strict_mode = 0 */",
+    f"SET sql_mode = {MODE.decode()}",
 )
 _NAME = rb"""(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[\w.$%-]+)"""
 _OPEN = rb"(?:/\*M?!\d*\s*)?"
@@ -61,24 +65,35 @@ _REPLICATION = re.compile(
     rb"\ASET\s+@(?:@(?:SESSION|GLOBAL)\.(?:SQL_LOG_BIN|GTID_PURGED)|MYSQLDUMP_TEMP_LOG_BIN)", re.IGNORECASE
 )
 _FOREIGN_KEY = re.compile(rb",\n\s*CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY [^\n]*?(?=,?\n)")
+_KEY_ELSEWHERE = re.compile(
+    rb",\n\s*CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY [^\n]* REFERENCES `(?:[^`\n]|``)+`\.`[^\n]*?(?=,?\n)"
+)
 
 
 def load(settings: Mysql, database: str, sql: Iterator[bytes]) -> list[str]:
     """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
-    return _replace(settings, database, {}, (), _permitted(sql))
+    with ready_to_load(settings) as root:
+        _empty(root, database, {})
+        with temporary_user(settings, database) as (session, maker):
+            _run(session, _permitted(sql))
+            return list(settle(settings, database, maker, Definers(root, database)))
 
 
 def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader) -> list[str]:
     """Replace what a database holds by an export; return what had to be left out."""
     found = checked(manifest, read)
 
-    def work() -> Iterator[bytes]:
-        yield from _definitions(found("before.sql"))
-        for table in manifest.tables:
-            yield from _grouped(found(table.file), table.identity.encode(), table.identity.encode())
-        yield from _definitions(found("after.sql"))
-
-    return _replace(settings, database, manifest.attributes, manifest.definers, work())
+    said: list[str] = []
+    with ready_to_load(settings) as root:
+        _empty(root, database, manifest.attributes)
+        with temporary_user(settings, database) as (session, maker):
+            _run(session, _definitions(found("before.sql")), said)
+            for table in manifest.tables:
+                _run(session, _grouped(found(table.file), table.identity.encode(), table.identity.encode()))
+            refused = mysql_after.make(session, _definitions(found("after.sql")))
+            definers = Definers(root, database, manifest.definers)
+            refused = mysql_after.make_views(settings, database, definers, refused)
+            return [*said, *map(str, refused), *settle(settings, database, maker, definers, reads_all=True)]
 
 
 def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader, table: Table, into: str) -> list[str]:
@@ -103,16 +118,6 @@ def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader,
     return [f"without foreign key {key}" for key in manifest.foreign_keys if key.table == table.name]
 
 
-def _replace(
-    settings: Mysql, database: str, attributes: dict[str, str], known: tuple[Definer, ...], work: Iterator[bytes]
-) -> list[str]:
-    with ready_to_load(settings) as root:
-        _empty(root, database, attributes)
-        with temporary_user(settings, database) as (session, maker):
-            _run(session, work)
-            return list(settle(settings, database, maker, Definers(root, database, known)))
-
-
 def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
     """Make the database, or drop all it holds. It stays itself: its folder may be a link to somewhere else."""
     name = quoted(database)
@@ -132,19 +137,27 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
             if kind in ("VIEW", "SEQUENCE", "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "EVENT")
             else "TABLE"
         )
-        root.run(f"DROP {word} IF EXISTS {name}.{quoted(thing)}")
+        root.drop(word, f"{name}.{quoted(thing)}")
 
 
-def _run(session: Connection, work: Iterable[bytes]) -> None:
-    """Run statements, the first that fails is the last."""
+def _run(session: Connection, work: Iterable[bytes], said: list[str] | None = None) -> None:
+    """Run statements, the first that fails is the last. With ``said``, a table that is refused for keys to other databases is
+    made without them, and that is told there.
+    """
     for setting in _SESSION:
         session.run(setting)
     for number, statement in enumerate(work, 1):
         try:
             session.run(statement)
         except ExportError as error:
-            shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
-            raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
+            alone = _KEY_ELSEWHERE.sub(b"", statement) if said is not None else statement
+            if alone == statement or said is None:
+                shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
+                raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
+            session.run(alone)
+            for key in _KEY_ELSEWHERE.findall(statement):
+                told = " ".join(key[1:].decode("utf-8", "replace").split())
+                said.append(f"a key to another database was left out: {told}")
 
 
 def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -154,7 +167,7 @@ def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _grouped(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
-    """A file of rows as few long INSERTs. A line break is always a row's end: see `mysql_split`."""
+    """A file of rows as few long INSERTs. In values a line break is never one: see `mysql_split`."""
     stream = Stream(pieces)
     for _ in stream.until(b"INSERT INTO "):
         pass
@@ -166,10 +179,10 @@ def _grouped(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]
     begins = begun.group()
     instead = b"INSERT INTO " + new + begins[len(b"INSERT INTO " + old) :]
     while not stream.ended:
-        rows = stream.skip(_GROUP) + stream.line()
-        if not rows.startswith(begins) or not rows.endswith(b");\n"):
+        rows = stream.skip(_GROUP) + b"".join(stream.until(_ROW_END)) + stream.skip(len(_ROW_END))
+        if not rows.startswith(begins) or not rows.endswith(_ROW_END):
             raise ExportError(_not_rows(old))
-        yield instead + rows[len(begins) : -2].replace(b");\n" + begins, b"),\n(")
+        yield instead + rows[len(begins) : -2].replace(_ROW_END + begins, b"),\n(")
 
 
 def _not_rows(table: bytes) -> str:

@@ -13,13 +13,18 @@ from typing import NamedTuple
 from strongroom.exports.mysql_text import Statement, statements
 from strongroom.exports.stream import Stream
 
+# A date such as the 31st of February, which a server may have, is no zero.
+MODE = b"'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
 # What each file begins with, so that each can be loaded by itself.
-HEADER = b"""\
+HEADER = (
+    b"""\
 /*!40101 SET NAMES utf8mb4 */;
 /*!40103 SET TIME_ZONE='+00:00' */;
 /*!40014 SET UNIQUE_CHECKS=0, FOREIGN_KEY_CHECKS=0 */;
-/*!40101 SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
+/*!40101 SET SQL_MODE=%s */;
 """
+    % MODE
+)
 END = b"-- Dump completed"
 
 _IDENTIFIER = rb"`((?:[^`]|``)+)`"

@@ -21,6 +21,8 @@ PREFIX = "strongroom_"
 _NEEDED = {"max_allowed_packet": 1 << 30, "log_bin_trust_function_creators": 1}
 _LOCK = "strongroom loads"
 _PATIENCE = 86400
+# What servers may ask of passwords.
+_ALL_KINDS = "aA1!"
 _WAS = re.compile(re.escape(PREFIX) + r"was_([0-9]+)_([0-9]+)")
 _WHO = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
 
@@ -33,13 +35,25 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
         _put_right(root)
         before = [int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED]
         memory = account(f"{PREFIX}was_{before[0]}_{before[1]}", "localhost")
-        root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(secrets.token_hex(24))}")
+        root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(_ALL_KINDS + secrets.token_hex(24))}")
         try:
             _set(root, _NEEDED.values())
             yield root
         finally:
             _set(root, before)
             root.run(f"DROP USER {memory}")
+            _turn_log(root)
+
+
+def _turn_log(root: Connection) -> None:
+    """Begin a new binary log where what was loaded has made the old one unreadable: its events may be longer than the
+    server's limit is again, and whoever asks for a position in it gets none.
+    """
+    if "MariaDB" not in root.value("SELECT VERSION()") or root.value("SELECT @@log_bin") != "1":
+        return
+    for file, position, *_ in root.rows("SHOW MASTER STATUS"):
+        if root.rows("SELECT BINLOG_GTID_POS(%s, %s)", file, position) == [(None,)]:
+            root.run("FLUSH BINARY LOGS")
 
 
 def _put_right(root: Connection) -> None:
@@ -67,27 +81,33 @@ class Login(Frozen):
 
 
 @contextmanager
-def temporary_user(settings: Mysql, database: str, *, set_user: bool = False) -> Iterator[tuple[Connection, str]]:
-    """A session of such a user, in that database, and its name as ``user@host``. With ``set_user`` it may name others as
-    definers, which nothing of a stranger's may ever do.
+def temporary_user(
+    settings: Mysql, database: str, *, sets_users: bool = False, reads_all: bool = False
+) -> Iterator[tuple[Connection, str]]:
+    """A session of such a user, in that database, and its name as ``user@host``. With ``sets_users`` it may name others as
+    definers, with ``reads_all`` make views of other databases: nothing of a stranger's may ever do either.
     """
-    with temporary_login(settings, database, set_user=set_user) as login:
+    with temporary_login(settings, database, sets_users=sets_users, reads_all=reads_all) as login:
         with Connection(settings, database=database, user=(login.name, login.password)) as session:
             yield session, f"{login.name}@{login.host}"
 
 
 @contextmanager
-def temporary_login(settings: Mysql, database: str, *, set_user: bool = False) -> Iterator[Login]:
+def temporary_login(
+    settings: Mysql, database: str, *, sets_users: bool = False, reads_all: bool = False
+) -> Iterator[Login]:
     """Such a user, for as long as it is needed."""
-    name, password = PREFIX + secrets.token_hex(6), secrets.token_hex(24)
+    name, password = PREFIX + secrets.token_hex(6), _ALL_KINDS + secrets.token_hex(24)
     with Connection(settings) as root:
         host = root.value("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
         user = account(name, host)
         root.run(f"CREATE USER {user} IDENTIFIED BY {literal(password)}")
         try:
             root.run(f"GRANT ALL PRIVILEGES ON {pattern(database)}.* TO {user}")
-            if set_user:
+            if sets_users:
                 root.run(f"GRANT SET USER ON *.* TO {user}")
+            if reads_all:
+                root.run(f"GRANT SELECT, SHOW VIEW ON *.* TO {user}")
             yield Login(name=name, password=password, host=host)
         finally:
             root.run(f"DROP USER IF EXISTS {user}")

@@ -28,13 +28,27 @@ def owned(
         if len(owners) == 1:
             names.append(database)
         else:
-            contested[database] = f"belongs to {' and '.join(sorted(owners))}; make it one account's"
+            contested[database] = _contested(owners)
     free = [
         name
         for name in sorted(set(asked) - set(databases))
         if _owners(engine, name, set(), [account, *others]) <= {account.name}
     ]
     return Owned(names=tuple(names), contested=contested, free=tuple(free))
+
+
+def of_each(engine: str, everyone: Sequence[Account], databases: Mapping[str, Iterable[str]]) -> dict[str, Owned]:
+    """What `owned` says of each account by its name, with every database looked at once."""
+    names: dict[str, list[str]] = {account.name: [] for account in everyone}
+    contested: dict[str, dict[str, str]] = {account.name: {} for account in everyone}
+    for database, users in sorted(databases.items()):
+        owners = _owners(engine, database, set(users), everyone)
+        for owner in owners:
+            if len(owners) == 1:
+                names[owner].append(database)
+            else:
+                contested[owner][database] = _contested(owners)
+    return {name: Owned(names=tuple(found), contested=contested[name]) for name, found in names.items()}
 
 
 def known(engine: str, account: Account) -> tuple[str, ...]:
@@ -53,6 +67,10 @@ def own_user(engine: str, account: Account, everyone: Sequence[Account], user: s
     """Whether a user or role of the server is this account's: its administrator, or one whose name has its prefix."""
     longest = _longest(engine, user, [account, *everyone])
     return any(claim.user == user for claim in _claims(engine, account)) or account.name in longest
+
+
+def _contested(owners: set[str]) -> str:
+    return f"belongs to {' and '.join(sorted(owners))}; make it one account's"
 
 
 def _owners(engine: str, database: str, users: set[str], accounts: Sequence[Account]) -> set[str]:

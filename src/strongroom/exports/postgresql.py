@@ -19,11 +19,11 @@ from strongroom.exports import (
     postgresql_mail,
     postgresql_users,
 )
-from strongroom.exports.base import POSTGRESQL, ExportFile, Owned
+from strongroom.exports.base import POSTGRESQL, Door, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
 from strongroom.exports.names import joined
-from strongroom.exports.postgresql_connection import Connection, program, system_user, tool_arguments
+from strongroom.exports.postgresql_connection import Connection, door, program, system_user, tool_arguments
 from strongroom.exports.postgresql_facts import Relation
 from strongroom.exports.postgresql_split import CLUSTER_END, END, Data, Definitions, Part, Tail, text
 from strongroom.exports.tool import Tool
@@ -47,10 +47,24 @@ class PostgresqlServer:
     def __init__(self, settings: Postgresql, command: str | None = None) -> None:
         self._settings, self._command = settings, command
 
+    def version(self) -> str:
+        """The server's version."""
+        with Connection(self._settings) as connection:
+            return connection.value("SHOW server_version")
+
+    def door(self) -> Door:
+        """How other programs come in."""
+        return door(self._settings)
+
     def owned(self, account: Account, everyone: Sequence[Account], asked: Collection[str] = ()) -> Owned:
         """The databases with the account's prefix, and those that its administrator owns."""
         with Connection(self._settings) as connection:
             return ownership.owned(self.engine, account, everyone, postgresql_facts.databases(connection), asked)
+
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts."""
+        with Connection(self._settings) as connection:
+            return ownership.of_each(self.engine, everyone, postgresql_facts.databases(connection))
 
     @contextmanager
     def export(self, database: str, previous: bytes | None = None) -> Iterator[PostgresqlExport]:

@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Composable
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
+from strongroom.exports.base import Door
 from strongroom.exports.system_user import acting_as
 from strongroom.exports.tool import secret, secret_file
 
@@ -90,6 +91,18 @@ class Connection:
 def system_user(settings: Postgresql) -> str | None:
     """The system's user to come to the server's socket as; None by network, or where a password is asked for."""
     return settings.user if settings.host.startswith("/") and not settings.password_file else None
+
+
+def door(settings: Postgresql) -> Door:
+    """How other programs come to the server."""
+    local = settings.host.startswith("/")
+    return Door(
+        user=settings.user,
+        password=secret(settings.password_file) if settings.password_file else "",
+        host="localhost" if local else settings.host,
+        port=settings.port,
+        socket=settings.host if local else "",
+    )
 
 
 def where(settings: Postgresql) -> str:

@@ -63,21 +63,25 @@ def large_objects(connection: Connection) -> int:
 
 
 def attributes(connection: Connection, database: str) -> dict[str, str]:
-    """Encoding, locale and owner of a database, and what is set for all its sessions; empty when it is not there."""
+    """Encoding, locale, owner, limit and comment of a database, and what is set for its sessions, all (``set NAME``) or those
+    of one role (``role ROLE set NAME``); empty when it is not there.
+    """
     found = connection.rows(
-        "SELECT pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba), t.spcname "
+        "SELECT pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba), t.spcname, datconnlimit::text, "
+        "COALESCE(shobj_description(d.oid, 'pg_database'), '') "
         "FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s",
         database,
     )
     if not found:
         return {}
-    known = dict(zip(("encoding", "collate", "ctype", "owner", "tablespace"), found[0], strict=True))
+    names = ("encoding", "collate", "ctype", "owner", "tablespace", "limit", "comment")
     settings = connection.rows(
-        "SELECT unnest(setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase "
-        "WHERE s.setrole = 0 AND d.datname = %s",
+        "SELECT CASE WHEN setrole = 0 THEN '' ELSE 'role ' || pg_get_userbyid(setrole) || ' ' END, unnest(setconfig) "
+        "FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = %s",
         database,
     )
-    return known | {"set " + name: value for name, _, value in (setting.partition("=") for (setting,) in settings)}
+    set_to = ((whose, *setting.partition("=")) for whose, setting in settings)
+    return dict(zip(names, found[0], strict=True)) | {f"{whose}set {name}": value for whose, name, _, value in set_to}
 
 
 def extensions(connection: Connection) -> dict[str, str]:

@@ -7,6 +7,7 @@ is in, the fresh database takes the place of the live one.
 
 from __future__ import annotations
 
+import csv
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -44,26 +45,40 @@ _EXTENSION = re.compile(rb"CREATE\s+EXTENSION\b", re.IGNORECASE)
 # The schema of an extension is there before the text makes it.
 _SCHEMA = re.compile(rb"\ACREATE SCHEMA ((?!IF )\S+)\Z")
 
+# What runs functions, whose bodies find names as sessions of the database's do; all else in a dump names everything whole.
+_RUNS = re.compile(
+    rb"(?P<refresh>REFRESH\s)|CREATE\s+(?:UNIQUE\s+)?INDEX\b|ALTER\s+TABLE\b.*\b(?:ADD|ATTACH|VALIDATE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_SETTING = re.compile(r"(?:role (.+) )?set (\S+)", re.DOTALL)
+_LISTS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+}
+_PATH = '"$user", public'
+
+Fill = Callable[[Connection, str], list[str]]
 Work = Callable[[Connection], list[str]]
 
 
 def load(settings: Postgresql, database: str, sql: Iterator[bytes]) -> list[str]:
     """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
 
-    return _replace(settings, database, {}, lambda session: _run(session, Stream(sql)), lambda root: [])
+    return _replace(settings, database, {}, lambda session, path: _run(session, Stream(sql), path), lambda root: [])
 
 
 def load_export(settings: Postgresql, database: str, manifest: Manifest, read: Reader) -> list[str]:
     """Replace what a database holds by an export; return what had to be left out."""
     found = checked(manifest, read)
     larges = [file.path for file in manifest.files if _LARGE.fullmatch(file.path)]
-    paths = ["before.sql", *(table.file for table in manifest.tables), *larges, "after.sql"]
+    files = ["before.sql", *(table.file for table in manifest.tables), *larges, "after.sql"]
 
-    def fill(session: Connection) -> list[str]:
-        said = []
-        for path in paths:
-            said += _run(session, Stream(found(path)))
-        return said
+    def fill(session: Connection, path: str) -> list[str]:
+        return [what for file in files for what in _run(session, Stream(found(file)), path)]
 
     def settle(root: Connection) -> list[str]:
         return list(postgresql_privileges.apply(root, b"".join(found("privileges.sql"))))
@@ -96,7 +111,7 @@ def load_table(
                 with session_of(settings, role, database) as session:
                     for statement in before:
                         _statement(session, statement, 1)
-                    _run(session, Stream(_renamed(found(table.file), old, new)))
+                    _run(session, Stream(_renamed(found(table.file), old, new)), _PATH)
                     for statement in after:
                         _statement(session, statement, 1)
                 root.run("REASSIGN OWNED BY {} TO {}", name, Identifier(owner))
@@ -119,7 +134,7 @@ def _replace(
     settings: Postgresql,
     database: str,
     attributes: dict[str, str],
-    fill: Work,
+    fill: Fill,
     settle: Work,
     extensions: Mapping[str, str] | None = None,
 ) -> list[str]:
@@ -128,6 +143,7 @@ def _replace(
         live = postgresql_facts.attributes(root, database)
         wanted = {**attributes, **live} if live else attributes
         owner = _owner(root, wanted.get("owner", ""), settings.user)
+        path = wanted.get("set search_path", _PATH).replace('"$user"', quoted(owner))
         wanted_extensions = dict(extensions or {})
         if live:
             with Connection(settings, database) as inside:
@@ -137,7 +153,7 @@ def _replace(
                 with Connection(settings, fresh) as inside:
                     said = _extend(inside, wanted_extensions, role[0])
                     with session_of(settings, role, fresh) as session:
-                        said += fill(session)
+                        said += fill(session, path)
                     inside.run("REASSIGN OWNED BY {} TO {}", Identifier(role[0]), Identifier(owner))
                     said += settle(inside)
                     inside.run("DROP OWNED BY {} CASCADE", Identifier(role[0]))
@@ -176,9 +192,7 @@ def _take_place(root: Connection, database: str, fresh: str, attributes: dict[st
         to = Identifier(grantee) if grantee else SQL("PUBLIC")
         option = SQL(" WITH GRANT OPTION") if grantable else SQL("")
         root.run("GRANT {} ON DATABASE {} TO {}{}", SQL(privilege), Identifier(fresh), to, option)
-    for key, value in attributes.items():
-        if key.startswith("set "):
-            root.run("ALTER DATABASE {} SET {} TO {}", Identifier(fresh), Identifier(key[4:]), Literal(value))
+    _set(root, fresh, attributes)
     old = PREFIX + secrets.token_hex(6)
     if live:
         _disconnect(root, database)
@@ -186,6 +200,32 @@ def _take_place(root: Connection, database: str, fresh: str, attributes: dict[st
     _disconnect(root, fresh)
     root.run("ALTER DATABASE {} RENAME TO {}", Identifier(fresh), Identifier(database))
     root.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", Identifier(old))
+
+
+def _set(root: Connection, database: str, attributes: dict[str, str]) -> None:
+    """Give a database its limit and comment, and what is set for its sessions."""
+    if limit := attributes.get("limit"):
+        root.run("ALTER DATABASE {} CONNECTION LIMIT {}", Identifier(database), Literal(int(limit)))
+    if comment := attributes.get("comment"):
+        root.run("COMMENT ON DATABASE {} IS {}", Identifier(database), Literal(comment))
+    for key, value in attributes.items():
+        setting = _SETTING.fullmatch(key)
+        if setting is None:
+            continue
+        role, name = setting.groups()
+        # Lists are kept as they are spelled, names in quotes: as one text they would be one name.
+        parts = next(csv.reader([value], skipinitialspace=True)) if name in _LISTS else [value]
+        to = SQL(", ").join(map(Literal, parts))
+        if role is None:
+            root.run("ALTER DATABASE {} SET {} TO {}", Identifier(database), Identifier(name), to)
+        elif root.rows("SELECT FROM pg_roles WHERE rolname = %s", role):
+            root.run(
+                "ALTER ROLE {} IN DATABASE {} SET {} TO {}",
+                Identifier(role),
+                Identifier(database),
+                Identifier(name),
+                to,
+            )
 
 
 def _disconnect(root: Connection, database: str) -> None:
@@ -212,18 +252,24 @@ def _extend(root: Connection, extensions: Mapping[str, str], role: str) -> list[
     return said
 
 
-def _run(session: Connection, stream: Stream) -> list[str]:
-    """Run a text; the first statement that fails is the last. Return what was left out."""
+def _run(session: Connection, stream: Stream, path: str) -> list[str]:
+    """Run a text; the first statement that fails is the last. Return what was left out.
+
+    ``path`` is where sessions of the database look for names; dumps look nowhere, which is the end of some functions.
+    """
     said = []
     for number, statement in enumerate(statements(stream), 1):
         if statement.command:
             _check_command(statement.text)
         elif statement.copies:
-            _copy(session, statement, stream, number)
+            with _usual(session, path):
+                _copy(session, statement, stream, number)
         elif _EXTENSION.match(statement.text):
             said += _own_extension(session, statement.text)
         elif _SUPERUSERS.match(statement.text):
             said.append(f"left out, as only a superuser may make it: {_shown(statement.text)}")
+        elif runs := _RUNS.match(statement.text):
+            said += _running(session, statement.text, number, path, may_fail=bool(runs["refresh"]))
         elif not _NOT_OURS.match(statement.text):
             _statement(session, _SCHEMA.sub(rb"CREATE SCHEMA IF NOT EXISTS \1", statement.text), number)
     return said
@@ -235,6 +281,33 @@ def _own_extension(session: Connection, text: bytes) -> list[str]:
         session.raw.execute(text)
     except psycopg.Error as error:
         return [f"left out: {_shown(text)}: {line(error)}"]
+    return []
+
+
+@contextmanager
+def _usual(session: Connection, path: str) -> Iterator[None]:
+    """Look for names in ``path`` for a while, where the text looks nowhere."""
+    if session.value("SELECT current_setting('search_path')") not in ("", '""'):
+        yield
+        return
+    session.rows("SELECT set_config('search_path', %s, false)", path)
+    yield
+    session.rows("SELECT set_config('search_path', '', false)")
+
+
+def _running(session: Connection, text: bytes, number: int, path: str, *, may_fail: bool) -> list[str]:
+    """A statement that runs functions: as the text means it, else with names found as usual."""
+    try:
+        session.raw.execute(text)
+    except psycopg.Error:
+        try:
+            with _usual(session, path):
+                _statement(session, text, number)
+        except ExportError as error:
+            if not may_fail:
+                raise
+            session.rows("SELECT set_config('search_path', '', false)")
+            return [f"a materialized view has no rows: {error}"]
     return []
 
 

@@ -12,14 +12,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 HEADER = b"SQLite format 3\0"
 # What a database's log, the log's shared memory, and its journal are called after it.
 SUFFIXES = ("-wal", "-shm", "-journal")
 
-_CHILD = Path(__file__).with_name("sqlite_child.py")
-_NOBODY = 65534
+_CHILD = os.path.join(os.path.dirname(__file__), "sqlite_child.py")
+# An id that distributions give to nobody, not even to daemons as they do with 65534.
+_STRANGER = 65533
 _BLOCK = 1 << 20
 _MOST_REASON = 500
 
@@ -42,8 +42,8 @@ class Copy:
     """A copy of a SQLite file as one moment of it, checked.
 
     ``pieces`` is read once, to its end; then ``failure`` says why there is no whole copy, empty when there is. What came
-    counts only then. The file's owner copies; a file of root's is looked at as nobody. The copy stands in the folder of
-    temporary files meanwhile.
+    counts only then. The file's owner copies. A file of root's is looked at as a stranger or, where that one may not, its
+    bytes are taken from where it stands, to be opened by him. The copy stands in the folder of temporary files meanwhile.
     """
 
     def __init__(self, folder: int, name: bytes, status: os.stat_result) -> None:
@@ -62,10 +62,10 @@ class Copy:
 
         uid, gid = status.st_uid, status.st_gid
         if uid == 0 or gid == 0:
-            uid, gid = (_NOBODY, _NOBODY) if uid == 0 else (uid, _NOBODY)
+            uid, gid = (_STRANGER, _STRANGER) if uid == 0 else (uid, _STRANGER)
         numbers = (uid, gid, status.st_dev, status.st_ino)
         with _scratch(uid, gid) as scratch:
-            command = [sys.executable, "-I", "-S", str(_CHILD), str(folder), os.fsdecode(name), scratch]
+            command = [sys.executable, "-I", "-S", _CHILD, str(folder), os.fsdecode(name), scratch]
             with subprocess.Popen(
                 [*command, *map(str, numbers)],
                 stdin=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ class Copy:
         if child.returncode < 0:
             self.failure = f"SQLite: the copy was ended by signal {-child.returncode}"
         elif child.returncode:
-            self.failure = f"SQLite: {' '.join(said.decode('utf-8', 'replace').split()) or 'the copy failed'}"
+            self.failure = f"SQLite: {'; '.join(said.decode('utf-8', 'replace').splitlines()) or 'the copy failed'}"
 
 
 @contextmanager

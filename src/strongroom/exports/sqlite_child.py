@@ -7,6 +7,7 @@ there is none, to standard error. It imports nothing of ours.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -22,6 +23,8 @@ _LOCKED_SECONDS = 20.0
 _BLOCK = 1 << 20
 _MOST_DESCRIPTORS = 256
 _STILL = b".still"
+# How often a file that root alone may read is looked at, until it stands still for as long as it takes to read it.
+_LOOKS, _A_LOOK = 10, 0.2
 
 
 def main() -> int:
@@ -37,16 +40,32 @@ def main() -> int:
     os.umask(0o077)
     os.fchdir(folder)
     frozen = _is_frozen(name)
+    gathered = False
     if not frozen and (status := _elsewhere(lambda: _live(name, scratch, (uid, gid), (device, inode)))):
-        return status
+        if not _is_roots(name, (device, inode)) or _tried(lambda: take(name, scratch, (uid, gid), (device, inode))):
+            return status
+        gathered = True
     if os.geteuid() == 0:
         _become(uid, gid)
-    return _tried(lambda: _whole(name, scratch, (device, inode) if frozen else None))
+    if frozen:
+        if status := _tried(lambda: _gather(name, scratch, (device, inode))):
+            return status
+        gathered = True
+    return _tried(lambda: _whole(scratch, gathered=gathered))
 
 
 def _is_frozen(name: bytes) -> bool:
     """Whether not even root could write to the file or beside it: a read-only mount or snapshot."""
     return os.geteuid() == 0 and not os.access(".", os.W_OK) and not os.access(name, os.W_OK)
+
+
+def _is_roots(name: bytes, inode: tuple[int, int]) -> bool:
+    """Whether the file that was asked for stands there and is root's, so that who copies it may not be able to read it."""
+    try:
+        status = os.lstat(name)
+    except OSError:
+        return False
+    return os.geteuid() == 0 and status.st_uid == 0 and (status.st_dev, status.st_ino) == inode
 
 
 def _tried(act: Callable[[], None]) -> int:
@@ -55,7 +74,7 @@ def _tried(act: Callable[[], None]) -> int:
     try:
         act()
     except (sqlite3.Error, OSError, TimeoutError) as error:
-        sys.stderr.write(" ".join(str(error).split()))
+        sys.stderr.write(" ".join(str(error).split()) + "\n")
         sys.stderr.flush()
         return 1
     return 0
@@ -109,12 +128,40 @@ def copy(name: bytes, target: sqlite3.Connection, inode: tuple[int, int], ours: 
     _refuse_others(name, _open_files() - ours, inode)
 
 
-def _whole(name: bytes, scratch: str, frozen: tuple[int, int] | None) -> None:
-    """Check the copy, and write it out; of a ``frozen`` file (device and inode) it is made here."""
+def take(name: bytes, scratch: str, owner: tuple[int, int], inode: tuple[int, int]) -> None:
+    """Gather a file of root's and its log by their bytes, as root, once nothing of them moves; SQLite has no part in it.
+
+    What stands beside it counts only when it is root's own as well, under this one name. Raise TimeoutError, PermissionError.
+    """
+    for _ in range(_LOOKS):
+        before = _looks(name)
+        _gather(name, scratch, inode, owner)
+        if _looks(name) == before:
+            return
+        time.sleep(_A_LOOK)
+    raise TimeoutError("root alone may read it, and it was written to all the time")
+
+
+def _looks(name: bytes) -> list[tuple[int, ...]]:
+    """What changes whenever a file, its log or its journal does."""
+    found: list[tuple[int, ...]] = []
+    for suffix in (b"", b"-wal", b"-journal"):
+        try:
+            status = os.lstat(name + suffix)
+        except FileNotFoundError:
+            found.append(())
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                raise PermissionError("what stands beside it is no file")
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return found
+
+
+def _whole(scratch: str, *, gathered: bool) -> None:
+    """Check the copy, and write it out; of files that were ``gathered`` it is made here."""
     target = sqlite3.connect(scratch)
     try:
-        if frozen:
-            _still(name, scratch, frozen)
+        if gathered:
             _backup(_opened(os.fsencode(scratch) + _STILL, "rw"), target)
         (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -126,8 +173,11 @@ def _whole(name: bytes, scratch: str, frozen: tuple[int, int] | None) -> None:
             sys.stdout.buffer.write(block)
 
 
-def _still(name: bytes, scratch: str, inode: tuple[int, int]) -> None:
-    """Of a frozen folder the files are one moment already, but nothing can be recovered there: take them elsewhere."""
+def _gather(name: bytes, scratch: str, inode: tuple[int, int], owner: tuple[int, int] | None = None) -> None:
+    """Take files that are one moment already elsewhere, since nothing can be recovered where they stand.
+
+    With an ``owner`` root gathers for that user, and only what is root's own.
+    """
     for suffix in (b"", b"-wal", b"-journal"):
         try:
             fd = os.open(name + suffix, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -135,8 +185,16 @@ def _still(name: bytes, scratch: str, inode: tuple[int, int]) -> None:
             if not suffix:
                 raise
             continue
-        with open(fd, "rb") as read, open(os.fsencode(scratch) + _STILL + suffix, "xb") as written:
+        target = os.fsencode(scratch) + _STILL + suffix
+        if owner:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
+        with open(fd, "rb") as read, open(target, "xb") as written:
             status = os.fstat(fd)
+            if owner:
+                if not stat.S_ISREG(status.st_mode) or status.st_uid or status.st_nlink != 1:
+                    raise PermissionError("it, or what stands beside it, is not root's alone")
+                os.fchown(written.fileno(), *owner)
             if not suffix and (status.st_dev, status.st_ino) != inode:
                 raise PermissionError("another file stands in its place")
             while block := read.read(_BLOCK):

@@ -20,6 +20,8 @@ _BLOCK = 1 << 18
 _BREATH = 0.0005
 _MOST_SAID = 4000
 _PATIENCE = 10.0
+# How long a server may keep a program waiting for a lock before it begins.
+_LONGEST = 600.0
 
 
 class Tool:
@@ -80,9 +82,16 @@ class Tool:
             raise ExportError(f"{self._name} {how}: {said or 'it did not say why'}")
 
     def wait_for(self, happened: threading.Event) -> None:
-        """Wait until something is heard of it or it has ended; `finish` then says why."""
+        """Wait until something is heard of it or it has ended; `finish` then says why. Raise ExportError when neither comes."""
+        until = time.monotonic() + _LONGEST
         while not happened.wait(0.05) and self._process.poll() is None:
-            pass
+            if time.monotonic() > until:
+                raise ExportError(f"{self._name} has not begun within {_LONGEST:.0f} seconds: the server keeps it waiting")
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a signal has ended it."""
+        return (self._process.poll() or 0) < 0
 
     def __enter__(self) -> Self:
         return self

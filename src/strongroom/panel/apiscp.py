@@ -183,6 +183,8 @@ class Apiscp:
                 name=name,
                 domains=domains,
                 owner=info.word(siteinfo, "admin_user"),
+                email=info.word(siteinfo, "email"),
+                plan=info.word(siteinfo, "plan"),
                 suspended=_suspended(site),
                 users=_users(site),
                 databases=_databases(site) if details else (),

@@ -25,6 +25,11 @@ class Folder:
         """Open a folder by a path that the administrator chose, so links on the way are his own; raise OSError."""
         return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
+    @property
+    def descriptor(self) -> int:
+        """The folder's descriptor, as long as it is open."""
+        return self._descriptor
+
     def __enter__(self) -> Folder:
         return self
 

@@ -86,8 +86,11 @@ class Keeper:
         self._uid = os.geteuid()
         self._gid = os.getegid()
 
-    def finish_file(self, fd: int, entry: Entry) -> None:
-        """Put the attributes of a new, complete file or folder on its descriptor, but for flags that forbid changes."""
+    def finish_file(self, fd: int, entry: Entry) -> os.stat_result:
+        """Put the attributes of a new, complete file or folder on its descriptor, but for flags that forbid changes.
+
+        Returns what it is now.
+        """
         if entry.uid != self._uid or entry.gid != self._gid:
             self._own(fd, entry)
         if entry.xattrs:
@@ -97,9 +100,11 @@ class Keeper:
             self.set_flags(fd, entry, flags.SETTABLE & ~flags.FORBIDDING)
         time = nanoseconds(entry.mtime)
         os.utime(fd, ns=(time, time))
-        self._verify(os.fstat(fd), entry)
+        status = os.fstat(fd)
+        self._verify(status, entry)
+        return status
 
-    def finish_node(self, folder: int, name: bytes, entry: Entry) -> None:
+    def finish_node(self, folder: int, name: bytes, entry: Entry) -> os.stat_result:
         """The same for a link, pipe or device that was just made in an open folder which nobody else can reach."""
         if entry.uid != self._uid or entry.gid != self._gid:
             try:
@@ -112,7 +117,9 @@ class Keeper:
             os.chmod(name, entry.mode, dir_fd=folder)
         time = nanoseconds(entry.mtime)
         os.utime(name, ns=(time, time), dir_fd=folder, follow_symlinks=False)
-        self._verify(os.stat(name, dir_fd=folder, follow_symlinks=False), entry)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        self._verify(status, entry)
+        return status
 
     def mend_folder(self, fd: int, entry: Entry) -> None:
         """Make the attributes of an existing folder an entry's: what it has besides is taken away."""

@@ -11,7 +11,6 @@ import errno
 import itertools
 import os
 import resource
-import secrets
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -213,7 +212,7 @@ def remove(folder: int, name: bytes) -> None:
         _thawed(folder, name, partial(os.unlink, name, dir_fd=folder))
         return
     waiting = [name]
-    fresh = (b"%s.%d" % (secrets.token_hex(8).encode(), number) for number in itertools.count())
+    fresh = (b"%s.%d" % (os.urandom(8).hex().encode(), number) for number in itertools.count())
     while waiting:
         current = waiting.pop()
         waiting.extend(_emptied(folder, current, fresh))

@@ -6,24 +6,40 @@ A mirror must not take such things away, and an archive of live data leaves the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from pathspec import GitIgnoreSpec
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from strongroom.model import Account, Location, Point, text
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+
+def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # late: most restores take nothing away, and ask nothing
+
+    return GitIgnoreSpec.from_lines(patterns)
 
 
 class Exclusions:
     """Answers, for a stored path, whether a point leaves it out."""
 
     def __init__(self, account: Account | None, patterns: Sequence[str], point: Point | None = None) -> None:
-        locations: tuple[Location, ...] = account.locations if account is not None else ()
-        self._own = {
-            location.tree: GitIgnoreSpec.from_lines([text(each.pattern) for each in location.exclude])
-            for location in locations
+        self._locations: tuple[Location, ...] = account.locations if account is not None else ()
+        self._patterns = patterns
+        self._warned = frozenset(remark.path for remark in point.warnings if remark.path) if point else frozenset()
+
+    @cached_property
+    def _own(self) -> dict[str, GitIgnoreSpec]:
+        return {
+            location.tree: _spec([text(each.pattern) for each in location.exclude])
+            for location in self._locations
             if location.exclude
         }
-        self._administrator = GitIgnoreSpec.from_lines(patterns) if patterns else None
-        self._warned = frozenset(remark.path for remark in point.warnings if remark.path) if point else frozenset()
+
+    @cached_property
+    def _administrator(self) -> GitIgnoreSpec | None:
+        return _spec(self._patterns) if self._patterns else None
 
     def holds(self, path: bytes, *, folder: bool) -> bool:
         """Whether a stored path is left out."""

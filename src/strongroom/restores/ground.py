@@ -41,6 +41,15 @@ def trees_of(request: RestoreRequest) -> list[bytes]:
     return list(dict.fromkeys(path.partition(b"/")[0] for path in request.paths))
 
 
+def refuse_in_place(client: Readable) -> None:
+    """Raise RestoreError for a client that brings files without all attributes: in place, those that stand there would go."""
+    if not client.capabilities().in_place:
+        raise RestoreError(
+            f"points of client {client.name} come back without ACLs and other attributes, so never over what stands there: "
+            "say --to DIR, or restore in place with that software itself"
+        )
+
+
 def check_destination(request: RestoreRequest) -> None:
     """Refuse a ``to`` that is no folder, is another user's link, or holds something, unless a mode was given."""
     to = request.to

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import IO, Protocol
 
@@ -60,6 +59,8 @@ class Spool:
             self._held += len(data)
             return
         if self._file is None:
+            import tempfile  # late: what fits into memory has no need of it
+
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
         view, at = memoryview(data), self._end
         while view:

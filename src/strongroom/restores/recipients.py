@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from strongroom.model import Entry
-from strongroom.restores.links import Group
 from strongroom.restores.present import same_everywhere_else
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Place
+
+if TYPE_CHECKING:
+    from strongroom.restores.links import Group
 
 
 class Wanted:

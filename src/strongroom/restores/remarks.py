@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from strongroom.counting import counted
-from strongroom.model import Remark, Status
+from strongroom.model import Frozen, Remark, Status
 
 _MOST = 10_000
+
+
+class Said(Frozen):
+    """All that was said in another process: warnings, how many more, what was said often, and whether anything is missing."""
+
+    warnings: tuple[Remark, ...]
+    beyond: int
+    repeated: dict[str, int]
+    incomplete: bool
 
 
 class Remarks:
@@ -29,6 +38,25 @@ class Remarks:
         """Say something that holds for many paths; it is printed once, with their number."""
         self.incomplete = True
         self._repeated[message] = self._repeated.get(message, 0) + 1
+
+    def forget(self) -> None:
+        """Begin anew: what was said so far is another process's to tell."""
+        self._list, self._beyond, self._repeated, self.incomplete = [], 0, {}, False
+
+    def said(self) -> Said:
+        """What was said since."""
+        return Said(
+            warnings=tuple(self._list), beyond=self._beyond, repeated=self._repeated, incomplete=self.incomplete
+        )
+
+    def add(self, said: Said) -> None:
+        """Take over what another process said."""
+        room = max(0, _MOST - len(self._list))
+        self._list += said.warnings[:room]
+        self._beyond += said.beyond + len(said.warnings[room:])
+        for message, count in said.repeated.items():
+            self._repeated[message] = self._repeated.get(message, 0) + count
+        self.incomplete = self.incomplete or said.incomplete
 
     @property
     def status(self) -> Status:

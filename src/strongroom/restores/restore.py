@@ -21,7 +21,7 @@ from strongroom.restores.attributes import Keeper
 from strongroom.restores.beneath import LOOK
 from strongroom.restores.exclusions import Exclusions
 from strongroom.restores.forecast import forecast
-from strongroom.restores.ground import check_destination, parents_of, with_known_paths
+from strongroom.restores.ground import check_destination, parents_of, refuse_in_place, with_known_paths
 from strongroom.restores.mirror import extras
 from strongroom.restores.policy import policy_of
 from strongroom.restores.remarks import Remarks
@@ -31,12 +31,19 @@ from strongroom.restores.telling import Telling, expected_entries
 from strongroom.restores.writer import Writer
 
 
-def restore(request: RestoreRequest, client: Readable, monitor: Monitor) -> RestoreResult:
+def restore(
+    request: RestoreRequest, client: Readable, monitor: Monitor, *, porters: int | None = None
+) -> RestoreResult:
     """Do what a request asks for (a dry run: say what would be done).
+
+    ``porters`` is the number of processes that write new folders' files; None: one for each processor, where the client
+    allows it.
 
     Raises UnknownError for a path that the point does not have, RestoreError when the restore is refused or stopped
     (the message says where what was replaced is kept), BusyError when another restore of the account is at work.
     """
+    if request.to is None:
+        refuse_in_place(client)
     request = with_known_paths(request, client)
     if request.dry_run:
         told = forecast(request, client)
@@ -47,7 +54,7 @@ def restore(request: RestoreRequest, client: Readable, monitor: Monitor) -> Rest
     target = Target(request, exclusions, remarks)
     try:
         target.open()
-        counts = _Restore(request, client, monitor, target, exclusions, remarks).run()
+        counts = _Restore(request, client, monitor, target, exclusions, remarks, porters).run()
         target.dissolve()
     except BaseException as error:
         target.abandon()
@@ -71,6 +78,7 @@ class _Restore:
         target: Target,
         exclusions: Exclusions,
         remarks: Remarks,
+        porters: int | None,
     ) -> None:
         self._request = request
         self._client = client
@@ -78,17 +86,20 @@ class _Restore:
         self._exclusions = exclusions
         self._remarks = remarks
         self._keeper = Keeper(remarks)
-        self._writer = Writer(request, client, target, policy_of(request, client), remarks)
+        self._writer = Writer(request, client, target, policy_of(request, client), remarks, porters)
         self._telling = Telling(monitor, request.point.account, expected_entries(request.point, request.paths))
 
     def run(self) -> RestoreCounts:
         request, writer = self._request, self._writer
-        for entry in parents_of(request, self._client):
-            writer.take(entry, asked=False)
-        for entry in self._client.walk(request.point, request.paths):
-            writer.take(entry)
-            self._tell()
-        writer.flush()
+        try:
+            for entry in parents_of(request, self._client):
+                writer.take(entry, asked=False)
+            for entry in self._client.walk(request.point, request.paths):
+                writer.take(entry)
+                self._tell()
+            writer.flush()
+        finally:
+            writer.close()
         deleted = self._take_extras() if request.mirrors else 0
         self._finish_built()
         self._finish_standing()

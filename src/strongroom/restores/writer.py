@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from strongroom.clients.base import Readable
 from strongroom.errors import RestoreError
@@ -15,8 +14,10 @@ from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
 from strongroom.restores.beneath import lstat, split
 from strongroom.restores.companions import beside, may_be_database, taken_away
 from strongroom.restores.contents import Batch
-from strongroom.restores.links import Group
+from strongroom.restores.links import Links
+from strongroom.restores.making import Maker
 from strongroom.restores.policy import Policy
+from strongroom.restores.porters import Outcome, Porters
 from strongroom.restores.present import Verdict, identical, judge, open_identity
 from strongroom.restores.recipients import Comparing, Wanted, Writing
 from strongroom.restores.remarks import Remarks
@@ -24,10 +25,8 @@ from strongroom.restores.request import RestoreCounts, RestoreRequest
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Place, Target
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # These stop a restore: the next file would meet the same.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}
 
 
 class StoppedError(RestoreError):
@@ -35,21 +34,30 @@ class StoppedError(RestoreError):
 
 
 class Writer:
-    """Takes the entries of a walk, folders before what they hold; `flush` fetches what content is still to come.
+    """Takes the entries of a walk, folders before what they hold; `flush` fetches what content is still to come, `close` ends
+    whoever is still at work.
 
     ``places`` are the folders in the order they came, ``frozen`` the files that get flags which forbid changes last.
     """
 
     def __init__(
-        self, request: RestoreRequest, client: Readable, target: Target, policy: Policy, remarks: Remarks
+        self,
+        request: RestoreRequest,
+        client: Readable,
+        target: Target,
+        policy: Policy,
+        remarks: Remarks,
+        porters: int | None,
     ) -> None:
         self._target = target
         self._folders = target.folders
         self._policy = policy
         self._remarks = remarks
         self._keeper = Keeper(remarks)
+        self._maker = Maker(target, self._keeper)
         self._batch = Batch(client, request.point)
-        self._groups: dict[bytes, Group] = {}
+        self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL, porters)
+        self._links = Links(target, self._maker, remarks, self._failed)
         self._lost_folders: set[bytes] = set()
         self._sound = request.point.status is Status.COMPLETE
         # Folders of the server itself are everybody's: what stands is left as it is.
@@ -61,7 +69,12 @@ class Writer:
     @property
     def counts(self) -> RestoreCounts:
         """What was made and found so far."""
-        return RestoreCounts(written=self._written, unchanged=self._unchanged, deleted=self._deleted, bytes=self._bytes)
+        return RestoreCounts(
+            written=self._written + self._links.made,
+            unchanged=self._unchanged + self._links.unchanged,
+            deleted=self._deleted,
+            bytes=self._bytes,
+        )
 
     def take(self, entry: Entry, *, asked: bool = True) -> None:
         """Bring one entry back; ``asked`` is False for folders that are only on the way to what was asked for."""
@@ -79,55 +92,71 @@ class Writer:
 
     def flush(self) -> None:
         """Fetch and write what content is still to come."""
+        for wanted in self._porters.rest():
+            self._batch.add(Writing(self, wanted))
         self._batch.flush()
+        self._porters.wait()
+
+    def close(self) -> None:
+        """End what was begun beside; harmless where all is done."""
+        self._porters.close()
 
     # What the recipients of content ask for.
 
     def begin(self, wanted: Wanted) -> tuple[int, bytes, Staging | None]:
         """Create an empty file for an entry, in staging or in a folder that is being built."""
-        at, staging = self._target.spot(wanted.parent)
-        made = wanted.name if staging is None else staging.fresh()
-        fd = os.open(made, _NEW, 0o600, dir_fd=at)
-        if wanted.entry.flags & flags.LAYOUT:
-            self._keeper.set_flags(fd, wanted.entry, flags.LAYOUT)
-        return fd, made, staging
+        return self._maker.begin(wanted)
 
     def complete(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
         """Finish a file whose content is there, close it and put it in its place."""
-        entry = wanted.entry
         try:
-            if entry.stored != entry.size:
-                os.ftruncate(fd, entry.size)
-            self._keeper.finish_file(fd, entry)
-            if wanted.group is not None:
-                self._hold(wanted, made, staging, fd)
-            if entry.flags & flags.FORBIDDING:
-                self._freeze_later(wanted, fd)
+            status = self._maker.finish(wanted, fd)
+            self._arrived(wanted, made, staging, (status.st_dev, status.st_ino))
             if staging is not None:
                 with taken_away(self._target, self._remarks, wanted, fd) as gone:
                     self._target.put(staging, made, wanted.parent, wanted.name)
                 self._deleted += gone
         except RestoreError as error:
-            self._discard(wanted, made, staging)
+            self._maker.discard(wanted, made, staging)
             self.give_up(wanted, str(error))
             return
         except OSError:
-            self._discard(wanted, made, staging)
+            self._maker.discard(wanted, made, staging)
             raise
         finally:
             os.close(fd)
-        self._bytes += entry.stored
+        self._bytes += wanted.entry.stored
         self._made(wanted)
+
+    def _carried(self, wanted: Wanted, outcome: Outcome) -> None:
+        """A porter made a file in a folder that is being built, or could not."""
+        if outcome.identity is None:
+            self.give_up(wanted, outcome.failure)
+            return
+        try:
+            self._arrived(wanted, wanted.name, None, outcome.identity)
+        except OSError as error:
+            self._maker.discard(wanted, wanted.name, None)
+            self.give_up(wanted, error)
+            return
+        self._bytes += wanted.entry.stored
+        self._made(wanted)
+
+    def _arrived(self, wanted: Wanted, made: bytes, staging: Staging | None, identity: tuple[int, int]) -> None:
+        """A file is whole: hold it for its other names, and remember the flags that it gets last."""
+        self._links.hold(wanted, made, staging, identity)
+        if wanted.entry.flags & flags.FORBIDDING:
+            self.frozen.append((wanted, identity))
 
     def drop(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
         """Close and remove a file that was begun."""
         os.close(fd)
-        self._discard(wanted, made, staging)
+        self._maker.discard(wanted, made, staging)
 
     def give_up(self, wanted: Wanted, why: str | OSError) -> None:
         """Say that an entry does not come back; its other names do not either."""
         self._failed(wanted.entry, why)
-        self._lose(wanted)
+        self._links.lose(wanted)
 
     def open_standing(self, wanted: Wanted, identity: tuple[int, int]) -> int:
         """Open the file that stands in an entry's place, if it still is the same."""
@@ -176,19 +205,17 @@ class Writer:
         parent.names.add(name)
         if entry.type is FileType.SOCKET:
             return
-        group = self._groups.get(entry.link_group) if entry.link_group else None
+        group = self._links.known(entry)
         if group is not None:
-            self._join(group, Wanted(entry, parent, name, group))
+            self._links.join(group, Wanted(entry, parent, name, group))
             return
-        if entry.link_group:
-            group = self._groups[entry.link_group] = Group()
-        wanted = Wanted(entry, parent, name, group)
+        wanted = Wanted(entry, parent, name, self._links.begin(entry))
         if not self._has_content(wanted):
             return
         try:
             self._judge(wanted)
         except (OSError, RestoreError):
-            self._lose(wanted)
+            self._links.lose(wanted)
             raise
 
     def _judge(self, wanted: Wanted) -> None:
@@ -202,7 +229,7 @@ class Writer:
             return
         admitted = self._policy.admit(wanted.entry, self._remarks)
         if admitted is None:
-            self._lose(wanted)
+            self._links.lose(wanted)
             return
         wanted.entry = admitted
         verdict = Verdict.NEW if status is None else judge(self._folders.fd(parent), name, status, admitted)
@@ -212,6 +239,8 @@ class Writer:
             self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
         elif admitted.type is not FileType.FILE:
             self._node(wanted)
+        elif admitted.stored and parent.built and self._porters.hired:
+            self._porters.add(wanted)
         elif admitted.stored:
             self._batch.add(Writing(self, wanted))
         else:
@@ -219,32 +248,16 @@ class Writer:
 
     def _node(self, wanted: Wanted) -> None:
         """Make a link, a pipe or a device."""
-        entry = wanted.entry
-        at, staging = self._target.spot(wanted.parent)
-        made = wanted.name if staging is None else staging.fresh()
-        if entry.type is FileType.SYMLINK:
-            os.symlink(entry.target, made, dir_fd=at)
-        else:
-            try:
-                os.mknod(made, _NODES[entry.type] | 0o600, os.makedev(*entry.rdev), dir_fd=at)
-            except PermissionError:
-                self._remarks.warn_once("not run as root: device nodes cannot be made")
-                self._lose(wanted)
-                return
-        self._keeper.finish_node(at, made, entry)
-        if wanted.group is not None:
-            status = os.stat(made, dir_fd=at, follow_symlinks=False)
-            wanted.group.hold(self._target, wanted.parent, made, at, (status.st_dev, status.st_ino))
+        node = self._maker.node(wanted)
+        if node is None:
+            self._remarks.warn_once("not run as root: device nodes cannot be made")
+            self._links.lose(wanted)
+            return
+        made, staging, status = node
+        self._links.hold(wanted, made, staging, (status.st_dev, status.st_ino))
         if staging is not None:
-            self._put(wanted, made, staging)
+            self._maker.put(wanted, made, staging)
         self._made(wanted)
-
-    def _put(self, wanted: Wanted, made: bytes, staging: Staging) -> None:
-        try:
-            self._target.put(staging, made, wanted.parent, wanted.name)
-        except (OSError, RestoreError):
-            staging.discard(made)
-            raise
 
     def _has_content(self, wanted: Wanted) -> bool:
         entry = wanted.entry
@@ -254,73 +267,16 @@ class Writer:
         how = "its content is not in the point" if missing else "it is in the point, but suspect"
         self._remarks.warn(entry.path, f"{how}: {entry.defect}", missing=not self._sound)
         if missing:
-            self._lose(wanted)
+            self._links.lose(wanted)
         return not missing
-
-    def _discard(self, wanted: Wanted, made: bytes, staging: Staging | None) -> None:
-        if staging is not None:
-            staging.discard(made)
-        else:
-            os.unlink(made, dir_fd=self._folders.fd(wanted.parent))
-
-    # Names of one inode.
-
-    def _hold(self, wanted: Wanted, made: bytes, staging: Staging | None, fd: int) -> None:
-        if wanted.group is None:
-            return
-        status = os.fstat(fd)
-        at = self._folders.fd(wanted.parent) if staging is None else staging.fd
-        wanted.group.hold(self._target, wanted.parent, made, at, (status.st_dev, status.st_ino))
-
-    def _join(self, group: Group, wanted: Wanted) -> None:
-        if not group.settled:
-            group.waiting.append(wanted)
-        elif group.lost:
-            self._remarks.warn(wanted.entry.path, "it is another name of a file that did not come back", missing=False)
-        else:
-            self._link(group, wanted)
-
-    def _link(self, group: Group, wanted: Wanted) -> None:
-        parent, name = wanted.parent, wanted.name
-        if not parent.built:
-            status = lstat(self._folders.fd(parent), name)
-            if status is not None and (status.st_dev, status.st_ino) == group.identity:
-                self._unchanged += 1
-                return
-        at, staging = self._target.spot(parent)
-        made = name if staging is None else staging.fresh()
-        group.link(self._target, at, made)
-        if staging is not None:
-            self._put(wanted, made, staging)
-        self._written += 1
-
-    def _settled(self, wanted: Wanted) -> None:
-        """Give the names that waited for this one what they waited for."""
-        if wanted.group is None:
-            return
-        waiting, wanted.group.waiting = wanted.group.waiting, []
-        for other in waiting:
-            try:
-                self._join(wanted.group, other)
-            except OSError as error:
-                self._failed(other.entry, error)
-            except RestoreError as error:
-                self._failed(other.entry, str(error))
 
     def _made(self, wanted: Wanted) -> None:
         self._written += 1
-        self._settled(wanted)
+        self._links.settle(wanted)
 
     def _found(self, wanted: Wanted, identity: tuple[int, int]) -> None:
         self._unchanged += 1
-        if wanted.group is not None:
-            wanted.group.found(wanted.parent, wanted.name, identity)
-            self._settled(wanted)
-
-    def _lose(self, wanted: Wanted) -> None:
-        if wanted.group is not None and not wanted.group.settled:
-            wanted.group.lost = True
-            self._settled(wanted)
+        self._links.found(wanted, identity)
 
     # Failures.
 
@@ -341,7 +297,3 @@ class Writer:
             self._remarks.warn(entry.path, "left out: its folder is not a folder of the point")
         if entry.type is FileType.DIR:
             self._lost_folders.add(entry.path)
-
-    def _freeze_later(self, wanted: Wanted, fd: int) -> None:
-        status = os.fstat(fd)
-        self.frozen.append((wanted, (status.st_dev, status.st_ino)))

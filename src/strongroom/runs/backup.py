@@ -15,6 +15,7 @@ import msgspec
 
 from strongroom.clients.base import Client, Exports, Failure, Monitor, RunHead, Task
 from strongroom.config import Backup, Config
+from strongroom.config.identity import server_id
 from strongroom.errors import BusyError, ClientError, SourceError, StrongroomError, UsageError
 from strongroom.exports.sqlite import SqliteFiles
 from strongroom.model import DATABASES, FILES, Account, Frozen, Level, Point, Status
@@ -22,7 +23,6 @@ from strongroom.panel.base import Layout
 from strongroom.panel.sources import refuse_database_folders
 from strongroom.runs import times
 from strongroom.runs.catalog import Catalog, Identity
-from strongroom.runs.identity import server_id
 from strongroom.runs.locks import Locks
 
 # A full read at least this often, so that what a file system hides from stat does not stay hidden for ever.

@@ -18,15 +18,15 @@ import msgspec
 from strongroom.clients.base import Client
 from strongroom.errors import ClientError, UnknownError, UsageError
 from strongroom.model import DATABASES, Frozen, Level, Point, text
-from strongroom.runs.order import newest_first
+from strongroom.runs.order import BACKED_UP, newest_first, rank
 
 _NAME = b"catalog.sqlite"
 # Raise this number when the tables or `Point` change: a catalog with another one is filled anew.
-_VERSION = 2
+_VERSION = 3
 _TABLES = """
 CREATE TABLE points (
     id TEXT PRIMARY KEY, client TEXT NOT NULL, server TEXT NOT NULL, account TEXT NOT NULL, seq INTEGER NOT NULL,
-    time TEXT NOT NULL, covers INTEGER NOT NULL, level TEXT NOT NULL, only TEXT,
+    time TEXT NOT NULL, covers INTEGER NOT NULL, level TEXT NOT NULL, only TEXT, rank INTEGER NOT NULL,
     point BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX points_by_account ON points (server, account, seq);
@@ -107,7 +107,17 @@ class Catalog:
 
     def all(self, *, client: str | None = None) -> list[Point]:
         """Every point, newest first (by time: sequence numbers of different accounts say nothing about each other)."""
-        return self._points("? IS NULL OR client = ? ORDER BY time DESC, server, account, seq DESC", client, client)
+        return self._points("? IS NULL OR client = ? ORDER BY time DESC, server, account, rank DESC, seq DESC", client, client)
+
+    def copies(self, point: Point) -> list[Point]:
+        """What the same moment is held by beside a point: what it is a copy of, and all copies of that, oldest first."""
+        first = point.origin.point if point.origin else point.id
+        same = self.of(Identity(server=point.server, account=point.account))
+        return [
+            each
+            for each in reversed(same)
+            if each.id != point.id and first in (each.id, each.origin.point if each.origin else None)
+        ]
 
     def newest(self, who: Identity, *, covering: bool = False, client: str | None = None) -> Point | None:
         """The newest point of an account, or the newest that covers all of it."""
@@ -115,19 +125,21 @@ class Catalog:
         return next(iter(self._of(who, client, f"{covers} ORDER BY seq DESC, time DESC LIMIT 1")), None)
 
     def last_full(self, who: Identity, client: str) -> Point | None:
-        """The newest point of an account for which a client read everything."""
-        full = f"AND level = '{Level.FULL.value}' AND only IS NOT '{DATABASES}'"
+        """The newest point of an account for which a client read everything: of copies the server was not read."""
+        full = f"AND level = '{Level.FULL.value}' AND only IS NOT '{DATABASES}' AND rank = {BACKED_UP}"
         return next(iter(self._of(who, client, f"{full} ORDER BY seq DESC, time DESC LIMIT 1")), None)
 
     def _of(self, who: Identity, client: str | None, rest: str) -> list[Point]:
-        if client is None:
-            clients = self._rows(
-                "SELECT DISTINCT client FROM points WHERE server = ? AND account = ?", who.server, who.account
-            )
-            if len(clients) > 1:
-                return newest_first(point for (name,) in clients for point in self._of(who, name, rest))
-        where = f"server = ? AND account = ? AND (? IS NULL OR client = ?) {rest}"
-        return self._points(where, who.server, who.account, client, client)
+        where = "server = ? AND account = ? AND (? IS NULL OR client = ?)"
+        values = (who.server, who.account, client, client)
+        # Sequence numbers order what one client backed up; between such streams, newest_first does.
+        streams = self._rows(f"SELECT DISTINCT client, rank FROM points WHERE {where}", *values)  # noqa: S608
+        each = f"server = ? AND account = ? AND client = ? AND rank = ? {rest}"
+        return newest_first(
+            point
+            for name, how in streams
+            for point in self._points(each, who.server, who.account, name, how)
+        )
 
     def point(self, reference: str) -> Point:
         """The point with an id, or with the only id that begins so. Raise UnknownError or UsageError."""
@@ -193,17 +205,18 @@ class Catalog:
 
     def _insert(self, point: Point, client: str) -> None:
         self._database.execute(
-            "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 point.id,
                 client,
                 point.server,
                 point.account,
-                point.seq,
+                point.seq if point.origin is None else 0,
                 _sortable(point.time),
                 point.covers,
                 point.level.value,
                 point.only,
+                rank(point),
                 _encode(point),
             ),
         )

@@ -2,8 +2,9 @@
 
 The rules, for each account of each server by itself:
 
-1. Points are ordered by their sequence number; a clock only says which hour, day, week, month or year a point belongs
-   to.
+1. Points are ordered by their sequence number, and copies among them by their time (`order.newest_first`); a clock only
+   says which hour, day, week, month or year a point belongs to. A copy has the time of what it is a copy of, and fills
+   the place that this would. Where a chain was made into a new full point, that one takes the place of the chain's last.
 2. ``keep_daily = N`` keeps the newest point of each of the N newest days that *have* a point, and so on: an account
    that is no longer backed up loses nothing more. ``keep_last = N`` keeps the N newest.
 3. Incomplete points fill places of their own by the same numbers, and never take a complete point's. A point of files
@@ -11,8 +12,8 @@ The rules, for each account of each server by itself:
 4. The newest complete point always stays, and so does an incomplete one that is the newest of all: it is ``latest``.
    With every ``keep_*`` at 0 the newest complete point alone stays (all rules but this one and the next count for
    nothing).
-5. Pinned points, and points whose time lies in the future or before that of a point made earlier, stay and fill no
-   place.
+5. Pinned points, and points whose time lies in the future or (copies apart) before that of a point made earlier, stay
+   and fill no place.
 6. What another server made is that server's to forget.
 
 Naming a point forgets it whatever these rules say; that is the caller's business.
@@ -26,6 +27,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 
 from strongroom.model import Frozen, Point
+from strongroom.runs.order import newest_first
 
 NEWEST = "newest complete point"
 LATEST = "newest point, though incomplete"
@@ -74,7 +76,7 @@ def judge(points: Iterable[Point], keep: Keep, *, server: str, now: datetime, zo
     forget: list[str] = []
     kept: list[Kept] = []
     for (home, _), owned in sorted(accounts.items()):
-        owned.sort(key=lambda point: point.seq, reverse=True)
+        owned = newest_first(owned)
         reasons = _reasons(owned, keep, now, zone) if home == server else {point.id: [ELSEWHERE] for point in owned}
         for point in owned:
             if point.id in reasons:
@@ -116,6 +118,8 @@ def _odd_times(points: Sequence[Point], now: datetime) -> dict[str, str]:
         time = datetime.fromisoformat(point.time)
         if time > now:
             odd[point.id] = FUTURE
+        elif point.origin is not None:
+            continue
         elif time < latest:
             odd[point.id] = BACKWARD
         else:

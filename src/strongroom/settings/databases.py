@@ -1,4 +1,4 @@
-"""Which databases are whose, asked of the servers once for each account."""
+"""Which databases are whose, asked of each server once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class DumpingServer(Protocol):
 
     engine: str
 
-    def owned(self, account: Account, everyone: Sequence[Account]) -> Owned:
-        """The databases that are this account's."""
+    def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
+        """The databases of all accounts, by account's name."""
 
     def dump(self, database: str) -> Iterator[bytes]:
         """The whole database as one SQL text."""
@@ -34,7 +34,7 @@ class Databases:
         self._everyone = accounts
         self.accounts = {account.name: account for account in accounts}
         self.servers = {server.engine: server for server in servers}
-        self._owned: dict[tuple[str, str], Owned] = {}
+        self._owned: dict[str, dict[str, Owned]] = {}
 
     def of(self, account: str, engine: str) -> list[Target]:
         """An account's databases on one server, with those that another account has as well."""
@@ -57,7 +57,6 @@ class Databases:
         return target.database in owned.names
 
     def _ask(self, account: str, engine: str) -> Owned:
-        key = (account, engine)
-        if key not in self._owned:
-            self._owned[key] = self.servers[engine].owned(self.accounts[account], self._everyone)
-        return self._owned[key]
+        if engine not in self._owned:
+            self._owned[engine] = self.servers[engine].owned_by_each(self._everyone)
+        return self._owned[engine][account]

@@ -7,10 +7,13 @@ that it holds until the last of them has ended, even when the job itself was kil
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import FrameType
@@ -22,7 +25,7 @@ from strongroom.errors import SettingError
 from strongroom.model import Frozen, text
 from strongroom.settings import durable
 from strongroom.settings.panel_programs import panel_exports
-from strongroom.settings.scopes import EXPORTS, PRUNE, Scopes
+from strongroom.settings.scopes import EXPORTS, PRUNE, TIME_LIMIT, Scopes
 
 LOCK = b"nightly"
 EXPORT, BACKUP, FORGET, PRUNING = "exports", "backup", "forget", "prune"
@@ -31,6 +34,8 @@ _FILE = b"nightly.json"
 _RESULTS = ("complete", "incomplete", "failed")
 # What of a part's complaints is kept for the notice.
 _MOST_SAID = 1 << 16
+# A part that is told to end gets this long to put its locks away.
+_GRACE_SECONDS = 30
 
 
 class Part(Frozen):
@@ -42,11 +47,12 @@ class Part(Frozen):
 
 
 class PartDone(Frozen):
-    """How one step ended: an exit status, or why it was skipped."""
+    """How one step ended: an exit status, or why it was skipped; ``late``: it took too long, and was ended."""
 
     name: str
     status: int | None = None
     skipped: str = ""
+    late: bool = False
 
 
 class Record(Frozen):
@@ -88,12 +94,13 @@ def _no_exports(config: Config, scopes: Scopes) -> str:
 
 
 class Night:
-    """One nightly job. ``say`` is told, line by line, what its parts complain of."""
+    """One nightly job. ``say`` is told, line by line, what its parts complain of; each may take ``limit`` seconds."""
 
-    def __init__(self, config: Config, parts: Sequence[Part], say: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, parts: Sequence[Part], say: Callable[[str], None], limit: float) -> None:
         self._config = config
         self._parts = parts
         self._say = say
+        self._limit = limit
         self.said = ""
 
     def run(self) -> Record:
@@ -112,13 +119,15 @@ class Night:
     def _part(self, part: Part, before: Sequence[PartDone], lock: int) -> PartDone:
         skipped = part.skipped
         # What a failed backup would have been compared with stays, until there is a good one again.
-        if part.name in (FORGET, PRUNING) and _failed(before):
+        if part.name in (FORGET, PRUNING) and (
+            _failed(before) or any(each.late for each in before if each.name == BACKUP)
+        ):
             skipped = "there was no backup"
         if skipped:
             return PartDone(name=part.name, skipped=skipped)
-        return PartDone(name=part.name, status=self._run(part, lock))
+        return self._run(part, lock)
 
-    def _run(self, part: Part, lock: int) -> int:
+    def _run(self, part: Part, lock: int) -> PartDone:
         command = [*own_program(), "--config", text(self._config.path), "--quiet", *part.arguments]
         with _Signals() as signals:
             try:
@@ -129,25 +138,53 @@ class Night:
                     stderr=subprocess.PIPE,
                     pass_fds=(lock,),
                     cwd="/",
-                    text=True,
-                    errors="backslashreplace",
+                    start_new_session=True,
                 )
             except OSError as error:
                 self._tell(f"{part.name}: {command[0]}: {error.strerror}")
-                return 2
+                return PartDone(name=part.name, status=2)
             with running:
                 try:
                     signals.deliver()
-                    for line in running.stderr or ():
-                        self._tell(f"{part.name}: {line.rstrip()}")
-                    status = running.wait()
+                    status = self._listen(running, part.name)
                 except BaseException:
                     running.terminate()
                     raise
+        if status is None:
+            hours = f"{self._limit / 3600:g} hours"
+            self._tell(
+                f"{part.name}: still at work after {hours}, and ended; the scope {TIME_LIMIT} says how long it may take"
+            )
+            return PartDone(name=part.name, status=1, late=True)
         if status:
             ending = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
             self._tell(f"{part.name}: {ending}")
-        return status if status >= 0 else 128 - status
+        return PartDone(name=part.name, status=status if status >= 0 else 128 - status)
+
+    def _listen(self, running: subprocess.Popen[bytes], name: str) -> int | None:
+        """Say what a part complains of until it ends; its exit status. None: it did not end in time, and was ended."""
+        until = time.monotonic() + self._limit
+        assert running.stderr is not None  # noqa: S101  (it is a pipe)
+        heard = b""
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(running.stderr, selectors.EVENT_READ)
+            while (left := until - time.monotonic()) > 0:
+                if not waiting.select(left):
+                    continue
+                piece = os.read(running.stderr.fileno(), _MOST_SAID)
+                *lines, heard = (heard + piece).split(b"\n")
+                # A line that has no end is told in pieces.
+                if heard and (not piece or len(heard) > _MOST_SAID):
+                    lines, heard = [*lines, heard], b""
+                for line in lines:
+                    self._tell(f"{name}: {line.decode('utf-8', 'backslashreplace').rstrip()}")
+                if not piece:
+                    break
+        try:
+            return running.wait(max(until - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            _end(running)
+            return None
 
     def _tell(self, line: str) -> None:
         self.said = (self.said + line + "\n")[:_MOST_SAID]
@@ -179,6 +216,19 @@ class _Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came.append(number)
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End a part with all that it has started; what does not go when it is asked to is killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(_GRACE_SECONDS)
+            # Its own processes have had their time as well.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            return
 
 
 def last_night(state: bytes) -> Record | None:

@@ -22,6 +22,7 @@ Value = bool | str
 
 EXPORTS = "backups.automatic-database-exports"
 PRUNE = "backups.prune"
+TIME_LIMIT = "backups.time-limit"
 NOTIFY = "cron.notify"
 START_RANGE = "cron.start-range"
 
@@ -30,6 +31,7 @@ _LOCK = b"scopes"
 _RANGE = re.compile(r"([0-9]{1,2})-([0-9]{1,2})", re.ASCII)
 # No leading dash: an address is an argument of sendmail.
 _ADDRESS = re.compile(r"[\w.+][\w.+-]{0,63}(@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,8})?", re.ASCII)
+_MOST_HOURS = 168
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off", "")
 
@@ -76,6 +78,18 @@ def hours(value: Value) -> tuple[int, int]:
     return first, last
 
 
+def limit_seconds(value: Value) -> int:
+    """How long a part of the night may take by a ``backups.time-limit``, in seconds; raise ValueError with what it takes."""
+    word = str(value)
+    if not (word.isascii() and word.isdecimal() and 1 <= int(word) <= _MOST_HOURS):
+        raise ValueError(f"whole hours, from 1 to {_MOST_HOURS}")
+    return int(word) * 3600
+
+
+def _time_limit(word: str) -> str:
+    return str(limit_seconds(word) // 3600)
+
+
 def _boolean(word: str) -> bool:
     if word.lower() not in (*_TRUE, *_FALSE[:-1]):
         raise ValueError("true or false")
@@ -115,6 +129,13 @@ REGISTRY = {
             settings="never, daily, a weekday, or one of the month such as 'first sunday'",
             default="sunday",
             parse=_days,
+        ),
+        Scope(
+            name=TIME_LIMIT,
+            info="How long each part of the nightly job may take; one that takes longer is ended, and the next begins.",
+            settings="whole hours, from 1 to 168",
+            default="20",
+            parse=_time_limit,
         ),
         Scope(
             name=NOTIFY,

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from strongroom.vault import bases, pack, snapshot
 from strongroom.vault import header as headers
-from strongroom.vault import pack, snapshot
 from strongroom.vault.errors import AbsentError, DamagedError, VaultError
 from strongroom.vault.footing import Footing
 from strongroom.vault.frame import Chunk, Kind
@@ -22,7 +22,6 @@ from strongroom.vault.source import fingerprint
 from strongroom.vault.state import State, unpack
 from strongroom.vault.storage import Storage
 from strongroom.vault.trees import TreeKeeper
-from strongroom.vault.walk import last_known
 
 # What is known of a series' folders: a map, or the name of the file that says it already.
 _Known = dict[bytes, bytes] | str
@@ -109,7 +108,7 @@ class Committer:
         last = (self._state.load_base(base.file) if base.file else None) if base else {}
         if last is None:
             assert base is not None  # noqa: S101 - only a base can have lost its file
-            last = last_known(self._reader, base.snapshot) if base.digests else {}
+            last = bases.last_known(self._reader, base.snapshot) if base.digests else {}
         known = run.map_of(last)
         records = ((path, packed[16 : 16 + ID_SIZE]) for path, packed in known.items())
         heads = []
@@ -143,7 +142,7 @@ class Committer:
         outcome = run.outcome(os.urandom(8).hex())
         made = Snapshot(
             id=outcome.id, series=run.request.series, seq=outcome.seq, parent=outcome.parent, level=outcome.level,
-            complete=outcome.complete, scan_started=run.started, scope=run.scope, segments=segments,
+            complete=outcome.complete, scan_started=run.scan_started, scope=run.scope, segments=segments,
             sources=run.request.names, filter=fingerprint(run.request.sources),
             entries=run.counts.entries, detail=self._describe(outcome),
         )  # fmt: skip

@@ -13,7 +13,7 @@ import itertools
 import os
 import stat as modes
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -229,6 +229,18 @@ class ContentReader:
             return self._finished(ids, lengths, xattrs, flags)
         return self._finished(ids, lengths, xattrs, flags, tuple(extents))._replace(size=size)
 
+    def stored(
+        self, fd: int, extents: Sequence[tuple[int, int]], xattrs: Iterable[tuple[bytes, bytes]], flags: int
+    ) -> tuple[bytes, Extra]:
+        """References, and what else a row says, of a file that is not read from a folder: its data are these of an open file."""
+        ids: list[bytes] = []
+        lengths: list[int] = []
+        for offset, length in extents:
+            more, sizes = self._keep_all(self._chunks(fd, offset, length))
+            ids += more
+            lengths += sizes
+        return self._finished(ids, lengths, self.attributes(xattrs), flags, tuple(extents))[:2]
+
     def _finished(
         self,
         ids: list[bytes],
@@ -267,15 +279,20 @@ class ContentReader:
             raise
         if not names:
             return (), b""
+        return self.attributes(
+            (os.fsencode(name), os.getxattr(where, name, follow_symlinks=follow)) for name in sorted(names)
+        )
+
+    def attributes(self, xattrs: Iterable[tuple[bytes, bytes]]) -> _Xattrs:
+        """Attributes as a row has them, large values handed over."""
         found: list[tuple[bytes, bytes | int]] = []
         large: list[bytes] = []
-        for name in sorted(names):
-            value = os.getxattr(where, name) if follow else os.getxattr(where, name, follow_symlinks=False)
+        for name, value in xattrs:
             if len(value) > INLINE_XATTR:
                 large.append(self._keep.data(value))
-                found.append((os.fsencode(name), len(large) - 1))
+                found.append((name, len(large) - 1))
             else:
-                found.append((os.fsencode(name), value))
+                found.append((name, value))
         return tuple(found), b"".join(large)
 
     def _inode_flags(self, fd: int) -> int:

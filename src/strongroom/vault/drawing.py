@@ -13,7 +13,7 @@ from typing import TypeVar
 from strongroom.vault import record
 from strongroom.vault.cutting import Cutter, Pieces
 from strongroom.vault.errors import SourceError, VaultError
-from strongroom.vault.feed import FeedFile, told
+from strongroom.vault.feed import Feed, FeedFile, told
 from strongroom.vault.messages import Counts, Draw, Drawn, Folder, Remark, Walked
 from strongroom.vault.prefixing import LEAST, LastVersion
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
@@ -32,11 +32,10 @@ _T = TypeVar("_T")
 class Drawing:
     """One feed, drawn once."""
 
-    def __init__(self, series: Series, draw: Draw, tools: Tools) -> None:
-        assert series.feed is not None  # noqa: S101 - only a series with a feed is given to be drawn
-        self._feed, self._draw, self._tools = series.feed, draw, tools
+    def __init__(self, feed: Feed, series: Series, draw: Draw, tools: Tools) -> None:
+        self._feed, self._draw, self._tools = feed, draw, tools
         tools.begin(draw.series, series.alone)
-        tools.held[draw.series] = series.feed
+        tools.held[draw.series] = feed
         self._rows: dict[bytes, dict[bytes, Row]] = {self._feed.name.encode(): {}}
         self._records_before = self._last_records()
         self._rows_before: dict[bytes, dict[bytes, Row]] = {}

@@ -8,7 +8,9 @@ time and nobody else's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from strongroom.vault.record import Row
 
 
 class FeedFile(Protocol):
@@ -55,6 +57,39 @@ class Feed(Protocol):
         Called in the process that drew the feed. Where that was killed it is called in the coordinating process, and it may be
         called in both; it has to be harmless where there is nothing to let go of.
         """
+
+
+class CarriedEntry(NamedTuple):
+    """One entry of a carried tree: its stored path, and its row as the record of its folder is to have it (a folder's own too).
+
+    The row has no references, and of ``extra`` what its content and attributes make of it is filled in. ``content`` is an open
+    file that has the bytes of a file at their offsets, None where there are none; ``extents`` are those that are data (None:
+    all). Open until the next entry is asked for.
+    """
+
+    path: bytes
+    row: Row
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    content: int | None = None
+    extents: tuple[tuple[int, int], ...] | None = None
+
+
+@runtime_checkable
+class Carried(Protocol):
+    """Whole trees that come from elsewhere, with every attribute, in place of a feed. It raises as a `Feed` does.
+
+    No run compares with what was carried before it has read the folders itself.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The trees' names in snapshots."""
+
+    def entries(self) -> Iterator[CarriedEntry]:
+        """The entries: each folder before what it holds, siblings by name."""
+
+    def release(self) -> None:
+        """Let go of what was needed; see `Feed.release`."""
 
 
 def told(error: Exception) -> str:

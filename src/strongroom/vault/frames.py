@@ -81,8 +81,8 @@ class FrameReader:
             raise AbsentError(f"chunk {id.hex()} is not in the vault's index; run: strongroom check --repair")
         return place
 
-    def frame(self, place: FramePlace, depth: int = 0) -> Frame:
-        """A decoded frame. Raise DamagedError, AbsentError."""
+    def frame(self, place: FramePlace, depth: int = 0, *, keep: bool = True) -> Frame:
+        """A decoded frame; not to ``keep`` is for one that is not asked for again. Raise DamagedError, AbsentError."""
         key = (place.pack.id, place.offset)
         with self._keeping:
             frame = self._frames.get(key)
@@ -90,6 +90,8 @@ class FrameReader:
                 self._frames.move_to_end(key)
                 return frame
         frame = self.read_frame(place, depth)
+        if not keep:
+            return frame
         with self._keeping:
             if key not in self._frames:
                 self._frames[key] = frame

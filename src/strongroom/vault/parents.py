@@ -69,6 +69,11 @@ def newest_with(summaries: Iterable[Summary], series: str, tree: str) -> str:
     return max(having, key=lambda item: item.seq).id if having else ""
 
 
+def alone(parent: Parent) -> Parent:
+    """What a snapshot that is carried from elsewhere is compared with: nothing, whatever there is before it."""
+    return Parent(parent.seq, FULL, None, None, 0)
+
+
 def choose(state: State, summaries: Iterable[Summary], series: str, level: str, fingerprint: bytes) -> Parent:
     """What a series is compared with at a level; the level is full where there is nothing to compare with.
 

@@ -22,6 +22,9 @@ from strongroom.vault.record import Record, Row
 from strongroom.vault.snapshot import SegmentHead, Snapshot
 from strongroom.vault.storage import Storage
 
+# Frames that are kept for whoever asks for more of them: of more than so many, none is.
+_FEW = 8
+
 
 class Piece(NamedTuple):
     """One chunk of a file: which of the asked files, the offset there, its size, and its id."""
@@ -161,14 +164,18 @@ class Reader(FrameReader):
                 at += ID_SIZE
 
     def contents(self, rows: Sequence[Row]) -> Iterator[tuple[int, int, bytes]]:
-        """The content of files as (number, offset, bytes), frame by frame. Raise AbsentError, DamagedError."""
+        """The content of files as (number, offset, bytes), frame by frame. Raise AbsentError, DamagedError.
+
+        Of many frames none is kept: each is decoded once, and in the same few pages of memory.
+        """
         wanted: dict[tuple[bytes, int], tuple[FramePlace, list[Piece]]] = {}
         for piece in self.pieces(rows):
             place = self.locate(piece.id)
             wanted.setdefault((place.pack.id, place.offset), (place, []))[1].append(piece)
+        keep = len(wanted) <= _FEW
         for place, pieces in wanted.values():
             try:
-                together = self.frame(place)
+                together = self.frame(place, keep=keep)
             except AbsentError:
                 together = None  # carried over into other frames while we read
             for piece in pieces:

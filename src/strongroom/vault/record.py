@@ -22,6 +22,7 @@ INLINE_XATTR = 1024
 # More references than this for one file go to list nodes.
 MOST_INLINE = 64
 LIST_SIZE = 4096
+_BILLION = 1_000_000_000
 
 
 class Type(IntEnum):
@@ -82,6 +83,11 @@ class Own(msgspec.Struct, frozen=True, array_like=True):
     mount: int = 0
     extra: Extra = NOTHING
 
+    @property
+    def ctime(self) -> int:
+        """In nanoseconds since 1970."""
+        return self.ctime_s * _BILLION + self.ctime_ns
+
 
 class Row(NamedTuple):
     """One entry of a record. ``references`` are ids one after another; folders have only a name and a type here."""
@@ -100,6 +106,11 @@ class Row(NamedTuple):
     links: int = 1
     references: bytes = b""
     extra: Extra = NOTHING
+
+    @property
+    def ctime(self) -> int:
+        """In nanoseconds since 1970."""
+        return self.ctime_s * _BILLION + self.ctime_ns
 
 
 class _Columns(msgspec.Struct, frozen=True, array_like=True):

@@ -18,6 +18,7 @@ from strongroom.vault import pack, parents
 from strongroom.vault.commit import Committer
 from strongroom.vault.crew import Crew, OpenPack, Worker
 from strongroom.vault.errors import StorageError
+from strongroom.vault.feed import Carried
 from strongroom.vault.feeding import Feeding
 from strongroom.vault.footing import Footing, remembered, stand
 from strongroom.vault.frame import Kind
@@ -163,9 +164,9 @@ class Run:
                 self._stand(unlocked[0], planned=summaries is not None)
             if self._fatal:
                 raise StorageError(self._fatal)
+            self._feed()
             if self._footing is not None:
                 yield from self._commit_what_is_ready()
-            self._feed()
             if not self._crew and self._busy():
                 self._fail_rest("the workers are gone (killed, or out of memory?)")
         yield from self._commit()
@@ -209,7 +210,9 @@ class Run:
         for run in self._series:
             told = fingerprint(run.request.sources)
             run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
-            if run.request.feed is not None:
+            if isinstance(run.request.feed, Carried):
+                run.parent = parents.alone(run.parent)
+            elif run.request.feed is not None:
                 run.last_drawn = parents.newest_with(summaries.values(), run.request.series, run.request.feed.name)
         # The largest first: what is left at the end is then small, and shared among the workers.
         for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):

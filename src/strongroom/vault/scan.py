@@ -4,18 +4,18 @@ The digest covers the folder's own identity and, of every entry that is not a fo
 owner, group and link count; of folders the name (they are looked at themselves). ctime is what an account cannot set. The
 order is that of the file system: it does not change unless the folder does, and if it does, records are compared instead.
 
-No Python object is made for a file beyond what the interpreter makes for its stat.
+This is what a night consists of: no loop of ours runs over the files of a folder, and no object is made for one beyond what
+the interpreter makes for its stat.
 """
 
 from __future__ import annotations
 
 import os
-from array import array
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
+import msgspec
 from blake3 import blake3
 
 from strongroom.vault.state import DIGEST_SIZE
@@ -26,6 +26,11 @@ DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_N
 identity: Callable[[os.stat_result], tuple[int, ...]] = attrgetter(
     "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode", "st_uid", "st_gid", "st_nlink"
 )
+# Without the size, which is the file system's affair, and the links, which are the folders in it.
+_own_identity: Callable[[os.stat_result], tuple[int, ...]] = attrgetter(
+    "st_ino", "st_mtime_ns", "st_ctime_ns", "st_mode", "st_uid", "st_gid"
+)
+_encode = msgspec.msgpack.Encoder().encode
 _NEWEST = 1 << 62
 
 
@@ -50,31 +55,47 @@ def open_folder(name: str | bytes, dir_fd: int | None = None) -> int:
 
 def scan(fd: int, own: os.stat_result, key: bytes) -> Scan:
     """Look at the folder open at ``fd``. Raise OSError."""
-    names: list[str] = []
+    with os.scandir(fd) as listing:  # open until all is done: an entry finds its stat through it
+        entries = list(listing)
+        files = [entry for entry in entries if not entry.is_dir(follow_symlinks=False)]
+        vanished: list[str] = []
+        try:
+            stats = [entry.stat(follow_symlinks=False) for entry in files]
+        except FileNotFoundError:
+            files, stats, vanished = _still_there(files)
     folders: list[str] = []
+    if len(files) + len(vanished) < len(entries):
+        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    names = [entry.name for entry in files]
+    digest = blake3(_told(own, names, stats, folders), key=key).digest(DIGEST_SIZE)
+    return Scan(own, names, stats, folders, vanished, digest)
+
+
+def _still_there(
+    files: Sequence[os.DirEntry[str]],
+) -> tuple[list[os.DirEntry[str]], list[os.stat_result], list[str]]:
+    """The entries that can be looked at, their stats, and the names of those that vanished since they were listed."""
+    there: list[os.DirEntry[str]] = []
     stats: list[os.stat_result] = []
     vanished: list[str] = []
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-                continue
-            try:
-                stats.append(entry.stat(follow_symlinks=False))
-            except FileNotFoundError:
-                vanished.append(entry.name)
-                continue
-            names.append(entry.name)
+    for entry in files:
+        try:
+            stats.append(entry.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            vanished.append(entry.name)
+            continue
+        there.append(entry)
+    return there, stats, vanished
+
+
+def _told(own: os.stat_result, names: list[str], stats: list[os.stat_result], folders: list[str]) -> bytes:
+    """What a digest is made of: equal only if all of it is."""
     try:
-        numbers = array("q", chain.from_iterable(map(identity, stats)))
-        told = numbers.tobytes()
-    except (
-        OverflowError
-    ):  # times beyond 63 bits of nanoseconds: some file systems hold them, and some accounts set them
-        told = repr([identity(stat) for stat in stats]).encode()
-    text = "\0".join(names) + "\0\0" + "\0".join(folders) + repr((*identity(own)[:1], *identity(own)[2:7]))
-    digest = blake3(told + text.encode("utf-8", "surrogateescape"), key=key).digest(DIGEST_SIZE)
-    return Scan(own, names, stats, folders, vanished, digest)
+        return _encode((_own_identity(own), names, list(map(identity, stats)), folders))
+    except (UnicodeEncodeError, OverflowError):
+        pass  # names that are no text; times beyond 64 bits of nanoseconds, which some accounts set where they can be kept
+    numbers = [[str(number) for number in identity(stat)] for stat in stats]
+    return _encode((repr(_own_identity(own)), list(map(os.fsencode, names)), numbers, list(map(os.fsencode, folders))))
 
 
 def newest(scan: Scan) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 
 import msgspec
 
-from strongroom.vault.feed import Feed
+from strongroom.vault.feed import Carried, Feed
 from strongroom.vault.messages import MOST_YOUNGER, Base, Counts, Drawn, Linked, Remark, Walked, Work
 from strongroom.vault.parents import Parent
 from strongroom.vault.scan import CLOCK_LAG
@@ -23,21 +23,28 @@ MOST_PATH_BYTES = 512 << 20
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to back up as one series. ``owners``: the account's own users, whose files with several links are its own.
 
-    ``feed`` is drawn before the sources are walked; its name is none of theirs. ``substitute`` copies what it wants of the
-    sources' files.
+    ``feed`` is drawn before the sources are walked, and its names are none of theirs; what is carried has no sources beside
+    it. ``substitute`` copies what it wants of the sources' files.
     """
 
     series: str
     level: str
     sources: tuple[Source, ...]
     owners: frozenset[int]
-    feed: Feed | None = None
+    feed: Feed | Carried | None = None
     substitute: Substitute | None = None
 
     @property
     def names(self) -> list[str]:
         """The names of all trees: the sources', then the feed's."""
-        return [source.name for source in self.sources] + ([self.feed.name] if self.feed else [])
+        return [source.name for source in self.sources] + self.drawn
+
+    @property
+    def drawn(self) -> list[str]:
+        """The names of the feed's trees."""
+        if self.feed is None:
+            return []
+        return list(self.feed.names) if isinstance(self.feed, Carried) else [self.feed.name]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +112,11 @@ class SeriesRun:
         return self.parent.base if self.parent else None
 
     @property
+    def scan_started(self) -> int:
+        """Before this moment no byte was read (nanoseconds since 1970); 0: what was carried was read who knows when."""
+        return 0 if isinstance(self.request.feed, Carried) else self.started
+
+    @property
     def same_trees(self) -> bool:
         """Whether the snapshot that is compared with has the trees that are asked for, and no others."""
         return self.parent is not None and set(self.parent.sources) == set(self.request.names)
@@ -149,7 +161,7 @@ class SeriesRun:
     def release_failed(self, message: str) -> None:
         """Note that the feed could not be released, which harms nothing that was stored."""
         if message and self.request.feed is not None:
-            self._remark(Remark(self.request.feed.name.encode(), f"could not be released: {message}", False))
+            self._remark(Remark(self.request.drawn[0].encode(), f"could not be released: {message}", False))
 
     def own_links(self) -> dict[bytes, dict[int, int]]:
         """Other users' files all of whose names turned up here, by folder: nothing outside is reached through them.

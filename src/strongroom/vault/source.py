@@ -47,6 +47,7 @@ class Filter:
         plain = [line.strip("/") for line in source.exclude if line.startswith("/") and not set(line) & set("*?[!\\")]
         rest = [line for line in source.exclude if not (line.startswith("/") and not set(line) & set("*?[!\\"))]
         self._exact = frozenset(line.encode("utf-8", "surrogateescape") for line in plain)
+        self._holding = frozenset(path.rpartition(b"/")[0] for path in self._exact)
         self._spec = _spec(rest) if rest else None
         self._select = None if source.select is None else [glob.strip(b"/").split(b"/") for glob in source.select]
 
@@ -54,6 +55,10 @@ class Filter:
     def trivial(self) -> bool:
         """Whether everything is taken."""
         return not self._exact and self._spec is None and self._select is None
+
+    def touches(self, folder: bytes) -> bool:
+        """Whether something that is directly in a folder may be left out. The source itself is the empty path."""
+        return folder in self._holding or self._spec is not None or self._select is not None
 
     def take(self, path: bytes, *, folder: bool) -> Take:
         """What to do with a path whose folder is taken."""

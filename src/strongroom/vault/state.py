@@ -23,7 +23,7 @@ from strongroom.vault.snapshot import Summary
 DIGEST_SIZE = 16
 NO_DIGEST = bytes(DIGEST_SIZE)
 _CHECKSUM = 16
-_KNOWN = struct.Struct(f"<{DIGEST_SIZE}s{ID_SIZE}sqBIQ")
+_KNOWN = struct.Struct(f"<{DIGEST_SIZE}s{ID_SIZE}sq?IQ")
 
 
 class Known(NamedTuple):
@@ -47,8 +47,7 @@ class Known(NamedTuple):
 
 def unpack(data: bytes) -> Known:
     """Read what `Known.pack` made."""
-    digest, record, newest, defect, entries, size = _KNOWN.unpack(data)
-    return Known(digest, record, newest, bool(defect), entries, size)
+    return Known._make(_KNOWN.unpack(data))
 
 
 def undigested(record: bytes) -> bytes:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from strongroom.vault.content import ContentReader
 from strongroom.vault.cutting import Cutter
 from strongroom.vault.errors import VaultError
-from strongroom.vault.feed import Feed, told
+from strongroom.vault.feed import Carried, Feed, told
 from strongroom.vault.header import Chunker
 from strongroom.vault.index import Index
 from strongroom.vault.keys import Keys
@@ -30,13 +31,15 @@ from strongroom.vault.messages import (
     receive_work,
     send,
 )
-from strongroom.vault.packing import Packer
 from strongroom.vault.pipe import Pipe
 from strongroom.vault.reader import Reader
 from strongroom.vault.record import Row
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
 from strongroom.vault.substitute import Substitute
+
+if TYPE_CHECKING:
+    from strongroom.vault.packing import Packer
 
 # Positions in the memory shared with the coordinating process: some worker has nothing to do; finish your open pack.
 HUNGRY, ROTATE = 0, 1
@@ -55,7 +58,7 @@ class Tools:
         self._series, self._alone = 0, ""
         self._packer: Packer | None = None
         # The feeds that this worker has drawn and not released, by series.
-        self.held: dict[int, Feed] = {}
+        self.held: dict[int, Feed | Carried] = {}
         self.digest_key = state.digest_key()
 
     # --- talking --------------------------------------------------------------------------------------------------
@@ -124,6 +127,11 @@ class Tools:
     def _doubtful(self) -> bool:
         return self._unlocked is not None and self._unlocked.doubtful
 
+    @property
+    def all_sound(self) -> bool:
+        """Whether every record can be relied on: nothing is lost or doubtful."""
+        return not self._lost and not self._doubtful
+
     def is_lost(self, record: bytes) -> bool:
         """Whether a folder's record cannot be relied on without a look at what it refers to."""
         return record in self._lost or self._doubtful
@@ -155,6 +163,8 @@ class Tools:
     def packer(self) -> Packer:
         """Takes what is to be stored."""
         if self._packer is None:
+            from strongroom.vault.packing import Packer  # late: a quiet night stores nothing
+
             self._packer = Packer(self.storage, self.keys, self.send, self._known, self._new_reader)
             self._packer.begin(self._series, self.keys.scope(self._alone))
         return self._packer

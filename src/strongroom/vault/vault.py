@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from strongroom.vault import header as headers
 from strongroom.vault import parents, session
@@ -16,11 +17,13 @@ from strongroom.vault.header import Chunker, Header
 from strongroom.vault.index import Index
 from strongroom.vault.keys import DEAR, Cost, Keys
 from strongroom.vault.reader import Reader
-from strongroom.vault.run import Progress, Run
-from strongroom.vault.series import Outcome, Request, SeriesFailure
 from strongroom.vault.snapshot import Snapshot
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
+
+if TYPE_CHECKING:
+    from strongroom.vault.run import Progress
+    from strongroom.vault.series import Outcome, Request, SeriesFailure
 
 
 class Vault:
@@ -85,6 +88,8 @@ class Vault:
         progress: Callable[[Progress], None],
     ) -> Iterator[Outcome | SeriesFailure]:
         """Back up several series at once; see `Run.outcomes`."""
+        from strongroom.vault.run import Run  # late: most commands make no backup
+
         run = Run(
             self.storage, self.state, self.unlock, requests, describe=describe, progress=progress, workers=workers
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from strongroom.vault.errors import SourceError, VaultError
+from strongroom.vault.feed import Carried
 from strongroom.vault.messages import Base, Draw, Failed, Finish, Ready, Work
 from strongroom.vault.tools import Tools
 from strongroom.vault.walk import Series, Walker, raise_descriptor_limit
@@ -44,9 +46,15 @@ def work(tools: Tools, series: Sequence[Series]) -> None:
 
 
 def _draw(series: Series, draw: Draw, tools: Tools) -> None:
-    from strongroom.vault.drawing import Drawing  # late: most runs have no feed
+    # Late: most runs have no feed.
+    if isinstance(series.feed, Carried):
+        from strongroom.vault.carrying import Carrying
 
-    Drawing(series, draw, tools).run()
+        Carrying(series.feed, series, draw, tools).run()
+    elif series.feed is not None:
+        from strongroom.vault.drawing import Drawing
+
+        Drawing(series.feed, series, draw, tools).run()
 
 
 def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon: Callable[[], None]) -> int:
@@ -58,6 +66,9 @@ def start(tools: Tools, series: Sequence[Series], close: Sequence[int], abandon:
     if pid:
         return pid
     try:
+        # What came from the parent is no garbage, and to look through it would copy its pages; a folder's stats are none either.
+        gc.freeze()
+        gc.set_threshold(50_000)
         for fd in close:
             os.close(fd)
         abandon()

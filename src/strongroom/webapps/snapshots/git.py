@@ -25,6 +25,7 @@ from strongroom.webapps.snapshots.place import User
 BRANCH = "refs/heads/snapshots"
 # Longer than any step of git's own takes on a busy machine: only a stopped or stalled one needs as much.
 PATIENCE = 300.0
+_SCRATCH = "strongroom-git-"
 _PIECE = 1 << 18
 _PIPE = 1 << 20
 _MOST_LINE = 4096
@@ -73,7 +74,8 @@ class Git:
 
     def __enter__(self) -> Git:
         # Ours and to be gone through only, so that nobody else can rename what is in it.
-        self._scratch = tempfile.mkdtemp(prefix="strongroom-git-")
+        _clear_left()
+        self._scratch = tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-")
         os.chmod(self._scratch, 0o711)  # noqa: S103 - to be gone through, not to be looked into
         for name in ("git", "git/objects", "git/refs"):
             os.mkdir(os.path.join(self._scratch, name), 0o700)
@@ -81,9 +83,10 @@ class Git:
             with open(os.path.join(self._scratch, "git", name), "w", encoding="ascii") as file:
                 file.write(content)
         if os.geteuid() == 0:
-            for folder, _, names in os.walk(os.path.join(self._scratch, "git")):
-                for path in (folder, *(os.path.join(folder, name) for name in names)):
-                    os.chown(path, self._user.uid, self._user.gid)
+            # From below: what is the user's already lies in a folder that he cannot enter before the last step.
+            for folder, _, names in os.walk(os.path.join(self._scratch, "git"), topdown=False):
+                for path in (*(os.path.join(folder, name) for name in names), folder):
+                    os.chown(path, self._user.uid, self._user.gid, follow_symlinks=False)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -106,6 +109,19 @@ class Git:
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         return _ENVIRONMENT | {"GIT_DIR": self.scratch} | more
+
+
+def _clear_left() -> None:
+    """Remove what killed commands left among the temporary files."""
+    folder = tempfile.gettempdir()
+    for name in os.listdir(folder):
+        pid = name.removeprefix(_SCRATCH).partition("-")[0]
+        if not name.startswith(_SCRATCH) or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
+            continue
+        path = os.path.join(folder, name)
+        with suppress(OSError):
+            if os.lstat(path).st_uid == os.geteuid():
+                shutil.rmtree(path)
 
 
 class Process:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import msgspec
 from pathspec import GitIgnoreSpec
 
+from strongroom.errors import SnapshotError
 from strongroom.model import Account, Entry, FileType, text
 from strongroom.panel.sources import literal
 from strongroom.restores.live import LiveData, Pieces
@@ -16,6 +17,8 @@ from strongroom.webapps.snapshots import repository, sqlite
 
 # The content of a larger file stays out of snapshots, like that of uploads: it is in the account's backups.
 LARGEST = 32 << 20
+# All of them are in memory at once, and their owner says how many there are.
+MOST_ENTRIES = 1_000_000
 # A stranger's pattern may not cost more than it says.
 _MOST_PATTERN = 200
 _MOST_STARS = 6
@@ -45,18 +48,18 @@ class _Noted(Remarks):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[tuple[bytes, str, bool]] = []
+        self.noted: list[tuple[bytes, str, bool]] = []
 
     def warn(self, path: bytes, message: str, *, missing: bool = True) -> None:
-        self.said.append((path, message, missing))
+        self.noted.append((path, message, missing))
 
     def unsteady(self) -> set[bytes]:
         """What was not read as it stands."""
-        return {path for path, _, missing in self.said if missing}
+        return {path for path, _, missing in self.noted if missing}
 
     def tell(self, remarks: Remarks, but: Collection[bytes] = ()) -> None:
         """Tell all but those about some paths."""
-        for path, message, missing in self.said:
+        for path, message, missing in self.noted:
             if path not in but:
                 remarks.warn(path, message, missing=missing)
 
@@ -81,7 +84,14 @@ def entries_of(account: Account, app: App, patterns: Patterns, store: Store, rem
 def _walked(account: Account, path: bytes, patterns: Patterns, store: Store, remarks: Remarks) -> list[Entry]:
     live = LiveData(account, patterns.left, remarks)
     try:
-        return [_kept(entry, pieces, patterns, store, remarks) for entry, pieces in live.walk((path,))]
+        found: list[Entry] = []
+        for entry, pieces in live.walk((path,)):
+            if len(found) == MOST_ENTRIES:
+                raise SnapshotError(
+                    f"{text(path)} holds more than {MOST_ENTRIES:,} files and folders: too many for snapshots"
+                )
+            found.append(_kept(entry, pieces, patterns, store, remarks))
+        return found
     finally:
         live.close()
 

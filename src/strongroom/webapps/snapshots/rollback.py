@@ -52,6 +52,7 @@ class Rollback:
     ) -> None:
         self._account, self._app, self._user, self._stored, self._bases = account, app, user, stored, bases
         self._only = only
+        self._full = False
         self._remarks = Remarks()
         entries = stored.entries()
         own = (user.uid, user.gid)
@@ -79,6 +80,7 @@ class Rollback:
         ``full``: there was no room to keep what was there. What the snapshot has otherwise goes before anything is written.
         """
         back: list[str] = []
+        self._full = full
         if full and self._only != DATABASES:
             self._make_room(there)
         for target in self._wanted():
@@ -119,8 +121,8 @@ class Rollback:
     @property
     def _patterns(self) -> Patterns:
         """What is left alone: what was left out then, and what would be now."""
-        facts = self._stored.facts
-        return Patterns(self._app, (*facts.caches, *self._app.caches), (*facts.uploads, *self._app.uploads))
+        then = self._stored.facts if self._stored.sealed else self._app
+        return Patterns(self._app, (*then.caches, *self._app.caches), (*then.uploads, *self._app.uploads))
 
     def _make_room(self, there: Collection[Entry]) -> None:
         """Remove files that the snapshot does not have as they are: it has others in their place, or none."""
@@ -155,9 +157,19 @@ class Rollback:
             mode=Mode.MIRROR,
             users=own,
             groups=frozenset({self._user.gid}),
-            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries)),
+            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries), *self._too_large(there)),
         )
         return restore(request, source, monitor)
+
+    def _too_large(self, there: Collection[Entry]) -> Iterator[str]:
+        """Patterns for files that came since, and that no snapshot keeps: taken away, they would be lost."""
+        wanted = {entry.path for entry in self._entries}
+        uploads = self._patterns
+        for entry in there:
+            if entry.path not in wanted and not uploads.is_upload(entry) and not self._full:
+                for pattern in _left_out([entry]):
+                    self._remarks.warn(entry.path, "came since, and is too large to be kept: it stays", missing=False)
+                    yield pattern
 
     def _recognised(self, there: Collection[Entry]) -> Iterator[Entry]:
         """The entries, those that stand there as they are told by their inode, so that nothing of them is read again."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from blake3 import blake3
 
+from strongroom.clients.base import Capabilities
 from strongroom.errors import ClientError, SnapshotError
 from strongroom.model import Account, Entry, FileType, Level, Point, Status, Time
 from strongroom.restores.remarks import Remarks
@@ -23,6 +24,7 @@ from strongroom.webapps.snapshots.objects import Commit, Reader
 FOLDER = b".strongroom"
 FACTS, SEAL, ATTRIBUTES, KEPT = b"snapshot.json", b"seal", b"attributes", b"kept"
 _MOST_MESSAGE = 200
+_MOST_ATTRIBUTES = 1 << 28
 _OWN_ATTRIBUTES = (b"user.", b"system.posix_acl_")
 _NODES = (FileType.CHAR, FileType.BLOCK, FileType.SOCKET)
 _PIECE = re.compile(rb"attributes/\d{6}")
@@ -65,11 +67,14 @@ class Stored:
 
     def entries(self) -> list[Entry]:
         """Its entries, in the order of a walk. Raise SnapshotError where they are not what was taken."""
-        pieces = [self.read(self._files[name]) for name in sorted(self._files) if _PIECE.fullmatch(name)]
-        content = b"".join(pieces)
+        content = bytearray()
+        for name in sorted(name for name in self._files if _PIECE.fullmatch(name)):
+            content += self.read(self._files[name])
+            if len(content) > _MOST_ATTRIBUTES:
+                raise SnapshotError(f"snapshot {self.commit.id[:12]} has more attributes than any app's")
         if blake3(content).hexdigest() != self.facts.attributes:
             raise SnapshotError(f"snapshot {self.commit.id[:12]} is damaged: its attributes are not what it says")
-        return lines.decode(content, self._app.stored)
+        return lines.decode(bytes(content), self._app.stored)
 
 
 def snapshot_of(commit: str, facts: Facts, *, sealed: bool) -> Snapshot:
@@ -125,11 +130,17 @@ class Source:
     Files whose content is not kept are not among its entries.
     """
 
+    name = "git"
+
     def __init__(self, app: App, entries: Iterable[Entry], stored: Stored) -> None:
         self._app, self._stored = app, stored
         self._entries = {
             entry.path: entry for entry in entries if entry.type is not FileType.FILE or entry.stored == entry.size
         }
+
+    def capabilities(self) -> Capabilities:
+        """All that a file has comes back; one process reads the objects."""
+        return Capabilities(driver=self.name, version=None, levels=(Level.FULL,), divisible=False)
 
     def point(self) -> Point:
         """It as a point."""
@@ -139,7 +150,7 @@ class Source:
             account=self._app.account,
             time=times.iso(Time(commit.time)),
             level=Level.FULL,
-            client="git",
+            client=self.name,
             status=Status.COMPLETE,
             run="",
             seq=0,

@@ -169,7 +169,8 @@ def _put_index(git: Git, repository: Repository, commit: str, files: Iterable[by
     fd = os.open(index, LOOK)
     with open(fd, "rb") as file:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_INDEX:
+        # One name alone: nobody else's file was put in its place.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > _MOST_INDEX:
             raise SnapshotError("git read-tree made no index")
         repository.put_index(file.read(_MOST_INDEX))
 

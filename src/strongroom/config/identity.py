@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from strongroom.config import Server
+from strongroom.config.values import Server
 
 
 def server_id(server: Server) -> str:

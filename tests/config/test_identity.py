@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from strongroom.config import Server
-from strongroom.runs.identity import server_id
+from strongroom.config.identity import server_id
 
 
 def test_a_server_keeps_its_id_wherever_its_tree_is_moved(tmp_path: Path) -> None:
