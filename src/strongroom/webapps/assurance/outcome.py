@@ -52,5 +52,5 @@ class Outcome(Frozen):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it was not confirmed."""
-        return tuple(each.text for each in self.evidence if each.fails)
+        """Why it was not confirmed, with the pages that say so."""
+        return tuple(f"{each.page}: {each.text}" if each.page else each.text for each in self.evidence if each.fails)
