@@ -285,10 +285,12 @@ def test_what_is_somebody_elses_or_no_file_is_not_read(hand: Ground, home: Path)
     os.link(secret, home / "hard.sql")
     (home / "soft.sql").symlink_to(secret)
     os.mkfifo(home / "pipe.sql")
+    (home / "folder.sql").mkdir()
     for name, why in (
         ("hard", "hard link"),
         ("soft", "not followed"),
         ("pipe", "no regular file"),
+        ("folder", "/home/admin/folder.sql is no regular file"),
         ("gone", "No such"),
     ):
         answer = hand("databases", "import", "site1", MINE, f"/home/admin/{name}.sql", "--yes")
@@ -311,7 +313,7 @@ def test_a_text_that_fails_says_where_the_old_content_is(hand: Ground, home: Pat
 def test_what_is_left_out_is_told(hand: Ground, home: Path) -> None:
     text = b"CREATE TABLE t (x INT);\nCREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();\n"
     write(home / "a.sql", text)
-    document = hand.json("databases", "import", "site1", THEIRS, "/home/admin/a.sql", "--yes")
+    document = hand.json("databases", "import", "site1", THEIRS, "/home/admin/a.sql", "--yes", status=1)
     assert len(document["warnings"]) == 1 and "EVENT TRIGGER" in document["warnings"][0]
 
 

@@ -104,6 +104,21 @@ def test_a_dump_is_one_text_for_the_ordinary_client(
     assert state(mariadb, other) == state(mariadb, "shop_wp")
 
 
+def test_what_is_broken_is_in_the_dump_before_it_is_replaced(
+    mariadb: MariaDB, server: MysqlServer, other: str
+) -> None:
+    mariadb.run("CREATE DATABASE shop_other")
+    mariadb.run(
+        "CREATE TABLE gone (id INT)", "CREATE VIEW seen AS SELECT id FROM gone", "DROP TABLE gone", database=other
+    )
+    with pytest.raises(ExportError, match="views that the server cannot use: seen"):
+        list(server.dump(other))
+    text = b"".join(server.dump(other, broken_views=True))
+    assert b"-- A view that the server could not use: CREATE ALGORITHM=UNDEFINED DEFINER=" in text
+    assert text.endswith(b" AS `id` from `gone`\n")
+    assert server.load(other, iter([text])) == []
+
+
 def test_a_dump_comes_back_as_the_owners(mariadb: MariaDB, server: MysqlServer, shop: Taken, other: str) -> None:
     mariadb.run(f"CREATE DATABASE {other} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci")
     assert server.load(other, server.dump("shop_wp")) == []

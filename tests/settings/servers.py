@@ -32,7 +32,7 @@ class FakeServer:
         contested = {name: why for name, why in self.contested.items() if name in mine}
         return Owned(names=tuple(name for name in mine if name not in contested), contested=contested)
 
-    def dump(self, database: str) -> Iterator[bytes]:
+    def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
         content = next(held[database] for held in self.databases.values() if database in held)
         self.dumped.append(database)
         try:

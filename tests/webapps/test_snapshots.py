@@ -191,7 +191,7 @@ def test_a_database_that_is_gone_comes_back(shopping: Keeping, mariadb: MariaDB)
     back = shopping.snapshots.rollback(shopping.app, first.id)
     assert back.databases == ("mysql:small_shop",)
     assert content(mariadb, SMALL_DATABASE) == rows
-    assert shopping.snapshots.find(shopping.app).status is Status.INCOMPLETE
+    assert shopping.snapshots.list(shopping.app)[0].status is Status.INCOMPLETE
 
 
 def test_a_snapshot_of_what_did_not_change_adds_almost_nothing(shopping: Keeping, mariadb: MariaDB) -> None:
@@ -318,6 +318,14 @@ def test_a_large_file_is_named_and_left_alone(keeping: Keeping) -> None:
     ]
 
 
+def test_a_rollback_done_twice_is_the_same_as_once(keeping: Keeping) -> None:
+    first = keeping.snapshots.enable(keeping.app)
+    for text in ("changed", "changed again"):
+        (keeping.folder / "index.php").write_text(text)
+        assert keeping.snapshots.rollback(keeping.app).snapshot == first.id
+        assert (keeping.folder / "index.php").read_text() == "<?php echo 'one';"
+
+
 def test_words_for_a_snapshot(keeping: Keeping) -> None:
     with pytest.raises(SnapshotError, match="has no snapshots; begin with"):
         keeping.snapshots.list(keeping.app)
@@ -433,4 +441,25 @@ def test_a_database_that_cannot_be_exported_any_more_is_rolled_back(shopping: Ke
     back = shopping.snapshots.rollback(shopping.app)
     assert (back.snapshot, back.databases) == (first.id, ("mysql:small_shop",))
     assert content(mariadb, SMALL_DATABASE) == rows
-    assert shopping.snapshots.find(shopping.app).status is Status.INCOMPLETE
+    assert shopping.snapshots.list(shopping.app)[0].status is Status.INCOMPLETE
+
+
+@pytest.mark.parametrize("below", ["", "/public_html"])
+def test_an_account_that_is_just_a_folder(small: Apps, below: str) -> None:
+    account = small.folder / "srv/anna"
+    (account / "public_html").mkdir(parents=True)
+    shutil.copytree(small.docroot(3), f"{account}{below}", symlinks=True, dirs_exist_ok=True)
+    own(account)
+    small.config.write_text(
+        small.config.read_text()
+        .replace("[server]", '[server]\nlayout = "plain"\naccounts = ["/srv/*"]')
+        .replace("/root", "")
+    )
+    keeping = Keeping(small, f"anna:{below or '/'}")
+    keeping.snapshots.enable(keeping.app)
+    before = keeping.copy(small.folder / "before")
+    (keeping.folder / "index.php").write_text("changed")
+    (keeping.folder / "lib/new.php").write_text("new")
+    back = keeping.snapshots.rollback(keeping.app)
+    assert (back.status, back.files.deleted) == (Status.COMPLETE, 1)
+    assert keeping.differs(before, b"cache") == []

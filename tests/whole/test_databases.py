@@ -60,6 +60,9 @@ class Shop(Server):
         mariadb.run(
             f"CREATE USER 'whole_web'@'localhost' IDENTIFIED BY PASSWORD '{HASH}'",
             "GRANT SELECT, INSERT ON whole_shop.* TO 'whole_web'@'localhost'",
+            "CREATE ROLE whole_role",
+            "GRANT SELECT ON whole_shop.* TO whole_role",
+            "GRANT whole_role TO 'whole_web'@'localhost'",
         )
         postgresql.run("CREATE ROLE whole_app LOGIN PASSWORD 'secret'", "CREATE DATABASE whole_blog OWNER whole_app")
         postgresql.run(
@@ -74,6 +77,7 @@ class Shop(Server):
     def drop(self) -> None:
         self.mariadb.run("DROP DATABASE IF EXISTS whole_shop", "DROP DATABASE IF EXISTS whole_two_other")
         self.mariadb.run("DROP USER IF EXISTS 'whole_web'@'localhost'", "DROP DATABASE IF EXISTS whole_again")
+        self.mariadb.run("DROP ROLE IF EXISTS whole_role")
         self.postgresql.run("DROP DATABASE IF EXISTS whole_blog", "DROP DATABASE IF EXISTS whole_again")
         self.postgresql.run("DROP ROLE IF EXISTS whole_app")
 
@@ -144,6 +148,11 @@ def test_a_destroyed_account_gets_files_databases_and_users_back(shop: Shop) -> 
     shutil.rmtree(site / "shadow")
     shutil.rmtree(site / "info")
     shop.drop()
+    expected = shop.json("restore", "site1", "--dry-run")["databases"]
+    assert [(each["name"], each["status"], each["replaces"]) for each in expected] == [
+        ("whole_shop", "complete", None),
+        ("whole_blog", "complete", None),
+    ]
     done = shop.json("restore", "site1", "--point", point["id"], "--yes")
     assert done["status"] == "complete", done
     assert [(each["name"], each["status"]) for each in done["databases"]] == [
@@ -213,6 +222,9 @@ def test_databases_alone_make_a_point_that_no_whole_restore_takes(shop: Shop) ->
     assert (alone["only"], alone["files"]["removed"]) == ("databases", 0)
     assert shop.json("restore", "site1", "--dry-run")["point"] == whole["id"]
     assert shop.json("restore", "site1", "--only", "databases", "--dry-run")["point"] == alone["id"]
+    (would,) = shop.json("backup", "site1", "--dry-run")["would"]
+    assert "mysql:whole_shop" in would["databases"]
+    assert shop.json("backup", "site1", "--only", "files", "--dry-run")["would"][0]["databases"] == []
     files = shop.backup("site1", "--only", "files")
     assert (files["only"], files["databases"], files["files"]["changed"]) == ("files", [], 0)
 

@@ -10,6 +10,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, table
+from strongroom.cli.owned import with_databases
 
 if TYPE_CHECKING:
     from strongroom.model import Account, Location
@@ -31,34 +32,10 @@ def accounts(invocation: Invocation, locations: bool) -> None:
     from strongroom.cli import documents
 
     server = invocation.layout.server()
-    found = [*_with_databases(invocation, invocation.layout.accounts(details=True)), *([server] if server else [])]
+    found = [*with_databases(invocation, invocation.layout.accounts(details=True)), *([server] if server else [])]
     apps = {account.name: invocation.finder.of(account) for account in found}
     lines = _locations(found, apps) if locations else iter(_table(found, apps))
     invocation.answer([documents.account(account, apps[account.name]) for account in found], lines)
-
-
-def _with_databases(invocation: Invocation, found: list[Account]) -> list[Account]:
-    """The accounts with the databases that the servers say are theirs; by their folders, where no server can be asked."""
-    servers = invocation.config.databases
-    if not (servers.mysql or servers.postgresql):
-        return found
-    import msgspec
-
-    from strongroom.errors import ExportError
-    from strongroom.settings.databases import Databases
-
-    held = Databases(found, invocation.servers)
-    names: dict[str, set[str]] = {account.name: set(account.databases) for account in found}
-    for engine in held.servers:
-        try:
-            told = {account.name: {each.name for each in held.of(account.name, engine)} for account in found}
-        except ExportError as error:
-            invocation.teller.note(f"{error}; its databases are shown by their folders")
-            continue
-        for account, owned in told.items():
-            others = {name for name in names[account] if not name.startswith(f"{engine}:")}
-            names[account] = others | owned
-    return [msgspec.structs.replace(account, databases=tuple(sorted(names[account.name]))) for account in found]
 
 
 def _table(found: list[Account], apps: Apps) -> list[str]:

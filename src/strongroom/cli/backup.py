@@ -68,16 +68,17 @@ def prove(invocation: Invocation, client: str | None) -> None:
 
 def _forecast(invocation: Invocation, tasks: list[Task]) -> int:
     from strongroom.cli import documents
+    from strongroom.cli.owned import with_databases
 
-    would = [documents.account(task.account) | {"level": task.level.value} for task in tasks]
-    rows = [
-        (
-            escaped(task.account.name),
-            task.level.value,
-            ", ".join(escaped(place.path) for place in task.account.locations),
-        )
-        for task in tasks
-    ]
+    owned = {each.name: each.databases for each in with_databases(invocation, invocation.layout.accounts(details=True))}
+    would: list[documents.Document] = []
+    rows = []
+    for task in tasks:
+        account = task.account
+        databases = owned.get(account.name, ()) if task.exports is not None else ()
+        would.append(documents.account(account) | {"level": task.level.value, "databases": list(databases)})
+        places = ", ".join(escaped(place.path) for place in account.locations)
+        rows.append((escaped(account.name), task.level.value, str(len(databases)), places))
     empty: dict[str, object] = {
         "run": None,
         "status": "complete",
@@ -86,7 +87,7 @@ def _forecast(invocation: Invocation, tasks: list[Task]) -> int:
         "points": [],
         "failures": [],
     }
-    invocation.answer(empty | {"dry_run": True, "would": would}, table(("WOULD BACK UP", "LEVEL", "FROM"), rows))
+    invocation.answer(empty | {"dry_run": True, "would": would}, table(("WOULD BACK UP", "LEVEL", "DATABASES", "FROM"), rows))
     return 0
 
 

@@ -49,7 +49,7 @@ def export(invocation: Invocation, account: str, database: str, path: str | None
 @click.argument("path")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def load(invocation: Invocation, account: str, database: str, path: str, yes: bool) -> None:
+def load(invocation: Invocation, account: str, database: str, path: str, yes: bool) -> int:
     """A file of the owner's into a database, whose content it replaces.
 
     PATH is as the owner sees it: SQL text, plain or packed (gz, bz2, zip, tar, tgz). What the database holds is dumped
@@ -66,12 +66,13 @@ def load(invocation: Invocation, account: str, database: str, path: str, yes: bo
             f"all that {target.name} of {target.account} holds would be replaced by {path}, {size(text_bytes)} of SQL"
         )
         confirm(invocation, what, "loaded")
-    before = _dump(invocation, held, target, None)
+    before = _dump(invocation, held, target, None, broken_views=True)
     loaded = by_hand.load(held, target, source, before)
     document = _named(target) | {"path": owners(DATA + source), "bytes": text_bytes, "dumped": before.path}
     lines = [f"warning: {warning}" for warning in loaded.warnings]
     lines.append(f"{target.account} {target.name}: loaded from {path}; what it held before is in {before.path}")
     invocation.answer(document | {"warnings": list(loaded.warnings)}, map(escaped, lines), summary=True)
+    return int(bool(loaded.warnings))
 
 
 def all_databases(invocation: Invocation) -> Databases:
@@ -92,12 +93,15 @@ def owned_target(invocation: Invocation, held: Databases, account: str, database
     return found
 
 
-def _dump(invocation: Invocation, held: Databases, target: Target, path: bytes | None) -> Written:
+def _dump(
+    invocation: Invocation, held: Databases, target: Target, path: bytes | None, *, broken_views: bool = False
+) -> Written:
     """Dump alone: a run of dumps clears away what it finds half-written."""
     from strongroom.settings import by_hand, durable
 
     with durable.alone(invocation.config.server.state, b"dumps", "another run is dumping databases; try again later"):
-        return by_hand.export(held, target, path, invocation.now.replace(tzinfo=None))
+        moment = invocation.now.replace(tzinfo=None)
+        return by_hand.export(held, target, path, moment, broken_views=broken_views)
 
 
 def _seen(path: str) -> bytes:

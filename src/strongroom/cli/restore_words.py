@@ -58,7 +58,7 @@ def expected(back: DatabaseBack) -> str:
     if wish.table is not None:
         broken = f"; not with it: {escaped('; '.join(back.messages))}" if back.messages else ""
         return f"table {escaped(wish.table)} of {escaped(wish.shown)} as {escaped(wish.into or '')}{broken}"
-    what = "replaced, after a dump of it" if back.replaces else "made"
+    what = {True: "replaced, after a dump of it", False: "made", None: "made, or replaced after a dump of it"}[back.replaces]
     return f"{escaped(wish.engine)}:{escaped(wish.target)} {what}, {size(back.bytes)} to load"
 
 

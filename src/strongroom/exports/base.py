@@ -136,8 +136,11 @@ class DatabaseServer(Protocol):
         those that are another account's by now stay that one's. Raise ExportError, also where there is no map.
         """
 
-    def dump(self, database: str) -> Iterator[bytes]:
-        """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole."""
+    def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
+        """The whole database as one SQL text without CREATE DATABASE and USE. Raise ExportError if it is not whole.
+
+        With ``broken_views``, views that the server itself cannot use are comments in it, and no error.
+        """
 
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.

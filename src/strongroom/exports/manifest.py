@@ -86,6 +86,11 @@ class Manifest(Frozen):
         """As it stands in the export."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
+    @property
+    def size(self) -> int:
+        """The bytes of all its files."""
+        return sum(file.size for file in self.files)
+
     def table(self, name: str) -> Table:
         """The table of this name; raise ExportError when there is none."""
         for table in self.tables:

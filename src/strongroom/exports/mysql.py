@@ -61,7 +61,7 @@ class MysqlServer:
         with opened(self._settings, database, command, row_by_row=True) as dump:
             yield MysqlExport(self._settings, database, dump, previous)
 
-    def dump(self, database: str) -> Iterator[bytes]:
+    def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
         """The whole database as one SQL text."""
         with opened(self._settings, database, self._command or program(), row_by_row=False) as dump:
             broken = [item.name for item in dump.items if item.broken]
@@ -78,8 +78,16 @@ class MysqlServer:
             dump.tool.finish()
             if END not in tail:
                 raise ExportError(f"{self.engine}:{database}: {_CUT}")
-            if broken:
+            if broken and not broken_views:
                 raise ExportError(f"{self.engine}:{database}: views that the server cannot use: {', '.join(broken)}")
+            if broken:
+                yield from self._as_comments(database, dump)
+
+    def _as_comments(self, database: str, dump: Dump) -> Iterator[bytes]:
+        with Connection(self._settings, database=database) as connection:
+            found = mysql_facts.unloadable(connection, dump.items)
+        for definition in found.values():
+            yield f"-- A view that the server could not use: {' '.join(definition.split())}\n".encode()
 
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by a text that a stranger may have written."""

@@ -24,7 +24,8 @@ class Definers:
         self._known = {(definer.kind, definer.name): definer.user for definer in known}
         self._users = {f"{user}@{host}" for user, host in root.rows("SELECT User, Host FROM mysql.user")}
         grants = root.rows("SELECT User, Host, Db FROM mysql.db ORDER BY User, Host")
-        own = (f"{user}@{host}" for user, host, pattern in grants if mysql_facts.unescaped(pattern) == database)
+        # Roles have no host, and run nothing.
+        own = (f"{user}@{host}" for user, host, pattern in grants if host and mysql_facts.unescaped(pattern) == database)
         self._own = [user for user in own if not user.startswith(PREFIX) and self._is_modest(root, user)]
 
     def choose(self, kind: str, name: str) -> str | None:

@@ -72,8 +72,10 @@ class PostgresqlServer:
         with Connection(self._settings, database) as connection:
             yield PostgresqlExport(self._settings, self._command, database, connection, previous)
 
-    def dump(self, database: str) -> Iterator[bytes]:
-        """The whole database as one SQL text, without owners and privileges, as its owner could have made it."""
+    def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
+        """The whole database as one SQL text, without owners and privileges, as its owner could have made it. This server lets no
+        view break.
+        """
         with Connection(self._settings, database) as connection:
             command = self._command or _program(connection)
         options = ["--encoding=UTF8", "--no-owner", "--no-privileges", "--no-tablespaces"]

@@ -8,9 +8,9 @@ from functools import cache
 import msgspec
 
 from strongroom.clients.base import Client, Monitor
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, UnknownError
 from strongroom.model import DATABASES, Frozen, Point, Remark, Status
-from strongroom.restores.databases import DatabaseRestorer
+from strongroom.restores.databases import DatabaseRestorer, manifest_of
 from strongroom.restores.request import (
     DatabaseBack,
     DatabaseWish,
@@ -45,7 +45,7 @@ def forecast(order: Order, client: Client, monitor: Monitor, restorer: Restorer)
     if order.files is not None:
         files = restore_files(msgspec.structs.replace(order.files, dry_run=True), client, monitor)
     once = cache(restorer)
-    databases = [_one(order, wish, lambda wish: once().forecast(wish)) for wish in order.databases]
+    databases = [_one(order, wish, lambda wish: _expected(order, client, once, wish)) for wish in order.databases]
     return _joined(files, databases, [])
 
 
@@ -75,6 +75,20 @@ def _one(order: Order, wish: DatabaseWish, act: Callable[[DatabaseWish], Databas
         if order.named:
             raise
         return DatabaseBack(wish=wish, status=Status.FAILED, messages=(str(error),))
+
+
+def _expected(order: Order, client: Client, restorer: Restorer, wish: DatabaseWish) -> DatabaseBack:
+    try:
+        found = restorer()
+    except UnknownError:
+        if order.files is None:
+            raise
+        # The account is gone: whose its databases are is known once its files are back.
+        manifest = manifest_of(client, order.point, wish)
+        return DatabaseBack(
+            wish=wish, status=manifest.status, replaces=None, bytes=manifest.size, messages=manifest.reasons
+        )
+    return found.forecast(wish)
 
 
 def _users(restorer: Restorer) -> Iterator[str]:

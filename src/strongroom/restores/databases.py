@@ -98,8 +98,9 @@ class DatabaseRestorer:
             )
         if wish.into and live:
             raise RestoreError(f"{wish.engine}:{wish.into} is there already; take another name for --into")
-        size = sum(file.size for file in manifest.files)
-        return DatabaseBack(wish=wish, status=manifest.status, replaces=live, bytes=size, messages=manifest.reasons)
+        return DatabaseBack(
+            wish=wish, status=manifest.status, replaces=live, bytes=manifest.size, messages=manifest.reasons
+        )
 
     def _server(self, engine: str) -> DatabaseServer:
         server = self._servers.get(engine)
@@ -129,7 +130,8 @@ class DatabaseRestorer:
         kept = None
         try:
             if expected.replaces:
-                kept = self._keep(wish.engine, wish.name, server.dump(wish.name))
+                # What is broken in it is no reason to leave it broken.
+                kept = self._keep(wish.engine, wish.name, server.dump(wish.name, broken_views=True))
             if wish.table is not None:
                 assert wish.into is not None  # noqa: S101 - `parse` saw to it
                 said = server.load_table(wish.name, manifest, self._reader(wish), wish.table, wish.into)

@@ -90,11 +90,13 @@ class DatabaseWish(Frozen):
 
 
 class DatabaseBack(Frozen):
-    """What came of one, or (in a dry run) would: ``kept`` is where the live one was dumped, ``keys`` what a table lacks."""
+    """What came of one, or (in a dry run) would: ``kept`` is where the live one was dumped,
+    ``replaces`` None where it cannot be known before the account is back.
+    """
 
     wish: DatabaseWish
     status: Status
-    replaces: bool = False
+    replaces: bool | None = False
     bytes: int = 0
     kept: str | None = None
     messages: tuple[str, ...] = ()

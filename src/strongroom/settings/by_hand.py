@@ -41,8 +41,11 @@ def extension_of(path: bytes) -> str:
     return found
 
 
-def export(databases: Databases, target: Target, path: bytes | None, moment: datetime) -> Written:
+def export(
+    databases: Databases, target: Target, path: bytes | None, moment: datetime, *, broken_views: bool = False
+) -> Written:
     """Dump a database to a file of the account's, the owner's and 0600; without a path beside the owner's other dumps.
+    ``broken_views``: what the server cannot use itself is no error, since it is to be replaced.
 
     ``path`` is as the owner sees it. Raise ExportError or SettingError; then there is no file, or still the empty one.
     """
@@ -50,21 +53,28 @@ def export(databases: Databases, target: Target, path: bytes | None, moment: dat
     if path is None:
         with dump_folder(account, target.engine, make=True) as folder:
             name = free_name(folder, target.database, moment, _USUAL)
-            return _write(databases, target, folder, name, _USUAL, moment)
+            return _write(databases, target, folder, name, _USUAL, moment, broken_views)
     extension = extension_of(path)
     with folder_of(account, path) as (folder, name):
         if not folder.is_free(name):
             raise SettingError(f"{text(path)} is there already and not empty; take another name, or remove it")
-        return _write(databases, target, folder, name, extension, moment)
+        return _write(databases, target, folder, name, extension, moment, broken_views)
 
 
 def _write(
-    databases: Databases, target: Target, folder: DumpFolder, name: str, extension: str, moment: datetime
+    databases: Databases,
+    target: Target,
+    folder: DumpFolder,
+    name: str,
+    extension: str,
+    moment: datetime,
+    broken_views: bool,
 ) -> Written:
     path = f"{folder.path}/{name}"
     try:
         with folder.draft(name) as file:
-            pour(databases.servers[target.engine], target.database, file, extension, name, moment)
+            server = databases.servers[target.engine]
+            pour(server, target.database, file, extension, name, moment, broken_views=broken_views)
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise SettingError(f"{path}: {error.strerror or error}") from None

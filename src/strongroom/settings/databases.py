@@ -19,8 +19,8 @@ class DumpingServer(Protocol):
     def owned_by_each(self, everyone: Sequence[Account]) -> dict[str, Owned]:
         """The databases of all accounts, by account's name."""
 
-    def dump(self, database: str) -> Iterator[bytes]:
-        """The whole database as one SQL text."""
+    def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
+        """The whole database as one SQL text; with ``broken_views``, views that the server cannot use are no error."""
 
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by a text; return what had to be left out."""

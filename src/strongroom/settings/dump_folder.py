@@ -68,10 +68,11 @@ class DumpFolder:
             descriptor = os.open(os.fsencode(name), _LOOK, dir_fd=self._fd)
         except OSError as error:
             raise SettingError(f"{self.path}/{name}: {error.strerror}; links are not followed") from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise SettingError(f"{self.path}/{name} is no regular file")
         with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise SettingError(f"{self.path}/{name} is no regular file")
             if status.st_nlink > 1 and status.st_uid not in {self._owner.uid, *users}:
                 raise SettingError(f"{self.path}/{name} is a hard link to somebody else's file")
             yield file

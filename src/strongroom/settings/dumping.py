@@ -25,9 +25,18 @@ def free_name(folder: DumpFolder, database: str, moment: datetime, extension: st
     raise SettingError(f"{folder.path}: every name of this minute is taken")
 
 
-def pour(server: DumpingServer, database: str, file: IO[bytes], extension: str, name: str, moment: datetime) -> None:
+def pour(
+    server: DumpingServer,
+    database: str,
+    file: IO[bytes],
+    extension: str,
+    name: str,
+    moment: datetime,
+    *,
+    broken_views: bool = False,
+) -> None:
     """Dump a database into a file that is to be called ``name``, compressed as the extension says."""
-    pieces = server.dump(database)
+    pieces = server.dump(database, broken_views=broken_views)
     packed = SUFFIXES[extension].removeprefix(".sql")
     text_name = name.removesuffix(packed).removesuffix(".sql") + ".sql"
     try:

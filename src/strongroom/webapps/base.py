@@ -212,7 +212,7 @@ class Snapshots(Protocol):
         """All of them, newest first."""
 
     def find(self, app: App, reference: str = "latest") -> Snapshot:
-        """The one that a unique prefix of an id means, or ``latest``; raise UnknownError."""
+        """The one that a unique prefix of an id means, or ``latest``, the newest that no rollback took; raise UnknownError."""
 
     def diff(self, app: App, one: str, other: str | None = None) -> Sequence[Change]:
         """What changed from one snapshot to another, or to what is there now."""

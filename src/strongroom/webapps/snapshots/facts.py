@@ -35,7 +35,7 @@ class Facts(Frozen):
     """What a snapshot says. Times are ISO 8601 in UTC; ``attributes`` is the BLAKE3 of all lines in hex.
 
     ``caches`` and ``uploads`` are the patterns that held when it was made. ``files`` counts entries, ``size`` the bytes of
-    their content.
+    their content. ``safety``: a rollback took it of what it was about to replace.
     """
 
     app: str
@@ -46,6 +46,7 @@ class Facts(Frozen):
     attributes: str
     format: int = FORMAT
     status: Status = Status.COMPLETE
+    safety: bool = False
     opened: str | None = None
     finished: str = ""
     gap_seconds: float = 0.0

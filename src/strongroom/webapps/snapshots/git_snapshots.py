@@ -173,9 +173,10 @@ class GitSnapshots:
             finally:
                 repository.close()
 
-    def _take(self, opened: _Opened, label: str, without: str = "") -> Taken:
+    def _take(self, opened: _Opened, label: str, without: str = "", *, safety: bool = False) -> Taken:
         line = " ".join(label.split())
-        return take(opened.account, opened.app, opened.repository, opened.git, self._bases, self._sealer, line, without)
+        app, repository, git = opened.app, opened.repository, opened.git
+        return take(opened.account, app, repository, git, self._bases, self._sealer, line, without, safety=safety)
 
     def _kept(self, opened: _Opened, label: str) -> Taken | None:
         """A snapshot of what is there; None where there is no room for one, which may be what a rollback is for.
@@ -184,10 +185,10 @@ class GitSnapshots:
         """
         try:
             try:
-                return self._take(opened, label)
+                return self._take(opened, label, safety=True)
             except NotExportedError as error:
                 self._monitor.note(f"{opened.app.app}: its database is rolled back without being kept: {error}")
-                return self._take(opened, label, without=str(error))
+                return self._take(opened, label, str(error), safety=True)
         except SnapshotError as error:
             if not any(full in str(error) for full in _FULL):
                 raise
@@ -261,7 +262,7 @@ class GitSnapshots:
         wanted = reference.lower()
         found = []
         for stored in self._walk(opened, reader):
-            if wanted == LATEST or stored.commit.id == wanted:
+            if stored.commit.id == wanted or (wanted == LATEST and not stored.facts.safety):
                 return stored
             if len(wanted) >= _LEAST_PREFIX and stored.commit.id.startswith(wanted):
                 found.append(stored)

@@ -50,10 +50,12 @@ def take(
     sealer: Sealer,
     label: str,
     without: str = "",
+    *,
+    safety: bool = False,
 ) -> Taken:
     """Make a snapshot and let the branch end in it. Raise SnapshotError; then the branch is where it was.
 
-    ``without``: leave the database out, for this reason.
+    ``without``: leave the database out, for this reason. ``safety``: it is of what a rollback is about to replace.
     """
     remarks = Remarks()
     patterns = Patterns(app, app.caches, app.uploads)
@@ -94,6 +96,7 @@ def take(
             caches=app.caches,
             uploads=app.uploads,
             status=remarks.status,
+            safety=safety,
             warnings=warned(remarks.all()),
         )
         encoded = facts.encode()
