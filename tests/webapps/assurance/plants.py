@@ -75,7 +75,9 @@ _POST = (
 )
 HARMLESS = {
     "another text": sql("UPDATE wp_posts SET post_content = CONCAT(post_content, ' Fresh every day.') WHERE ID = 1"),
-    "another title of the site": sql("UPDATE wp_options SET option_value = 'The Better Shop' WHERE option_name = 'blogname'"),
+    "another title of the site": sql(
+        "UPDATE wp_options SET option_value = 'The Better Shop' WHERE option_name = 'blogname'"
+    ),
     "a new version in the footer": always("add_action('wp_footer', fn() => print('<p>Version 9.9</p>'));"),
     "another picture": sql(f"UPDATE wp_posts SET post_content = CONCAT(post_content, '{_PICTURE}') WHERE ID = 1"),
     "new versions of stylesheets": always(

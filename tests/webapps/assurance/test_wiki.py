@@ -72,6 +72,25 @@ def test_what_breaks_it_is_rolled_back(wiki: Wiki) -> None:
     assert wiki.server("apps", "reset", WIKI).status == 0
 
 
+def test_what_cannot_be_rolled_back_says_what_is_left(wiki: Wiki) -> None:
+    before = (wiki.docroot / "inc/parserutils.php").read_bytes()
+    # What an owner can do to himself: the update takes the snapshots away.
+    script = "mv .git/objects .git/gone; mkdir .git/objects; echo '<?php nothing();' > inc/parserutils.php"
+    document = wiki.update("--", "sh", "-ec", script, status=2)
+    assert document["verdict"] == "failed"
+    assert document["left"][-1].endswith(f"strongroom apps rollback {WIKI} {document['snapshot'][:12]}")
+    assert "Something is left to do" in Path(document["report"]).read_text()
+    again = wiki.server("apps", "list", "site2")
+    assert (again.status, "see what is in the way" in again.err or "snapshot" in again.err) == (0, True)
+    # Once that is mended, the next command goes back.
+    shutil.rmtree(wiki.docroot / ".git/objects")
+    (wiki.docroot / ".git/gone").rename(wiki.docroot / ".git/objects")
+    wiki.server.json("apps", "list", "site2")
+    assert (wiki.docroot / "inc/parserutils.php").read_bytes() == before
+    assert wiki.server("apps", "reset", WIKI).status == 0
+    assert wiki.update("--", "true", status=0)["verdict"] == "confirmed"
+
+
 def test_a_page_more_breaks_nothing(wiki: Wiki) -> None:
     assert wiki.update("--", "sh", "-ec", "echo '== New ==' > data/pages/new.txt", status=0)["verdict"] == "confirmed"
 
