@@ -297,10 +297,12 @@ def test_two_updates_of_one_app_do_not_meet(shop: Assured) -> None:
     with running(shop, "--", "sleep", "1000") as process:
         reach(process, "update")
         refused = shop.server("apps", "update", PRESS, "--url", shop.url, "--", "true")
+        by_hand = shop.server("apps", "rollback", PRESS)
         listed = shop.server("apps", "list", "--json")
         process.terminate()
         process.communicate(timeout=PATIENCE)
     assert (refused.status, "is being updated by another command" in refused.err) == (2, True)
+    assert (by_hand.status, "is being updated by another command" in by_hand.err) == (2, True)
     assert (listed.status, json.loads(listed.out)[0]["app"]) == (0, PRESS)
 
 

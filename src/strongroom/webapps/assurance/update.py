@@ -105,9 +105,10 @@ class Updater:
                 left += [str(error), _cure(app, snapshot)]
         reasons = trial.outcome(Verdict.FAILED).reasons
         self._states.change(app, failed=f"{trial.change.what}: {reasons[0]}"[:500])
+        # What could not be done is told, and is not tried again behind the back of whoever mends it.
+        self._journal.remove(app)
         if left:
             return replace(trial.outcome(Verdict.FAILED), left=tuple(left))
-        self._journal.remove(app)
         proof, left = trial.proof()
         outcome = trial.outcome(Verdict.FAILED if left else Verdict.ROLLED_BACK)
         return replace(outcome, proof=proof, left=tuple(left))
