@@ -29,11 +29,12 @@ def free_port() -> int:
 
 @contextmanager
 def served(ground: Ground, port: int) -> Iterator[None]:
-    """Serve an app's folder on a port; raise AssuranceError where that does not come about."""
+    """Serve what of an app's folder is served, on a port; raise AssuranceError where that does not come about."""
     if shutil.which("php") is None:
         raise AssuranceError("a rehearsal needs PHP's own server, and php is not on this machine; install php-cli")
     settings = [word for setting in _SETTINGS for word in ("-d", setting)]
-    command = ["php", *settings, "-S", f"127.0.0.1:{port}"]
+    below = os.path.relpath(ground.app.document_root, ground.app.path)
+    command = ["php", *settings, "-S", f"127.0.0.1:{port}", "-t", os.fsdecode(below)]
     with tempfile.TemporaryFile() as log:
         with acting(ground.owner, ground.folder, command, log.fileno(), {"PHP_CLI_SERVER_WORKERS": str(_WORKERS)}):
             _wait(port, log.fileno())
