@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -19,6 +18,7 @@ from strongroom.webapps.assurance.component import SHAPES, Component, recognise
 from strongroom.webapps.assurance.install_child import Installed, Installing, Sent
 from strongroom.webapps.assurance.unpack_child import Unpacking
 from strongroom.webapps.base import Kind
+from strongroom.webapps.scratch import scratch
 
 _ARCHIVES = (b".zip", b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
 _MOST_SECONDS = 1800
@@ -87,9 +87,8 @@ def _bare(path: bytes) -> str:
 
 
 def _unpacked(path: bytes, owner: Owner, stack: ExitStack) -> bytes:
-    ours = tempfile.mkdtemp(prefix="strongroom-").encode()
+    ours = os.fsencode(scratch("unpacked"))
     stack.callback(shutil.rmtree, ours, ignore_errors=True)
-    os.chmod(ours, 0o711)  # noqa: S103  (to be gone through, not to be looked into)
     below = os.path.join(ours, b"unpacked")
     os.mkdir(below, 0o700)
     if os.geteuid() == 0:
