@@ -7,6 +7,7 @@ restic and borg encrypt and deduplicate, one repository and one run for all acco
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import strongroom
 from benchmarks.measure import Command, measure, output
 from benchmarks.tree import KEEPSAKE, Tree
 
@@ -85,6 +87,11 @@ class Strongroom(Peer):
     """
 
     name = "strongroom"
+
+    def __init__(self, tree: Tree, folder: str) -> None:
+        super().__init__(tree, folder)
+        # As an installation does: each start would else compile what changed since.
+        compileall.compile_dir(os.path.dirname(strongroom.__file__), quiet=1)
 
     def _program(self) -> str:
         return os.environ.get("STRONGROOM") or str(Path(sys.executable).with_name("strongroom"))

@@ -196,7 +196,7 @@ class FakeClient:
             raise UnknownError(f"no folder {path!r}")
         return [entry for name, entry in entries.items() if name.rpartition(b"/")[0] == path]
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         for name, entry in self.entries[point.id].items():
             if any(name == path or name.startswith(path + b"/") for path in paths):
                 yield entry

@@ -143,7 +143,7 @@ class Api:
 
     def _done(self, group: Document) -> None:
         if group["type"] == DOWNLOAD:
-            name = f"download_{group['accounts'][0]['username']}_{int(time.time())}_1.tar.gz"
+            name = f"download_{group['accounts'][0]['username']}_{int(time.time())}_{len(self.state['groups'])}.tar.gz"
             if self.state["archive"]:
                 shutil.copyfile(self.state["archive"], Path(self.state["downloads"]) / name)
         elif not self.script.get("lost"):

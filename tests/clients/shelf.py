@@ -20,6 +20,7 @@ class Shelf:
     levels: tuple[Level, ...] = tuple(Level)
     alone = True
     replays = False
+    merges = False
     partial = False
     keeps: tuple[str, ...] = ()
     encrypted = False

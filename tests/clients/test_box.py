@@ -92,3 +92,15 @@ def test_a_tool_ends_with_the_program(tmp_path: Path) -> None:
         while tool.read_bytes():
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_view_is_shown_to_daemons_as_long_as_it_is_held(view: box.View) -> None:
+    with box.shown(view) as path:
+        data = os.fsdecode(path) + "/site1/data"
+        assert Path(data, "file").read_bytes() == b"content\n"
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            Path(data, "absolute/secret").read_bytes()
+        with pytest.raises(OSError, match="Read-only file system"):
+            Path(data, "new").write_bytes(b"")
+    assert not os.path.exists(data)
+    assert os.listdir(view.folder) == []

@@ -163,6 +163,22 @@ def test_a_database_that_is_named_and_not_there_is_incomplete(both: list[Databas
     assert result.remarks[0].message == "mysql:fd_lost: incomplete: the server has no database of that name"
 
 
+def test_a_database_that_was_dropped_is_told_and_makes_nothing_incomplete(both: list[DatabaseServer]) -> None:
+    plain = Account(name="p", claims=(DatabaseClaim(engine="mysql", prefix="gone_"),))
+    held = [("mysql", "gone_shop"), ("postgresql", "gone_blog"), ("oracle", "gone_too")]
+    exports = AccountExports(plain, [plain], both, no_previous, held=held)
+    drained(exports)
+    result = exports.result()
+    gone = "it was in the point before, and the server has it no more"
+    assert [remark.message for remark in result.remarks] == [f"mysql:gone_shop: {gone}", f"postgresql:gone_blog: {gone}"]
+    assert not result.incomplete
+    # Of a server that cannot be asked nobody knows.
+    down: list[DatabaseServer] = [MysqlServer(Mysql(socket=b"/nowhere/mysqld.sock"))]
+    exports = AccountExports(plain, [plain], down, no_previous, held=held)
+    drained(exports)
+    assert gone not in repr(exports.result().remarks) and exports.result().incomplete
+
+
 def test_databases_of_a_server_that_is_not_configured_are_incomplete() -> None:
     plain = Account(name="p", claims=(DatabaseClaim(engine="mysql", names=("fd_b",)),))
     exports = AccountExports(plain, [plain], [], no_previous)

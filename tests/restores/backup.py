@@ -105,7 +105,7 @@ class Memory:
             raise UnknownError("no such folder")
         return [entry for name, entry in sorted(self.entries.items()) if name.rpartition(b"/")[0] == path]
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         for path, entry in self.entries.items():
             if any(path == wanted or path.startswith(wanted + b"/") for wanted in paths):
                 yield entry

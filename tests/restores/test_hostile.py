@@ -144,7 +144,7 @@ def test_a_name_is_not_linked_to_an_inode_that_was_exchanged_meanwhile(
     client.change(b"data/one", ctime=Time(*divmod(os.stat(place).st_ctime_ns, 10**9)), links=1)
     walked = client.walk
 
-    def exchange(point, paths):  # type: ignore[no-untyped-def]
+    def exchange(point, paths, *, listing=False):  # type: ignore[no-untyped-def]
         for entry in walked(point, paths):
             if entry.path == b"data/two":
                 os.unlink(place)

@@ -311,7 +311,7 @@ def _as_nobody(client: Memory, place: Path) -> int:
 
 
 def test_an_error_of_the_whole_client_comes_out_as_it_is(client: Memory, back: Back, tmp_path: Path) -> None:
-    def broken(point, paths):  # type: ignore[no-untyped-def]
+    def broken(point, paths, *, listing=False):  # type: ignore[no-untyped-def]
         raise ClientError("the vault is gone")
 
     client.walk = broken  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ class SlowStorage(FolderStorage):
     def spool(self, path: str | None = None) -> Spool:
         if os.getpid() != self._own:
             with contextlib.suppress(FileExistsError):
-                self._taken.touch(exist_ok=False)  # of two at once, one is first
+                os.symlink(str(os.getpid()), self._taken)  # of two at once, one is first
                 time.sleep(PATIENCE * 2)
         return super().spool(path)
 
@@ -45,11 +45,18 @@ def test_what_a_killed_worker_had_not_reported_done_fails_and_the_run_goes_on(tm
     requests = [request(account) for account in accounts]
     run = Run(storage, vault.state, vault.unlock, requests, describe=lambda _: b"", progress=lambda _: None, workers=2)
 
+    def slow() -> int:
+        try:
+            return int(os.readlink(tmp_path / "taken"))
+        except FileNotFoundError:
+            return 0
+
     def kill() -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for worker in list(run._crew.workers):
-                if worker.idle and worker.tasks and (tmp_path / "taken").exists():
+                # The other one, too, is idle with a task for a moment, until its task is reported done.
+                if worker.idle and worker.tasks and worker.pid == slow():
                     os.kill(worker.pid, signal.SIGKILL)
                     return
             time.sleep(0.01)

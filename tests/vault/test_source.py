@@ -18,6 +18,13 @@ def test_without_patterns_everything_is_taken_unasked() -> None:
     assert not made(select=(b"/a",)).trivial
 
 
+def test_only_folders_that_something_may_be_left_out_of_are_touched() -> None:
+    exact = made("/work", "/a/b/c/")
+    assert [folder for folder in (b"", b"a", b"a/b", b"a/b/c", b"work") if exact.touches(folder)] == [b"", b"a/b"]
+    assert not made().touches(b"")
+    assert made("*.log").touches(b"deep") and made(select=(b"/a",)).touches(b"b")
+
+
 @pytest.mark.parametrize(
     ("pattern", "path", "folder", "taken"),
     [

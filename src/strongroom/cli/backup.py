@@ -46,9 +46,10 @@ def backup(
         invocation.catalog(client),
         invocation.exporter(client),
     )
-    tasks = runner.tasks(order)
     if dry_run:
-        return _forecast(invocation, tasks)
+        return _forecast(invocation, runner.tasks(order))
+    if (client or invocation.config.backup.client) != "vault":
+        runner.tasks(order)  # an order that cannot be carried out is refused before a probe, which takes its time
     prove(invocation, client)
     result = runner.run(order, invocation.teller)
     invocation.answer(documents.run(result), _lines(result, verbose=bool(invocation.verbose)), summary=True)

@@ -65,7 +65,7 @@ def _listed(client: Client, point: Point, path: str, recursive: bool) -> Iterabl
         return [top]
     if not recursive:
         return client.ls(point, where)
-    return (entry for entry in client.walk(point, [where]) if entry.path != where)
+    return (entry for entry in client.walk(point, [where], listing=True) if entry.path != where)
 
 
 def existing(client: Client, point: Point, path: str) -> Entry:

@@ -33,7 +33,7 @@ class Arrival:
 
     def carried(self, point: Point, source: Client, client: str, doubt: str) -> Point:
         """Build a point of another client, or the end of a chain, in the state folder, and save it. Raise ClientError."""
-        aside = self._aside(point)
+        aside = self.aside(point)
         with self._room.spare() as spool:
             new = NewSet(self._tool, self._holdings, self._room, self._series, alone=aside)
             carrying = Carrying(new, point, source, spool)
@@ -53,10 +53,10 @@ class Arrival:
             os.mkdir(second, 0o700)
             sidecar, corrections = self._parts(held, brought, second)
             made = self._point(held.point, new.id, saved, client, doubt)
-            whole = Held(point=made, series=held.series, data=saved.handle, aside=self._aside(held.point))
+            whole = Held(point=made, series=held.series, data=saved.handle, aside=self.aside(held.point))
             return new.commit(whole, second, sidecar, corrections)
 
-    def _aside(self, point: Point) -> bool:
+    def aside(self, point: Point) -> bool:
         """Whether the account has a newer point here, so that nothing is built on this one."""
         return self._last is not None and _moment(self._last.point) > _moment(point)
 
@@ -83,6 +83,7 @@ class Arrival:
             status=Status.INCOMPLETE if doubt else point.status,
             seq=1 + (self._last.point.seq if self._last is not None else 0),
             parent=None,
+            pinned=False,
             stored_bytes=saved.bytes,
             warnings=(*point.warnings, Remark(path=b"", message=doubt)) if doubt else point.warnings,
             origin=origin(point),

@@ -197,6 +197,13 @@ class Client(Readable, Protocol):
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """What a folder holds, sorted by name; raise UnknownError when the path is not a folder of the point."""
 
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
+        """The entries at and below stored paths, as `Readable` has them.
+
+        For a ``listing`` names, kinds, sizes, owners and times are enough: a client that would have to read content to know
+        more leaves attributes and links' targets out.
+        """
+
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """What restoring these stored paths would read."""
 

@@ -15,6 +15,7 @@ import msgspec
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.named_sets import missing, names_of
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
@@ -67,6 +68,7 @@ class BorgTool:
     levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
     alone = True
     replays = False
+    merges = False
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices", "flags", "odd names")
 
@@ -85,9 +87,8 @@ class BorgTool:
     @classmethod
     def open(cls, config: Config, name: str) -> ForeignClient:
         """The client that a table of the configuration describes."""
-        settings = config.clients[name]
-        assert isinstance(settings, Repository)  # noqa: S101  (the driver's name says so)
-        return opening.client(config, name, cls(settings, opening.folder_of(config, name)))
+        settings, folder = opening.repository(config, name)
+        return opening.client(config, name, cls(settings, folder))
 
     def version(self) -> str | None:
         """See the port."""
@@ -168,7 +169,7 @@ class BorgTool:
         self, gone: Sequence[Held], kept: Sequence[Held], unfinished: Sequence[str], *, dry_run: bool
     ) -> tuple[Pruned, list[str]]:
         """See the port. A run that was killed leaves a checkpoint beside the set's name."""
-        wanted = {*unfinished, *(name for held in gone for name in (held.data, held.tail) if name)}
+        wanted = names_of(gone, unfinished)
         names = sorted(name for name in self._names() if name.split(".checkpoint")[0] in wanted)
         if dry_run:
             return Pruned(freed_bytes=0, held_bytes=0, objects=len(names)), []
@@ -183,12 +184,7 @@ class BorgTool:
         """See the port. borg reads all of the data or none: a share of it counts as all."""
         there = self._names()
         ended = self._run("check", *(["--verify-data"] if read_data else []), allowed=(0, _WARNED))
-        damage = [
-            Damage(object=name, message="the archive is not in the repository any more", points=(each.point.id,))
-            for each in held
-            for name in (each.data, each.tail)
-            if name and name not in there
-        ]
+        damage = missing(held, there, "archive")
         if ended.status:
             said = [message.message for message in _messages(ended.err) if message.levelname in ("ERROR", "WARNING")]
             damage.append(

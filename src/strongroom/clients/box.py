@@ -90,19 +90,52 @@ def run(
 
     Whatever ends the wait ends the tool too, and so does the end of this process.
     """
-    program = os.fsdecode(arguments[0])
-    opened = [os.open(bind.source, _FOLDER) for bind in view.binds] if view else []
-    problem_in, problem_out = os.pipe()
     with contextlib.ExitStack() as stack:
+        out, err = stack.enter_context(tempfile.TemporaryFile()), stack.enter_context(tempfile.TemporaryFile())
+        process = _started(arguments, view, folder, stdout=out, stderr=err, environ=environ, descriptors=descriptors)
+        return Ended(status=_waited(process), out=_content(out), err=_content(err))
+
+
+@contextlib.contextmanager
+def shown(view: View) -> Iterator[bytes]:
+    """Hold a view open for a daemon of root's that runs outside; yields the path at which that one sees it.
+
+    The path leads through a process of ours, which has the namespace and does nothing: it ends when this context does, or
+    this process, however that ends. From then on there is nothing at the path. Raise ClientError.
+    """
+    process = _started(["cat"], view, None, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield b"/proc/%d/root%s" % (process.pid, view.folder)
+    finally:
+        assert process.stdin is not None  # noqa: S101  (it is a pipe)
+        process.stdin.close()
+        _waited(process)
+
+
+def _started(
+    arguments: Sequence[bytes | str],
+    view: View | None,
+    folder: bytes | None,
+    *,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    stdin: int = subprocess.DEVNULL,
+    environ: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a tool; it has its view when this returns."""
+    program = os.fsdecode(arguments[0])
+    with contextlib.ExitStack() as stack:
+        opened = [os.open(bind.source, _FOLDER) for bind in view.binds] if view else []
+        problem_in, problem_out = os.pipe()
         for fd in (*opened, problem_in):
             stack.callback(os.close, fd)
-        out, err = stack.enter_context(tempfile.TemporaryFile()), stack.enter_context(tempfile.TemporaryFile())
         try:
             process = subprocess.Popen(
                 list(arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
                 env={
                     "PATH": os.environ.get("PATH", os.defpath),
                     "LC_ALL": "C.UTF-8",
@@ -120,10 +153,11 @@ def run(
             raise ClientError(f"{program} cannot be run: {error.strerror}") from error
         finally:
             os.close(problem_out)
-        status = _waited(process)
-        if status == _REFUSED and (problem := os.read(problem_in, 4096)):
+        # The pipe is closed by whatever the child does next: it becomes the tool, or it ends.
+        if problem := os.read(problem_in, 4096):
+            process.wait()
             raise ClientError(f"{program} cannot be shown the account's folders: {text(problem)}")
-        return Ended(status=status, out=_content(out), err=_content(err))
+    return process
 
 
 def _content(file: IO[bytes]) -> bytes:

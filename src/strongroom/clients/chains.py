@@ -23,7 +23,7 @@ class Chains:
 
     def holder(self, held: Held, row: Row) -> tuple[Held, Row]:
         """The point whose set has a file's content, and its row there: where sets hold only what changed, an older one."""
-        if self._tool.alone or self._tool.replays or row.place:
+        if self._tool.alone or self._tool.replays or self._tool.merges or row.place:
             return held, row
         holder, found = held, row
         for older in reversed(self._holdings.chain(held)[:-1]):

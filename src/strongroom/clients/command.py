@@ -26,6 +26,7 @@ class CommandTool:
     driver = "command"
     alone = False
     replays = False
+    merges = False
     partial = False
     # What it keeps nobody knows, so the sidecar has it all.
     keeps: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ class DuplicityTool:
     levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
     alone = False
     replays = True
+    merges = False
     partial = True
     keeps: tuple[str, ...] = ()
 
@@ -49,9 +50,8 @@ class DuplicityTool:
     @classmethod
     def open(cls, config: Config, name: str) -> ForeignClient:
         """The client that a table of the configuration describes."""
-        settings = config.clients[name]
-        assert isinstance(settings, Repository)  # noqa: S101  (the driver's name says so)
-        return opening.client(config, name, cls(settings, opening.folder_of(config, name)))
+        settings, folder = opening.repository(config, name)
+        return opening.client(config, name, cls(settings, folder))
 
     def version(self) -> str | None:
         """See the port."""

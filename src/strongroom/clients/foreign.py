@@ -20,7 +20,7 @@ from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
 from strongroom.clients.making import Base, Making, unseen
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
-from strongroom.clients.tool import Consolidating, Held, Tool
+from strongroom.clients.tool import Consolidating, Held, Overlooking, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
@@ -109,7 +109,7 @@ class ForeignClient:
             self._prepare()
             monitor.progress(accounts=point.account, done=point.files, expected_entries=point.entries)
             arrival = Arrival(self._tool, self._holdings, self._room, series_of(point.server, point.account))
-            if own is not None and isinstance(self._tool, Consolidating):
+            if own is not None and isinstance(self._tool, Consolidating) and not arrival.aside(point):
                 return arrival.consolidated(self._tool, own, self._brought_of(own), self.name, self._doubt())
             return arrival.carried(point, source, self.name, self._doubt())
 
@@ -140,16 +140,22 @@ class ForeignClient:
         # A set that stands alone needs no other: to it, its parent is only what it was compared with.
         if parent is not None and not self._tool.alone:
             try:
-                chain = self._holdings.chain(parent)
-                links = chain if self._tool.replays else [parent]
+                chain = self.chain(parent)
+                links = chain if self._tool.replays or self._tool.merges else [parent]
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
-        base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links))
+        # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
+        before = self._sidecar(parent) if parent is not None and isinstance(self._tool, Overlooking) else None
+        base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links), before=before)
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:
             return making.make(self.name, base, spool, doubt=self._doubt())
+
+    def chain(self, held: Held) -> list[Held]:
+        """A point with those that its set is built on, the full one first; raise ClientError where one is known to be missing."""
+        return self._holdings.chain(held)
 
     def verdict(self) -> Verdict | None:
         """What the probe of this driver, version and configuration said; None where there was none yet."""
@@ -187,7 +193,11 @@ class ForeignClient:
 
     def load(self, ids: Iterable[str]) -> list[Point]:
         """See the port."""
-        return [self._holdings.held(id).point for id in ids]
+        return [self.held(id).point for id in ids]
+
+    def held(self, id: str) -> Held:
+        """A point with its sets. Raise UnknownError."""
+        return self._holdings.held(id)
 
     def _sidecar(self, held: Held) -> Sidecar:
         """A point's sidecar: this machine's copy, or brought back from the set."""
@@ -224,21 +234,22 @@ class ForeignClient:
 
     def lookup(self, point: Point, path: bytes) -> Entry | None:
         """See the port."""
-        row = self._sidecar(self._holdings.held(point.id)).lookup(path)
+        row = self._sidecar(self.held(point.id)).lookup(path)
         return entry(row) if row is not None else None
 
     def ls(self, point: Point, path: bytes) -> list[Entry]:
         """See the port."""
-        sidecar = self._sidecar(self._holdings.held(point.id))
+        sidecar = self._sidecar(self.held(point.id))
         row = sidecar.lookup(path)
         if row is None or row.kind != FileType.DIR:
             raise UnknownError(f"the point holds no folder {text(path)!r}")
         return [entry(child) for child in sidecar.children(path)]
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         """See the port. What is walked is what content will be asked of, so that it can be brought at once."""
-        self._scope[point.id] = tuple(paths)
-        for row in self._rows(self._holdings.held(point.id), paths):
+        if not listing:
+            self._scope[point.id] = tuple(paths)
+        for row in self._rows(self.held(point.id), paths):
             yield entry(row)
 
     def _rows(self, held: Held, paths: Sequence[bytes]) -> Iterator[Row]:
@@ -252,7 +263,7 @@ class ForeignClient:
 
     def contents(self, point: Point, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
         """See the port. Each content is checked against the hash that the sidecar has of it."""
-        held = self._holdings.held(point.id)
+        held = self.held(point.id)
         numbered: dict[str, list[tuple[int, Row, Row]]] = {}
         holders: dict[str, Held] = {}
         for number, wanted in enumerate(entries):
@@ -281,7 +292,7 @@ class ForeignClient:
 
     def plan(self, point: Point, paths: Sequence[bytes]) -> ReadPlan:
         """See the port."""
-        held = self._holdings.held(point.id)
+        held = self.held(point.id)
         whole = {path.split(b"/")[0] for path in paths} == set(paths) or not paths
         rows = self._rows(held, paths or self._trees(held))
         return self._chains.plan(held, [row for row in rows if row.kind == FileType.FILE], whole=whole)

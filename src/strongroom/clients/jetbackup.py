@@ -209,7 +209,7 @@ class JetBackupClient:
             raise UnknownError(f"the point holds no folder {text(path)!r}")
         return archive.children(path)
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         """See the port."""
         archive = self._archive(point)
         walked = b"\0"

@@ -19,8 +19,9 @@ from strongroom.clients.exported import Younger, spooled, synchrony
 from strongroom.clients.holdings import Holdings
 from strongroom.clients.new_set import HOLES, LONGEST, NewSet
 from strongroom.clients.numbered import Numbered, Read
+from strongroom.clients.overlooked import Overlooked
 from strongroom.clients.sidecar import GONE, Row, Sidecar, joined, sort_key, write
-from strongroom.clients.tool import Held, Overlooking, Saved, Tool
+from strongroom.clients.tool import Held, Saved, Tool
 from strongroom.clients.vault_copies import FileCopies
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.vault_survey import Sight, Survey, remembered
@@ -36,11 +37,13 @@ class Base(NamedTuple):
     """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account.
 
     ``unseen`` are the first and the last moment (nanoseconds since 1970) of changes that the tool may take for older ones.
+    ``sidecar`` is the newest's; ``before`` that of the parent, for a tool that overlooks changes.
     """
 
     parent: Held | None
     last: Held | None
     sidecar: Sidecar | None
+    before: Sidecar | None = None
     unseen: tuple[int, int] = (0, -1)
 
 
@@ -90,7 +93,6 @@ class Making:
         self._copies = FileCopies(self._run.substitute)
         # Of a point that was carried here nobody noted which files are wanted by the substitute.
         self._noted = base.last is None or base.last.point.origin is None
-        self._builds = base.parent is not None
         self._unseen = range(base.unseen[0], base.unseen[1] + 1)
         self._opened = told.opened
         walked = time.time_ns()
@@ -101,6 +103,9 @@ class Making:
         self._numbered = Numbered(os.path.join(first, b"apart"), 1)
         write(sidecar, self._first_look(base, started))
         saved = self._save(first, base)
+        if saved.level is Level.FULL and base.parent is not None:
+            self._monitor.note(f"{self._task.account.name}: {self._tool.driver} had no set to build on; it made a full one")
+            base = base._replace(parent=None)
         self._numbered = Numbered(os.path.join(second, b"late"), -1)
         corrections = list(self._second_look(Sidecar(sidecar), self._troubled(saved)))
         if doubt:
@@ -116,6 +121,7 @@ class Making:
         trusting = base.sidecar is not None and self._task.level is not Level.FULL
         horizon = _moment(base.last.point.started) - _FRESH if base.last is not None and trusting else 0
         before = base.sidecar.rows() if base.sidecar is not None else iter(())
+        self._overlooked = Overlooked(self._tool, base.before)
         for _, last, sight in joined(before, self._survey.look()):
             if sight is None:
                 self._removed += last is not None and last.kind != FileType.DIR
@@ -150,16 +156,7 @@ class Making:
             if holes or self._apart(sight.path) or sight.status.st_ctime_ns in self._unseen:
                 return self._carry(sight)
         now = kept or self._survey.read(sight)
-        return self._carry(sight) if self._overlooked(last, now) else now
-
-    def _overlooked(self, last: Row | None, row: Row | None) -> bool:
-        """Whether the tool takes a file that changed for an old one, or has never had it as it is: it is not restored by its set.
-
-        What we once carried we carry again, since what the tool read of it then nobody knows.
-        """
-        if not self._builds or last is None or row is None or not row.digest or not isinstance(self._tool, Overlooking):
-            return False
-        return (last.digest != row.digest or last.place != 0) and self._tool.overlooks(last, row)
+        return self._carry(sight) if now is not None and self._overlooked.has(now) else now
 
     def _apart(self, path: bytes) -> bool:
         """Whether a file is carried by us as a numbered one, since the tool does not bring it back under its name."""
@@ -182,7 +179,11 @@ class Making:
         ]
         self._monitor.progress(accounts=self._task.account.name, done=self._counts(), expected_entries=self._seen)
         masks = tuple(self._outer_masks())
-        return self._set.save(folders, spool, parent=base.parent, level=self._task.level, masks=masks)
+        return self._set.save(folders, spool, parent=base.parent, level=self._task.level, masks=masks, progress=self._copied)
+
+    def _copied(self, files: int, size: int) -> None:
+        done = FileCounts(seen=files, bytes_read=size)
+        self._monitor.progress(accounts=self._task.account.name, done=done, expected_entries=self._seen)
 
     def _outer_masks(self) -> Iterator[tuple[bytes, bool]]:
         """What is hidden from the tool, without what lies in hidden folders, or in trees that it is not shown."""

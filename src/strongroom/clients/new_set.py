@@ -7,7 +7,7 @@ back under their names. What is only known when the set is made goes into its sm
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -48,7 +48,7 @@ class NewSet:
 
     def save(
         self, folders: Sequence[Bind], own: bytes, *, parent: Held | None = None, level: Level = Level.FULL,
-        masks: Sequence[tuple[bytes, bool]] = (),
+        masks: Sequence[tuple[bytes, bool]] = (), progress: Callable[[int, int], None] | None = None,
     ) -> Saved:  # fmt: skip
         """Have the tool make the set of folders (their places are trees' names), and of our own; raise ClientError."""
         top = self.series.encode() + b"/"
@@ -65,6 +65,7 @@ class NewSet:
                 level=level if parent is not None else Level.FULL,
                 base=parent.data if parent is not None else "",
                 since=parent.point.id if parent is not None else "",
+                progress=progress,
             )
         )
 

@@ -10,6 +10,7 @@ from strongroom.clients.tool import Tool
 from strongroom.clients.vault_ledger import open_ledger
 from strongroom.clients.workroom import Workroom
 from strongroom.config import Config
+from strongroom.config.values import Repository
 from strongroom.errors import ClientError
 from strongroom.model import text
 
@@ -23,6 +24,13 @@ def client(config: Config, name: str, tool: Tool) -> ForeignClient:
     """A foreign client; its points are written down in the vault where there is one. Raise ClientError."""
     room = Workroom(folder_of(config, name))
     return ForeignClient(name, tool, room, open_ledger(config, name), verdicts.configuration_digest(config, name))
+
+
+def repository(config: Config, name: str) -> tuple[Repository, bytes]:
+    """The settings of a client that has a repository (its driver's name says so), and its own folder."""
+    settings = config.clients[name]
+    assert isinstance(settings, Repository)  # noqa: S101  (see above)
+    return settings, folder_of(config, name)
 
 
 def passphrase(path: bytes) -> bytes:

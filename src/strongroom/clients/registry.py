@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from strongroom.clients.base import Client
 from strongroom.config import Config
-from strongroom.errors import ClientError, NotBuiltError, UnknownError
+from strongroom.errors import ClientError, UnknownError
 
 GROUP = "strongroom.clients"
 VAULT = "vault"
@@ -21,9 +21,9 @@ _OURS = {
     "restic": ("strongroom.clients.restic", "ResticTool"),
     "borg": ("strongroom.clients.borg", "BorgTool"),
     "duplicity": ("strongroom.clients.duplicity", "DuplicityTool"),
+    "bacula": ("strongroom.clients.bacula.client", "BaculaClient"),
     "jetbackup": ("strongroom.clients.jetbackup", "JetBackupClient"),
 }
-_PROMISED = ("bacula",)
 
 
 def open_client(config: Config, name: str | None = None) -> Client:
@@ -49,8 +49,6 @@ def _driver(name: str) -> Any:
 
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()
-    if name in _PROMISED:
-        raise NotBuiltError(f"the driver {name} is not in this version yet; use --client {VAULT}")
     raise ClientError(f"no driver '{name}' is installed; install the package that brings it")
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.named_sets import missing, names_of
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
@@ -48,6 +49,7 @@ class ResticTool:
     levels: tuple[Level, ...] = (Level.FULL, Level.INCREMENTAL)
     alone = True
     replays = False
+    merges = False
     partial = True
     keeps: tuple[str, ...] = ("acl", "xattr", "hardlinks", "nanoseconds", "devices")
     encrypted = True
@@ -61,9 +63,8 @@ class ResticTool:
     @classmethod
     def open(cls, config: Config, name: str) -> ForeignClient:
         """The client that a table of the configuration describes."""
-        settings = config.clients[name]
-        assert isinstance(settings, Repository)  # noqa: S101  (the driver's name says so)
-        return opening.client(config, name, cls(settings, opening.folder_of(config, name) + b"/cache"))
+        settings, folder = opening.repository(config, name)
+        return opening.client(config, name, cls(settings, folder + b"/cache"))
 
     def version(self) -> str | None:
         """See the port."""
@@ -141,7 +142,7 @@ class ResticTool:
         self, gone: Sequence[Held], kept: Sequence[Held], unfinished: Sequence[str], *, dry_run: bool
     ) -> tuple[Pruned, list[str]]:
         """See the port."""
-        names = {*unfinished, *(name for held in gone for name in (held.data, held.tail) if name)}
+        names = names_of(gone, unfinished)
         there = self._snapshots()
         ids = [there[name] for name in sorted(names) if name in there]
         if dry_run:
@@ -161,12 +162,7 @@ class ResticTool:
         if read_data:
             words.append("--read-data" if read_data >= 1 else f"--read-data-subset={read_data * 100:.2f}%")
         ended = self._run(*words, allowed=(0, 1))
-        damage = [
-            Damage(object=name, message="the snapshot is not in the repository any more", points=(each.point.id,))
-            for each in held
-            for name in (each.data, each.tail)
-            if name and name not in there
-        ]
+        damage = missing(held, there, "snapshot")
         if ended.status:
             damage.append(Damage(object=self._settings.url, message=f"restic check: {ended.complaint}"))
         read = int(storage_size.of(self._settings.url) * read_data)

@@ -6,7 +6,7 @@ tool. A driver says how its tool is called. `docs/clients.md` shows how one is w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
@@ -28,6 +28,7 @@ class Order(Frozen):
 
     ``name`` is the set's: letters, digits, dots, dashes. ``base`` is the handle of the set to compare with (empty: none, all
     is to be read), ``since`` that set's name. ``tail`` is true for a set's small second part, which never has a base.
+    ``progress`` may be told now and then how many files and bytes were copied, where the tool says so.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Order(Frozen):
     base: str = ""
     since: str = ""
     tail: bool = False
+    progress: Callable[[int, int], None] | None = None
 
 
 class Trouble(Frozen):
@@ -47,11 +49,15 @@ class Trouble(Frozen):
 
 
 class Saved(Frozen):
-    """A set that was made. ``handle`` is what its tool finds it by; ``bytes`` what it added to the storage (0: unknown)."""
+    """A set that was made. ``handle`` is what its tool finds it by; ``bytes`` what it added to the storage (0: unknown).
+
+    ``level`` is FULL where the tool made a full one of what was asked for as another.
+    """
 
     handle: str
     bytes: int = 0
     troubles: tuple[Trouble, ...] = ()
+    level: Level | None = None
 
 
 class Held(Frozen):
@@ -71,7 +77,8 @@ class Tool(Protocol):
     """One software, set up by one table of the configuration. Errors are ClientError: one line, and what to do.
 
     ``levels``: the words it knows, the first being FULL. ``alone``: each set is restored by itself. ``replays``: else the tool
-    reads the sets that another needs by itself; where neither is true, each set holds only what changed. ``partial``: single
+    reads the sets that another needs by itself, a file from each since it appeared; ``merges``: it does, a file from the newest
+    that has it; where none is true, each set holds only what changed. ``partial``: single
     paths can be brought back without all the rest being read. ``keeps`` are the words of `base.KEEPS` that the tool keeps by
     itself; the sidecar keeps the others. ``encrypted`` and ``remote`` are for people to read.
     """
@@ -80,6 +87,7 @@ class Tool(Protocol):
     levels: tuple[Level, ...]
     alone: bool
     replays: bool
+    merges: bool
     partial: bool
     keeps: tuple[str, ...]
     encrypted: bool

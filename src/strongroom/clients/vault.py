@@ -11,7 +11,7 @@ import msgspec
 
 from strongroom import __version__
 from strongroom.clients.base import Capabilities, Client, Failure, Monitor, RunHead, Task
-from strongroom.clients.vault_feed import ExportFeed, exported, iso, remarks, synchrony
+from strongroom.clients.vault_feed import ExportFeed, counts_of, exported, iso, remarks, synchrony
 from strongroom.clients.vault_state import state_folder
 from strongroom.clients.workroom import Workroom
 from strongroom.config import Config
@@ -22,7 +22,6 @@ from strongroom.model import (
     Account,
     Damage,
     Entry,
-    FileCounts,
     Level,
     Location,
     Point,
@@ -38,7 +37,6 @@ from strongroom.vault import errors as vault_errors
 from strongroom.vault import vault as vaults
 from strongroom.vault.folder import FolderStorage
 from strongroom.vault.keys import CHEAP, DEAR
-from strongroom.vault.messages import Counts
 from strongroom.vault.series import Outcome, Request
 from strongroom.vault.source import Source
 from strongroom.vault.vault import Vault
@@ -132,7 +130,7 @@ class VaultClient:
 
         def progress(done: Progress) -> None:
             names = ", ".join(by_series[series].account.name for series in done.series)
-            monitor.progress(accounts=names, done=_counts(done.counts), expected_entries=done.expected)
+            monitor.progress(accounts=names, done=counts_of(done.counts), expected_entries=done.expected)
 
         def describe(outcome: Outcome) -> bytes:
             return msgspec.msgpack.encode(_point(outcome, by_series[outcome.request.series], run))
@@ -198,7 +196,7 @@ class VaultClient:
         with told():
             return self._tree(point).ls(path)
 
-    def walk(self, point: Point, paths: Sequence[bytes]) -> Iterator[Entry]:
+    def walk(self, point: Point, paths: Sequence[bytes], *, listing: bool = False) -> Iterator[Entry]:
         """See the port."""
         with told():
             yield from self._tree(point).walk(paths)
@@ -236,28 +234,12 @@ class VaultClient:
 
     def carry(self, point: Point, source: Client, monitor: Monitor) -> Point:
         """See the port."""
-        from strongroom.clients.vault_carry import CarriedPoint, carried
+        from strongroom.clients.vault_carry import carry
 
         if source is self:
             return point
-        series = f"{point.server}/{point.account}"
-        feed = CarriedPoint(point, source, self._room)
-        request = Request(series=series, level=Level.FULL.value, sources=(), owners=frozenset(), feed=feed)
-
-        def progress(done: Progress) -> None:
-            monitor.progress(accounts=point.account, done=_counts(done.counts), expected_entries=point.entries)
-
-        made: list[Point] = []
-
-        def describe(outcome: Outcome) -> bytes:
-            made.append(carried(outcome, point, NAME))
-            return msgspec.msgpack.encode(made[-1])
-
         with told():
-            for outcome in self._vault.backup([request], workers=1, describe=describe, progress=progress):
-                if not isinstance(outcome, Outcome):
-                    raise ClientError(f"point {point.id} cannot be copied: {outcome.message}")
-        return made[-1]
+            return carry(self._vault, self._room, point, source, NAME, monitor)
 
     # --- care -----------------------------------------------------------------------------------------------------
 
@@ -347,16 +329,6 @@ def _source(location: Location, excludes: tuple[str, ...]) -> Source:
     return Source(name=location.tree, path=location.path, exclude=patterns + excludes, select=location.select)
 
 
-def _counts(counts: Counts) -> FileCounts:
-    return FileCounts(
-        seen=counts.seen,
-        changed=counts.changed,
-        unchanged=counts.unchanged,
-        removed=counts.removed,
-        bytes_read=counts.bytes_read,
-    )
-
-
 def _point(outcome: Outcome, task: Task, run: RunHead) -> Point:
     account, told = task.account, exported(outcome)
     started, finished = iso(outcome.started), iso(outcome.finished)
@@ -375,7 +347,7 @@ def _point(outcome: Outcome, task: Task, run: RunHead) -> Point:
         parent=outcome.parent,
         started=started,
         finished=finished,
-        files=_counts(outcome.counts),
+        files=counts_of(outcome.counts),
         entries=outcome.counts.entries,
         bytes=outcome.counts.size,
         stored_bytes=outcome.stored,

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from strongroom.clients.base import Client
+from strongroom.clients.base import Client, Monitor
 from strongroom.clients.staging import batches, holes_of, readable, stage
-from strongroom.clients.vault_feed import iso
+from strongroom.clients.vault_feed import counts_of, iso
 from strongroom.clients.workroom import Workroom
+from strongroom.errors import ClientError
 from strongroom.model import Entry, FileType, Level, Origin, Point
 from strongroom.vault.feed import CarriedEntry
 from strongroom.vault.record import NOTHING, Defect, Extra, Row, Type
-from strongroom.vault.series import Outcome
+from strongroom.vault.run import Progress
+from strongroom.vault.series import Outcome, Request
+from strongroom.vault.vault import Vault
 
 _TYPES = {
     FileType.FILE: Type.FILE,
@@ -76,7 +79,30 @@ class CarriedPoint:
         self._source.close()
 
 
-def carried(outcome: Outcome, point: Point, client: str) -> Point:
+def carry(vault: Vault, room: Workroom, point: Point, source: Client, client: str, monitor: Monitor) -> Point:
+    """Carry a point of another client into a vault, whose name as a client is ``client``; returns it as it is there.
+
+    Raise ClientError where there is none afterwards, and the vault's own errors.
+    """
+    made: list[Point] = []
+
+    def describe(outcome: Outcome) -> bytes:
+        made.append(_carried(outcome, point, client))
+        return msgspec.msgpack.encode(made[-1])
+
+    def progress(done: Progress) -> None:
+        monitor.progress(accounts=point.account, done=counts_of(done.counts), expected_entries=point.entries)
+
+    feed = CarriedPoint(point, source, room)
+    series = f"{point.server}/{point.account}"
+    request = Request(series=series, level=Level.FULL.value, sources=(), owners=frozenset(), feed=feed)
+    for outcome in vault.backup([request], workers=1, describe=describe, progress=progress):
+        if not isinstance(outcome, Outcome):
+            raise ClientError(f"point {point.id} cannot be copied: {outcome.message}")
+    return made[-1]
+
+
+def _carried(outcome: Outcome, point: Point, client: str) -> Point:
     """The point that a carried one becomes: the same, but for what tells it apart and what it cost."""
     return msgspec.structs.replace(
         point,
@@ -85,6 +111,7 @@ def carried(outcome: Outcome, point: Point, client: str) -> Point:
         client=client,
         seq=outcome.seq,
         parent=None,
+        pinned=False,
         stored_bytes=outcome.stored,
         origin=origin(point),
     )

@@ -26,11 +26,14 @@ _GROUP = struct.Struct("<QqIQ")
 class StoredContent:
     """A file's content in the vault; equal where the chunks and the holes are."""
 
-    __slots__ = ("_identity", "row")
+    __slots__ = ("row",)
 
     def __init__(self, row: Row) -> None:
         self.row = row
-        self._identity = (content_references(row), row.extra.extents)
+
+    @property
+    def _identity(self) -> tuple[bytes, object]:
+        return content_references(self.row), self.row.extra.extents
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StoredContent) and self._identity == other._identity

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from strongroom.clients.base import ExportFile, Exports
-from strongroom.model import DATABASES, Exported, Remark, Synchrony
+from strongroom.model import DATABASES, Exported, FileCounts, Remark, Synchrony
+from strongroom.vault.messages import Counts
 from strongroom.vault.series import Outcome
 
 _BILLION = 1_000_000_000
@@ -75,6 +76,17 @@ def remarks(outcome: Outcome, told: Exported) -> Iterator[Remark]:
         yield Remark(path=DATABASES.encode() + b"/" + said.path, message=said.message)
     for each in outcome.remarks:
         yield Remark(path=each.path, message=each.message)
+
+
+def counts_of(counts: Counts) -> FileCounts:
+    """What the vault counted, in our words."""
+    return FileCounts(
+        seen=counts.seen,
+        changed=counts.changed,
+        unchanged=counts.unchanged,
+        removed=counts.removed,
+        bytes_read=counts.bytes_read,
+    )
 
 
 def iso(nanoseconds: int) -> str:

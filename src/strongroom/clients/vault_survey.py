@@ -254,7 +254,7 @@ class Survey:
             xattrs, flags = attributes(sight.fd)
             return msgspec.structs.replace(row, xattrs=xattrs, flags=flags)
         target = os.readlink(sight.name, dir_fd=sight.fd) if sight.kind is FileType.SYMLINK else b""
-        xattrs = _xattrs(b"/proc/self/fd/%d/%s" % (sight.fd, sight.name))
+        xattrs = xattrs_of(b"/proc/self/fd/%d/%s" % (sight.fd, sight.name))
         return msgspec.structs.replace(row, target=target, xattrs=xattrs)
 
     def foreign(self, sight: Sight) -> str:
@@ -319,10 +319,11 @@ def _settled(fd: int, before: Sight, row: Row) -> bool:
 
 def attributes(fd: int) -> tuple[tuple[tuple[bytes, bytes], ...], int]:
     """Extended attributes and inode flags of an open file or folder. Raise OSError."""
-    return _xattrs(fd), inode_flags(fd) or 0
+    return xattrs_of(fd), inode_flags(fd) or 0
 
 
-def _xattrs(at: int | bytes) -> tuple[tuple[bytes, bytes], ...]:
+def xattrs_of(at: int | bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """The extended attributes of an open file, or of what a path leads to without its last link; none where there can be none."""
     follow = isinstance(at, int)
     try:
         names = sorted(os.fsencode(name) for name in os.listxattr(at, follow_symlinks=follow))

@@ -75,10 +75,11 @@ keep_monthly   = 6
 # [clients.fleet]
 # driver  = "bacula"
 # console = "/etc/bacula/bconsole.conf"
-# include = "/etc/bacula/strongroom.d"   # the director reads it, Strongroom writes its runs and file sets there
+# include = "/etc/bacula/strongroom.d"   # the director reads it, Strongroom writes its jobs and file sets there
 # client  = "host-fd"
 # storage = "File"
-# pool    = "Strongroom"
+# pool    = "Strongroom"           # made where there is none
+# # next_pool = "StrongroomFull"   # virtual full jobs go there
 
 # [clients.jetbackup]
 # driver    = "jetbackup"            # its backups are shown and brought back, and cover nothing

@@ -38,6 +38,7 @@ ENGINES = ("mysql", "postgresql")
 # What ships with Strongroom is known without asking the installed distributions, which would take longer than all else.
 _LAYOUTS = ("apiscp", "plain")
 _REPOSITORIES = ("duplicity", "restic", "borg")
+_BACULA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,99}")
 _DRIVERS = (*_REPOSITORIES, "bacula", "command", "jetbackup")
 
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
@@ -285,10 +286,19 @@ def _repository(table: Table, driver: str) -> Repository:
 def _bacula(table: Table, driver: str) -> Bacula:
     paths = {key: table.path(key) for key in ("console", "include")}
     names = {key: table.text(key) for key in ("client", "storage", "pool")}
+    more = {key: table.text(key) for key in ("next_pool", "address")}
+    port, password_file = table.integer("port", 1, 65535), table.path("password_file")
     table.done()
     for key in (*paths, *names):
         table.need(key)
-    return _build(Bacula, driver=driver, **paths, **names)
+    for key, name in (names | more).items():
+        if name is not None and not _BACULA_NAME.fullmatch(name):
+            raise table.error(key, "is no name of Bacula's; use letters, digits, spaces and . : _ -")
+    if (more["address"] is None) != (password_file is None):
+        raise table.error("address", "and password_file go together: with them the director is told of the file daemon")
+    if names["pool"] == more["next_pool"]:
+        raise table.error("next_pool", "must be another pool than pool: Bacula reads the one and writes the other")
+    return _build(Bacula, driver=driver, port=port, password_file=password_file, **paths, **names, **more)
 
 
 def _command(table: Table, driver: str) -> Command:

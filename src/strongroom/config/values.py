@@ -158,7 +158,11 @@ class Repository(Frozen):
 
 
 class Bacula(Frozen):
-    """A Bacula director, reached through its console; ``include`` is the folder of its configuration that is ours."""
+    """A Bacula director, reached through its console; ``include`` is the folder of its configuration that is ours.
+
+    ``next_pool`` is where virtual full jobs go (None: none are made). ``address``, ``port`` and ``password_file`` are the file
+    daemon's, for a director that is told of it by `strongroom clients --configure`.
+    """
 
     driver: str
     console: bytes
@@ -166,6 +170,10 @@ class Bacula(Frozen):
     client: str
     storage: str
     pool: str
+    next_pool: str | None = None
+    address: str | None = None
+    port: int = 9102
+    password_file: bytes | None = None
 
 
 class Command(Frozen):

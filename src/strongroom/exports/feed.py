@@ -5,7 +5,7 @@ came of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -54,7 +54,8 @@ class AccountExports:
     """The exports of one account's databases, one after the other; one that fails stops no other.
 
     ``everyone`` are all accounts of the server, by whose prefixes it is known whose a database is. ``previous`` gives the last
-    complete export's manifest of a database, by engine and name. Read `files` to the end, then ask for `result`.
+    complete export's manifest of a database, by engine and name; ``held`` are those that the last point holds, by both: of
+    one that is nowhere any more there is a warning. Read `files` to the end, then ask for `result`.
 
     Where the account's folders can be frozen, all transactions are opened first, the freeze is taken while they are, and
     ``roots`` says where to read the folders.
@@ -67,11 +68,13 @@ class AccountExports:
         servers: Sequence[DatabaseServer],
         previous: Previous,
         freezer: Freezer | None = None,
+        held: Collection[tuple[str, str]] = (),
     ) -> None:
         self._account, self._everyone, self._servers, self._previous = account, everyone, servers, previous
-        self._freezer = freezer
+        self._freezer, self._held = freezer, held
         self._copies: list[DatabaseCopy] = []
         self._remarks: list[Remark] = []
+        self._silent: set[str] = set()
         self._started: float | None = None
         self._incomplete = False
         self._frozen: float | None = None
@@ -100,6 +103,7 @@ class AccountExports:
         for server in dict.fromkeys(server for server, _ in wanted):
             yield from self._users(server)
         self._unserved()
+        self._gone()
 
     def _unserved(self) -> None:
         """Databases of servers that the configuration does not have."""
@@ -108,6 +112,13 @@ class AccountExports:
         ):
             for name in ownership.known(engine, self._account):
                 self._lost(engine, name, f"there is no [databases.{engine}] in the configuration")
+
+    def _gone(self) -> None:
+        """What an owner dropped, or somebody else did: nothing is wrong with the point, but somebody should know."""
+        asked = {server.engine for server in self._servers} - self._silent
+        for engine, name in sorted(set(self._held) - {(copy.engine, copy.name) for copy in self._copies}):
+            if engine in asked:
+                self._remarks.append(remark(engine, name, "it was in the point before, and the server has it no more"))
 
     def result(self) -> Exported:
         """What came of it all."""
@@ -199,6 +210,7 @@ class AccountExports:
             self._remarks.append(Remark(path=file.path, message=f"{what} are not whole: {file.failure}"))
 
     def _unreachable(self, engine: str, why: str) -> None:
+        self._silent.add(engine)
         known = ownership.known(engine, self._account)
         for name in known:
             self._lost(engine, name, why)

@@ -11,7 +11,7 @@ from strongroom.errors import StrongroomError
 from strongroom.exports.base import DatabaseServer
 from strongroom.exports.feed import AccountExports, manifest_path
 from strongroom.exports.whole_server import ServerExports
-from strongroom.model import DATABASES, Account, Point
+from strongroom.model import DATABASES, FILES, Account, Point
 from strongroom.panel.base import SERVER
 from strongroom.runs.catalog import Catalog, Identity
 from strongroom.runs.freeze import Freeze
@@ -50,16 +50,14 @@ class AccountExporter:
             return None
         folders = {location.tree: location.path for location in account.locations}
         freeze = Freeze(folders, f"{self._server[:16]}-{account.name}") if folders else None
-        return AccountExports(account, self._everyone, self._servers, self._previous(account), freeze)
-
-    def _previous(self, account: Account) -> Callable[[str, str], bytes | None]:
-        """What finds a database's manifest in the account's newest point that has its databases.
-
-        Which point that is, is asked here; the point is read where the exports are drawn.
-        """
         who = Identity(server=self._server, account=account.name)
-        points = (point for point in self._catalog.of(who, client=self._client.name) if point.databases)
-        newest = next(points, None)
+        points = [point for point in self._catalog.of(who, client=self._client.name) if point.only != FILES]
+        held = [(copy.engine, copy.name) for copy in points[0].databases] if points else []
+        previous = self._previous(next((point for point in points if point.databases), None))
+        return AccountExports(account, self._everyone, self._servers, previous, freeze, held)
+
+    def _previous(self, newest: Point | None) -> Callable[[str, str], bytes | None]:
+        """What finds a database's manifest in a point, which is read where the exports are drawn."""
 
         def previous(engine: str, database: str) -> bytes | None:
             return self._manifest(newest, manifest_path(engine, database)) if newest else None

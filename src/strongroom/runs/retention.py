@@ -115,6 +115,8 @@ def _odd_times(points: Sequence[Point], now: datetime) -> dict[str, str]:
     odd: dict[str, str] = {}
     latest = datetime.min.replace(tzinfo=UTC)
     for point in reversed(points):
+        if point.pinned:
+            continue
         time = datetime.fromisoformat(point.time)
         if time > now:
             odd[point.id] = FUTURE

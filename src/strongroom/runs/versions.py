@@ -81,7 +81,7 @@ def search(points: Iterable[Point], pattern: str, client_of: Clients, shown: Cal
     found: dict[Hashable, _Sighting] = {}
     for point in reversed(newest_first(points)):
         client = client_of(point)
-        for entry in client.walk(point, trees(client, point)):
+        for entry in client.walk(point, trees(client, point), listing=True):
             path = shown(entry.path)
             # A tree's own folder has no name that an owner could know.
             if b"/" in entry.path and matches(path if whole else path.rpartition("/")[2]):

@@ -63,9 +63,17 @@ def listed_ids(storage: Storage) -> set[str]:
     return {item.name.removeprefix(snapshot.PREFIX) for item in storage.list(snapshot.PREFIX)}
 
 
-def newest_with(summaries: Iterable[Summary], series: str, tree: str) -> str:
-    """The newest snapshot of a series that has a tree, or nothing. The parent need not have it: not every run takes all."""
-    having = [item for item in summaries if item.series == series and tree in item.sources]
+def by_series(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
+    """The summaries of each series: looked through once, however many accounts there are."""
+    found: dict[str, list[Summary]] = {}
+    for item in summaries:
+        found.setdefault(item.series, []).append(item)
+    return found
+
+
+def newest_with(own: Iterable[Summary], tree: str) -> str:
+    """The newest of a series' snapshots that has a tree, or nothing. The parent need not have it: not every run takes all."""
+    having = [item for item in own if tree in item.sources]
     return max(having, key=lambda item: item.seq).id if having else ""
 
 
@@ -74,12 +82,12 @@ def alone(parent: Parent) -> Parent:
     return Parent(parent.seq, FULL, None, None, 0)
 
 
-def choose(state: State, summaries: Iterable[Summary], series: str, level: str, fingerprint: bytes) -> Parent:
-    """What a series is compared with at a level; the level is full where there is nothing to compare with.
+def choose(state: State, own: Iterable[Summary], series: str, level: str, fingerprint: bytes) -> Parent:
+    """Which of its ``own`` snapshots a series is compared with at a level; the level is full where there is none.
 
     What has folders is compared with what had folders: a snapshot of a feed alone says nothing about them.
     """
-    own = sorted((item for item in summaries if item.series == series), key=lambda item: item.seq)
+    own = sorted(own, key=lambda item: item.seq)
     seq = own[-1].seq + 1 if own else 1
     if fingerprint != NO_FOLDERS:
         own = [item for item in own if item.filter != NO_FOLDERS] or own

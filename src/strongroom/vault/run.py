@@ -7,8 +7,6 @@ is put; then it is committed. Invariants I1 to I5.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -48,20 +46,13 @@ from strongroom.vault.snapshot import Summary
 from strongroom.vault.source import fingerprint
 from strongroom.vault.state import State
 from strongroom.vault.storage import Storage
+from strongroom.vault.tasks import Tasks
 from strongroom.vault.tools import HUNGRY
+from strongroom.vault.unlocking import Unlocking
 from strongroom.vault.walk import Series
 
 # A finished account waits for its commit no longer than this (seconds), however long others still take.
 _COMMIT_EVERY = 30.0
-
-
-class _Task(NamedTuple):
-    """Folders of a source to walk, or with no source the series' feed to draw."""
-
-    series: int
-    source: int | None
-    paths: list[bytes]
-    recheck: dict[int, int] | None = None
 
 
 class Progress(NamedTuple):
@@ -94,9 +85,7 @@ class Run:
             SeriesRun(number, request, "" if header.dedup == "vault" else request.series)
             for number, request in enumerate(requests)
         ]
-        self._tasks_made: list[_Task] = []
-        self._tasks: dict[int, _Task] = {}
-        self._queue: list[int] = []
+        self._tasks = Tasks(self._series)
         self._feeds = Feeding()
         self._ready: list[SeriesRun] = []
         self._waiting: list[tuple[SeriesRun, set[bytes]]] = []
@@ -132,36 +121,24 @@ class Run:
     def outcomes(self) -> Iterator[Outcome | SeriesFailure]:
         """Do the run; each series is told once its snapshot is durable. Raise VaultError when the run cannot go on."""
         try:
-            opened, opener = os.pipe()
-            unlocked: list[Keys | BaseException] = []
-            thread = threading.Thread(target=self._unlock_beside, args=(opener, unlocked), daemon=True)
-            thread.start()
+            unlocking = Unlocking(self._unlock)
             try:
-                yield from self._loop(opened, unlocked)
+                yield from self._loop(unlocking)
             finally:
-                thread.join()
-                os.close(opened)
+                unlocking.close()
         finally:
             self.close()
 
-    def _unlock_beside(self, opener: int, unlocked: list[Keys | BaseException]) -> None:
-        """Stretch the passphrase in a thread (the calls release the interpreter's lock)."""
-        try:
-            unlocked.append(self._unlock())
-        except BaseException as error:
-            unlocked.append(error)
-        os.close(opener)
-
-    def _loop(self, opened: int, unlocked: list[Keys | BaseException]) -> Iterator[Outcome | SeriesFailure]:
+    def _loop(self, unlocking: Unlocking) -> Iterator[Outcome | SeriesFailure]:
         summaries = remembered(self._storage, self._state)
         if summaries is not None:
             self._plan(summaries)
         while self._footing is None or self._busy() or self._crew:
-            speaking, others = self._crew.wait([opened] if self._footing is None else [])
+            speaking, others = self._crew.wait([unlocking.fileno()] if self._footing is None else [])
             for worker in speaking:
                 self._hear(worker)
             if others:
-                self._stand(unlocked[0], planned=summaries is not None)
+                self._stand(unlocking.keys(), planned=summaries is not None)
             if self._fatal:
                 raise StorageError(self._fatal)
             self._feed()
@@ -177,8 +154,8 @@ class Run:
     def _feed(self) -> None:
         """Give waiting tasks to idle workers; where there are none, ask busy ones to share, or end."""
         for worker in self._crew.idle():
-            if self._queue:
-                self._give(worker, self._queue.pop(0))
+            if (number := self._tasks.take()) is not None:
+                self._give(worker, number)
         if self._crew.idle():
             if self._tasks:
                 self._crew.share()
@@ -186,8 +163,7 @@ class Run:
                 self._crew.dismiss()
 
     def _give(self, worker: Worker, number: int) -> None:
-        task = self._tasks[number]
-        run = self._series[task.series]
+        task, run = self._tasks[number], self._tasks.series_of(number)
         run.started = run.started or time.time_ns()
         worker.tasks.add(number)
         worker.idle = False
@@ -207,35 +183,19 @@ class Run:
     # --- planning -------------------------------------------------------------------------------------------------
 
     def _plan(self, summaries: dict[str, Summary]) -> None:
+        known = parents.by_series(summaries.values())
         for run in self._series:
+            own = known.get(run.request.series, [])
             told = fingerprint(run.request.sources)
-            run.parent = parents.choose(self._state, summaries.values(), run.request.series, run.request.level, told)
+            run.parent = parents.choose(self._state, own, run.request.series, run.request.level, told)
             if isinstance(run.request.feed, Carried):
                 run.parent = parents.alone(run.parent)
             elif run.request.feed is not None:
-                run.last_drawn = parents.newest_with(summaries.values(), run.request.series, run.request.feed.name)
-        # The largest first: what is left at the end is then small, and shared among the workers.
-        for run in sorted(self._series, key=lambda run: -run.parent.entries if run.parent else 0):
-            if run.request.feed is not None:
-                self._add_task(_Task(run.number, None, []))
-            else:
-                self._add_folders(run)
+                run.last_drawn = parents.newest_with(own, run.request.feed.name)
+        self._tasks.begin()
 
-    def _add_folders(self, run: SeriesRun) -> None:
-        for number, source in enumerate(run.request.sources):
-            self._add_task(_Task(run.number, number, [source.name.encode()]))
-
-    def _add_task(self, task: _Task) -> None:
-        number = len(self._tasks_made)
-        self._tasks_made.append(task)
-        self._tasks[number] = task
-        self._queue.append(number)
-        self._series[task.series].tasks += 1
-
-    def _stand(self, keys: Keys | BaseException, *, planned: bool) -> None:
-        """The keys are there, or the reason why not: find out what may be relied on, and let the workers go on."""
-        if isinstance(keys, BaseException):
-            raise keys
+    def _stand(self, keys: Keys, *, planned: bool) -> None:
+        """The keys are there: find out what may be relied on, and let the workers go on."""
         footing = stand(self._storage, self._state, keys, self._session)
         self._committer = Committer(self._storage, self._state, self._session, footing, self._describe)
         self._footing = footing
@@ -278,7 +238,7 @@ class Run:
             case Ready():
                 worker.idle = True
             case Donate():
-                self._add_task(self._tasks_made[message.task]._replace(paths=message.paths))
+                self._tasks.split(message.task, message.paths)
             case Done():
                 worker.tasks.discard(message.task)
                 self._done(message.task)
@@ -296,53 +256,34 @@ class Run:
             case Failed():
                 assert message.task is not None  # noqa: S101 - the case above took the others
                 worker.tasks.discard(message.task)
-                self._series[self._tasks_made[message.task].series].failure = message.message
+                self._tasks.series_of(message.task).failure = message.message
                 self._done(message.task)
 
     def _walked(self, message: Walked) -> None:
-        task = self._tasks_made[message.task]
-        run = self._series[task.series]
-        run.take(message, recheck=task.recheck is not None)
+        run = self._tasks.series_of(message.task)
+        run.take(message, recheck=self._tasks[message.task].recheck is not None)
         if message.folders or message.nodes:
             self._firm()[1].keep(run, message)
         self._totals.add(message.counts)
-        working = sorted({self._series[item.series].request.series for item in self._tasks.values()})
         expected = sum(item.parent.entries for item in self._series if item.parent)
-        self._progress(Progress(working, self._totals, expected))
+        self._progress(Progress(self._tasks.working, self._totals, expected))
 
     def _done(self, number: int) -> None:
-        task = self._tasks.pop(number)
-        run = self._series[task.series]
-        run.tasks -= 1
-        if run.tasks or self._recheck(run):
+        run = self._tasks.done(number)
+        if run.tasks or self._tasks.recheck(run):
             return
         run.finished = time.time_ns()
         if self._feeds.release(run):
             self._finish(run)
 
     def _drawn(self, message: Drawn) -> None:
-        """A feed is at its end: its series' folders come next, before those of all others."""
-        run = self._series[self._tasks_made[message.task].series]
+        run = self._tasks.series_of(message.task)
         run.drawn = message
-        others, self._queue = self._queue, []
-        self._add_folders(run)
-        self._queue += others
+        self._tasks.drawn(run)
 
     def _finish(self, run: SeriesRun) -> None:
         """All of a series was read, and its feed is released: it waits for the packs that are open now."""
         self._waiting.append((run, self._footing.index.growing_packs() if self._footing else set()))
-
-    def _recheck(self, run: SeriesRun) -> bool:
-        """Look again at folders with other users' links all of whose names turned up; says whether there are any."""
-        if run.rechecked or run.failure:
-            return False
-        run.rechecked = True
-        folders = run.own_links()
-        run.resolved(folders)
-        sources = [source.name for source in run.request.sources]
-        for path, inodes in folders.items():
-            self._add_task(_Task(run.number, sources.index(path.split(b"/", 1)[0].decode()), [path], inodes))
-        return bool(folders)
 
     def _packed(self, pack_id: bytes, path: str, size: int) -> None:
         self._firm()[1].put_pack(pack_id, path, size)
@@ -363,15 +304,15 @@ class Run:
             spool.close()
             self._packed(left.id, left.path, whole)
         for number in sorted(worker.tasks):
-            run = self._series[self._tasks[number].series]
+            run = self._tasks.series_of(number)
             run.failure = "the worker that walked it was killed; run the backup of this account again"
             self._done(number)
 
     def _fail_rest(self, message: str) -> None:
-        for number in list(self._tasks):
-            self._series[self._tasks[number].series].failure = message
+        for number in self._tasks.open:
+            self._tasks.series_of(number).failure = message
             self._done(number)
-        self._queue.clear()
+        self._tasks.withdraw()
         for run, packs in self._waiting:
             if packs:
                 run.failure = run.failure or message

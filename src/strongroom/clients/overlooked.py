@@ -1,0 +1,31 @@
+"""What a tool takes for unchanged, and is not: such files are carried by ourselves."""
+
+from __future__ import annotations
+
+from strongroom.clients.sidecar import Row, Sidecar, sort_key
+from strongroom.clients.tool import Overlooking, Tool
+from strongroom.model import FileType
+
+
+class Overlooked:
+    """Asked of rows in their order; ``before`` is the sidecar of the set that the new one is built on (None: on none)."""
+
+    def __init__(self, tool: Tool, before: Sidecar | None) -> None:
+        self._tool = tool if isinstance(tool, Overlooking) else None
+        self._rows = before.rows() if before is not None else iter(())
+        self._row = next(self._rows, None)
+
+    def has(self, now: Row) -> bool:
+        """Whether the tool takes a file that changed for an old one, or has never had it as it is.
+
+        What we carried then we carry again, since what the tool read of it nobody knows.
+        """
+        key = sort_key(now.path)
+        while self._row is not None and sort_key(self._row.path) < key:
+            self._row = next(self._rows, None)
+        before = self._row
+        if self._tool is None or before is None or before.path != now.path or not now.digest:
+            return False
+        if before.kind != FileType.FILE or (before.digest == now.digest and before.place == 0):
+            return False
+        return self._tool.overlooks(before, now)
