@@ -26,6 +26,7 @@ lint: setup
 
 torture: setup
 	tools/setup test
+	tools/setup browser
 	$(BIN)/pytest -m torture tests
 
 bench: setup

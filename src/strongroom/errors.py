@@ -11,6 +11,7 @@ StrongroomError                 what was wrong, with what, and what to do: one l
 ├── SettingError                a scope, a schedule or the nightly job cannot be read or changed
 ├── RestoreError                a restore that was refused or could not be finished
 ├── SnapshotError               an app's snapshot that cannot be taken, read or put back
+├── AssuranceError              an app that cannot be looked at or updated
 └── NotBuiltError               a command of the interface that is not there yet
 
 ``code`` is the stable word that ``--json`` prints as ``error.code``. What merely makes a point incomplete is no error but
@@ -85,6 +86,12 @@ class SnapshotError(StrongroomError):
     """A web app's snapshot cannot be taken, read or put back, or its repository is not one of ours."""
 
     code = "snapshot"
+
+
+class AssuranceError(StrongroomError):
+    """A web app cannot be looked at, its update cannot begin, or what an update left cannot be put right."""
+
+    code = "assurance"
 
 
 class NotBuiltError(StrongroomError):

@@ -39,7 +39,7 @@ def test_its_commented_keys_are_valid_once_the_alternatives_are_chosen() -> None
 def test_it_shows_every_key_there_is() -> None:
     shown = tomllib.loads(uncommented())
     empty = Config(path=PATH)
-    for name in ("server", "vault", "backup", "retention"):
+    for name in ("server", "vault", "backup", "retention", "webapps"):
         assert set(shown[name]) == set(getattr(empty, name).__struct_fields__), name
     assert set(shown["databases"]["mysql"]) == {"socket", "host", "port", "user", "password_file", "defaults_file"}
     assert set(shown["databases"]["postgresql"]) == {"host", "port", "user", "password_file"}

@@ -38,6 +38,10 @@ host = "db.example.com"
 port = 5433
 user = "backup"
 password_file = "/etc/strongroom/pg"
+[webapps]
+assurance_drift = 20
+settle_seconds = 0
+browser = "never"
 [retention]
 keep_last = 1
 keep_hourly = 2
@@ -93,6 +97,7 @@ def test_every_key_of_the_interface_is_read() -> None:
     assert config.databases.postgresql is not None
     assert (config.databases.postgresql.host, config.databases.postgresql.port) == ("db.example.com", 5433)
     assert (config.retention.keep_daily, config.retention.keep_yearly) == (0, 3)
+    assert (config.webapps.assurance_drift, config.webapps.settle_seconds, config.webapps.browser) == (20, 0, "never")
     assert isinstance(config.clients["dup"], Repository)
     assert config.clients["fleet"] == Bacula(
         driver="bacula",
@@ -161,6 +166,9 @@ def test_an_empty_file_is_a_server_of_the_panel_with_all_defaults() -> None:
         ("[[server]]\nroot = '/'", "1: server:", "must be a table, not a list"),
         ("[retention]\nkeep_daily = -1", "2: retention.keep_daily:", "whole number"),
         ("[retention]\nkeep_daily = 1.5", "2: retention.keep_daily:", "not 1.5"),
+        ("[webapps]\nassurance_drift = 0", "2: webapps.assurance_drift:", "from 1 to 1000"),
+        ("[webapps]\nbrowser = 'firefox'", "2: webapps.browser:", "auto, never"),
+        ("[webapps]\ndrift = 5", "2: webapps.drift:", "assurance_drift"),
         ("[vault]\nurl = 'backups'", "2: vault.url:", "absolute path or a URL"),
         ("[vault]\nurl = 's3://me:secret@bucket/x'", "2: vault.url:", "holds a password"),
         ("[vault]\ndedup = 'all'", "2: vault.dedup:", "vault, account"),

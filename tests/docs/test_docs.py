@@ -26,6 +26,7 @@ TABLES = {
     "vault": values.Vault,
     "backup": values.Backup,
     "retention": values.Retention,
+    "webapps": values.Webapps,
     "databases.mysql": values.Mysql,
     "databases.postgresql": values.Postgresql,
     "accounts.NAME": values.AccountSettings,

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from strongroom.cli import apps_snapshots
+from strongroom.cli import apps_snapshots, apps_update
+from strongroom.cli.apps_command import AppGroup
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import Group
 from strongroom.cli.output import escaped, table
 
 if TYPE_CHECKING:
     from strongroom.webapps.base import App
 
 
-@click.group(cls=Group)
+@click.group(cls=AppGroup)
 def apps() -> None:
     """Web apps: snapshots with git, and updates that are assured.
 
@@ -30,6 +30,7 @@ for _command in (
     apps_snapshots.snapshots,
     apps_snapshots.diff,
     apps_snapshots.rollback,
+    apps_update.update,
     apps_snapshots.reset,
     apps_snapshots.lock,
 ):

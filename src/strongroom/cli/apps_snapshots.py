@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from strongroom.cli.apps_command import command
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import command
 from strongroom.cli.output import escaped, size, table
 from strongroom.counting import counted
 from strongroom.errors import UsageError
@@ -107,7 +107,9 @@ def rollback(invocation: Invocation, app: str, snapshot: str, only: str | None) 
     from strongroom.model import Status
 
     found = invocation.finder.find(app)
-    back = invocation.snapshots.rollback(found, snapshot, only=only)
+    with invocation.updates.alone(found):
+        back = invocation.snapshots.rollback(found, snapshot, only=only)
+        invocation.updates.remove(found)
     if (note := invocation.layout.after_restore(found.account)) is not None:
         invocation.teller.note(note)
     counts = {name: getattr(back.files, name) for name in ("written", "unchanged", "deleted", "bytes")}
@@ -135,7 +137,9 @@ def rollback(invocation: Invocation, app: str, snapshot: str, only: str | None) 
 def reset(invocation: Invocation, app: str) -> None:
     """Forget that an app's last update failed: the next update tries again."""
     found = invocation.finder.find(app)
-    invocation.states.change(found, failed="")
+    with invocation.updates.alone(found):
+        invocation.states.change(found, failed="")
+        invocation.updates.remove(found)
     line = f"{escaped(found.app)}: no longer marked as failed"
     invocation.answer({"app": found.app, "failed": False}, [line], summary=True)
 

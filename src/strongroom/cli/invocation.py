@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
     from strongroom.settings.scopes import Scopes
+    from strongroom.webapps.assurance.journal import Journal as UpdateJournal
+    from strongroom.webapps.assurance.update import Updater
     from strongroom.webapps.finding import Finder
     from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
     from strongroom.webapps.states import States
@@ -130,6 +132,21 @@ class Invocation:
         from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
 
         return GitSnapshots(self.config.server.state, self.layout.accounts(), self.servers, self.teller)
+
+    @cached_property
+    def updates(self) -> UpdateJournal:
+        """The updates of web apps that are under way, or were killed."""
+        from strongroom.webapps.assurance.journal import Journal
+
+        return Journal(self.config.server.state)
+
+    @cached_property
+    def updater(self) -> Updater:
+        """Who updates web apps, and takes their snapshots."""
+        from strongroom.webapps.assurance.probe import look
+        from strongroom.webapps.assurance.update import Updater
+
+        return Updater(self.config.webapps, self.updates, self.states, self.snapshots, look, self.teller.note)
 
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""

@@ -167,7 +167,7 @@ def _bring_back(invocation: Invocation, subject: Subject, order: Order, *, dry_r
     from strongroom.restores import account as accounts
 
     client = invocation.client(order.point.client)
-    restorer = functools.partial(_restorer, invocation, subject, order.point)
+    restorer = functools.partial(restorer_of, invocation, subject, order.point)
     if dry_run or ask:
         forecast = accounts.forecast(order, client, invocation.teller, restorer)
         if dry_run:
@@ -182,7 +182,7 @@ def _bring_back(invocation: Invocation, subject: Subject, order: Order, *, dry_r
     return {"complete": 0, "incomplete": 1}.get(result.status.value, 2)
 
 
-def _restorer(invocation: Invocation, subject: Subject, point: Point) -> DatabaseRestorer:
+def restorer_of(invocation: Invocation, subject: Subject, point: Point) -> DatabaseRestorer:
     """What brings databases back, for the account as it is on this server now."""
     from strongroom.restores.databases import DatabaseRestorer
     from strongroom.restores.keeping import Keeper

@@ -38,6 +38,17 @@ keep_weekly    = 4
 keep_monthly   = 6
 # keep_yearly  = 0
 
+[webapps]                          # when an update of a web app counts as failed, and how its pages are looked at
+# assurance_drift     = 50         # by how many percent a page's text may grow or shrink
+# assurance_structure = 60         # how many percent of what a page is made of have to be there again
+# slow_seconds    = 10             # a page is too slow that takes longer, and slow_factor times as long as before
+# slow_factor     = 4
+# pages           = 6              # how many pages are looked at, at most
+# page_seconds    = 30             # how long each may take
+# settle_seconds  = 3              # how long PHP gets to see new files before the app is looked at
+# command_seconds = 1800           # how long the command of an update may take
+# browser         = "auto"         # pictures and errors of scripts where Chromium is installed; or "never"
+
 # [databases.mysql]                # MariaDB or MySQL; leave the table out where there is no such server
 # socket        = "/run/mysqld/mysqld.sock"
 # # host        = "127.0.0.1"      # instead of socket

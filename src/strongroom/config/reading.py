@@ -24,12 +24,14 @@ from strongroom.config.values import (
     Retention,
     Server,
     Vault,
+    Webapps,
 )
 from strongroom.errors import ConfigError
 from strongroom.model import Frozen, text
 
 DEFAULT_PATH = "/etc/strongroom/config.toml"
 MOST_WORKERS = 64
+BROWSER = ("auto", "never")
 DEDUP = ("vault", "account")
 ENGINES = ("mysql", "postgresql")
 
@@ -77,6 +79,7 @@ def parse(content: bytes, path: bytes) -> Config:
         backup=_backup(_below(root, "backup"), clients),
         databases=_databases(root.table("databases")),
         retention=_retention(_below(root, "retention")),
+        webapps=_webapps(_below(root, "webapps")),
         clients=clients,
         accounts=_accounts(root, server),
     )
@@ -227,6 +230,23 @@ def _retention(table: Table) -> Retention:
     kept = {key: table.integer(key, 0, 1_000_000) for key in Retention.__struct_fields__}
     table.done()
     return _build(Retention, **kept)
+
+
+def _webapps(table: Table) -> Webapps:
+    webapps = _build(
+        Webapps,
+        assurance_drift=table.integer("assurance_drift", 1, 1000),
+        assurance_structure=table.integer("assurance_structure", 0, 100),
+        slow_seconds=table.integer("slow_seconds", 1, 600),
+        slow_factor=table.integer("slow_factor", 1, 100),
+        pages=table.integer("pages", 1, 50),
+        page_seconds=table.integer("page_seconds", 1, 600),
+        settle_seconds=table.integer("settle_seconds", 0, 600),
+        command_seconds=table.integer("command_seconds", 1, 86400),
+        browser=table.choice("browser", BROWSER),
+    )
+    table.done()
+    return webapps
 
 
 def _clients(table: Table | None) -> dict[str, ClientSettings]:

@@ -129,6 +129,26 @@ class Retention(Frozen):
     keep_yearly: int = 0
 
 
+class Webapps(Frozen):
+    """When an update of a web app counts as failed, and how its pages are looked at.
+
+    ``assurance_drift`` is by how much of its text a page may grow or shrink, ``assurance_structure`` how much of what it is
+    made of must be there again, both in percent. A page is too slow when it takes longer than ``slow_seconds`` and
+    ``slow_factor`` times as long as before. ``settle_seconds`` pass between a change and the look at it, so that PHP sees
+    the new files. ``browser`` is ``auto`` or ``never``.
+    """
+
+    assurance_drift: int = 50
+    assurance_structure: int = 60
+    slow_seconds: int = 10
+    slow_factor: int = 4
+    pages: int = 6
+    page_seconds: int = 30
+    settle_seconds: int = 3
+    command_seconds: int = 1800
+    browser: str = "auto"
+
+
 class Repository(Frozen):
     """A client with a repository of its own: duplicity, restic, borg."""
 
@@ -207,6 +227,7 @@ class Config(Frozen, dict=True):
     backup: Backup = Backup()
     databases: Databases = Databases()
     retention: Retention = Retention()
+    webapps: Webapps = Webapps()
     clients: Mapping[str, ClientSettings] = msgspec.field(default_factory=dict)
     accounts: Mapping[str, AccountSettings] = msgspec.field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from strongroom.config import Mysql
 from strongroom.exports.mysql_connection import Connection, account, literal, pattern
+from strongroom.model import Frozen
 
 PREFIX = "strongroom_"
 # What a load needs of the whole server: rows with large values, and functions and triggers of users where there is a
@@ -71,6 +72,14 @@ def _set(root: Connection, values: Iterable[int]) -> None:
         root.run(f"SET GLOBAL {name} = {value}")
 
 
+class Login(Frozen):
+    """A user of the server who may touch one database alone."""
+
+    name: str
+    password: str
+    host: str
+
+
 @contextmanager
 def temporary_user(
     settings: Mysql, database: str, *, sets_users: bool = False, reads_all: bool = False
@@ -78,6 +87,16 @@ def temporary_user(
     """A session of such a user, in that database, and its name as ``user@host``. With ``sets_users`` it may name others as
     definers, with ``reads_all`` make views of other databases: nothing of a stranger's may ever do either.
     """
+    with temporary_login(settings, database, sets_users=sets_users, reads_all=reads_all) as login:
+        with Connection(settings, database=database, user=(login.name, login.password)) as session:
+            yield session, f"{login.name}@{login.host}"
+
+
+@contextmanager
+def temporary_login(
+    settings: Mysql, database: str, *, sets_users: bool = False, reads_all: bool = False
+) -> Iterator[Login]:
+    """Such a user, for as long as it is needed."""
     name, password = PREFIX + secrets.token_hex(6), _ALL_KINDS + secrets.token_hex(24)
     with Connection(settings) as root:
         host = root.value("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
@@ -89,7 +108,6 @@ def temporary_user(
                 root.run(f"GRANT SET USER ON *.* TO {user}")
             if reads_all:
                 root.run(f"GRANT SELECT, SHOW VIEW ON *.* TO {user}")
-            with Connection(settings, database=database, user=(name, password)) as session:
-                yield session, f"{name}@{host}"
+            yield Login(name=name, password=password, host=host)
         finally:
             root.run(f"DROP USER IF EXISTS {user}")

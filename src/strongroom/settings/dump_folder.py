@@ -125,12 +125,18 @@ class DumpFolder:
 
 @contextmanager
 def dump_folder(account: Account, engine: str, *, make: bool) -> Iterator[DumpFolder]:
-    """The folder for an engine's dumps in the owner's home; where it is missing, made, or FileNotFoundError is raised.
+    """The folder for an engine's dumps in the owner's home; see `owners_folder`."""
+    with owners_folder(account, FOLDERS[engine], make=make) as folder:
+        yield folder
+
+
+@contextmanager
+def owners_folder(account: Account, name: bytes, *, make: bool) -> Iterator[DumpFolder]:
+    """A folder in the owner's home, and nobody else's; where it is missing, made, or FileNotFoundError is raised.
 
     Raise SettingError when there is no home, or something else stands where the folder belongs.
     """
     with open_home(account) as home:
-        name = FOLDERS[engine]
         path = os.path.join(text(home.owner.home), text(name))
         try:
             fd = _open(home, name, make=make)

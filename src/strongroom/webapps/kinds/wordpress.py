@@ -7,12 +7,14 @@ from strongroom.webapps import php
 from strongroom.webapps.base import Found, Kind
 from strongroom.webapps.kinds.settings import login, settings
 
-# What WordPress's own upgrade page does; nothing of it looks at the network.
+# What WordPress's own upgrade page does; nothing of it looks at the network. It goes on after statements that failed, and
+# only keeps them: whoever wants to know has to ask.
 _UPGRADE = (
     "define('WP_INSTALLING', true); define('WP_HTTP_BLOCK_EXTERNAL', true); "
     "$_SERVER += ['HTTP_HOST' => 'localhost', 'REQUEST_URI' => '/', 'SERVER_PROTOCOL' => 'HTTP/1.1']; "
     "require 'wp-load.php'; require ABSPATH . 'wp-admin/includes/upgrade.php'; wp_upgrade(); "
-    "exit(get_option('db_version') == $GLOBALS['wp_db_version'] ? 0 : 1);"
+    "foreach ($GLOBALS['EZSQL_ERROR'] ?? [] as $failed) { fwrite(STDERR, $failed['error_str'] . PHP_EOL); } "
+    "exit(empty($GLOBALS['EZSQL_ERROR']) && get_option('db_version') == $GLOBALS['wp_db_version'] ? 0 : 1);"
 )
 
 

@@ -20,12 +20,12 @@ from contextlib import suppress
 from types import TracebackType
 
 from strongroom.errors import SnapshotError
+from strongroom.webapps.scratch import scratch
 from strongroom.webapps.snapshots.place import User
 
 BRANCH = "refs/heads/snapshots"
 # Longer than any step of git's own takes on a busy machine: only a stopped or stalled one needs as much.
 PATIENCE = 300.0
-_SCRATCH = "strongroom-git-"
 _PIECE = 1 << 18
 _PIPE = 1 << 20
 _MOST_LINE = 4096
@@ -74,9 +74,7 @@ class Git:
 
     def __enter__(self) -> Git:
         # Ours and to be gone through only, so that nobody else can rename what is in it.
-        _clear_left()
-        self._scratch = tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-")
-        os.chmod(self._scratch, 0o711)  # noqa: S103 - to be gone through, not to be looked into
+        self._scratch = scratch("git")
         for name in ("git", "git/objects", "git/refs"):
             os.mkdir(os.path.join(self._scratch, name), 0o700)
         for name, content in (("HEAD", f"ref: {BRANCH}\n"), ("config", _CONFIG)):
@@ -109,19 +107,6 @@ class Git:
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         return _ENVIRONMENT | {"GIT_DIR": self.scratch} | more
-
-
-def _clear_left() -> None:
-    """Remove what killed commands left among the temporary files."""
-    folder = tempfile.gettempdir()
-    for name in os.listdir(folder):
-        pid = name.removeprefix(_SCRATCH).partition("-")[0]
-        if not name.startswith(_SCRATCH) or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
-            continue
-        path = os.path.join(folder, name)
-        with suppress(OSError):
-            if os.lstat(path).st_uid == os.geteuid():
-                shutil.rmtree(path)
 
 
 class Process:

@@ -132,8 +132,11 @@ class Rollback:
         try:
             root = folders.adopt(Folder(b"data", b"", None), os.open(data_of(self._account) or b"", FOLDER))
             for entry in there:
-                kept = entry.type is FileType.FILE and entry.content is not None and not patterns.is_upload(entry)
-                if kept and not (entry.path in wanted and _same(wanted[entry.path], entry)):
+                if entry.type is not FileType.FILE or patterns.is_upload(entry):
+                    continue
+                # What is too large to be kept is gone for good, so it goes only where the snapshot has nothing of it.
+                old = wanted.get(entry.path)
+                if old is None or (entry.content is not None and not _same(old, entry)):
                     with suppress(OSError):
                         at, name = _folder_of(folders, root, entry)
                         if os.stat(name, dir_fd=at, follow_symlinks=False).st_ino == entry.inode:

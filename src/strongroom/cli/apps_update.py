@@ -1,0 +1,180 @@
+"""``apps update``: updates that are looked at before and after, and rolled back where they break an app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from strongroom.cli.apps_command import command
+from strongroom.cli.invocation import Invocation
+from strongroom.cli.output import escaped
+from strongroom.errors import AssuranceError, UsageError
+
+if TYPE_CHECKING:
+    from strongroom.model import Account
+    from strongroom.webapps.assurance.look import Task
+    from strongroom.webapps.assurance.outcome import Outcome
+    from strongroom.webapps.assurance.session import Done, Session, Wish
+    from strongroom.webapps.assurance.trial import Change, Subject
+    from strongroom.webapps.base import App
+
+
+@command("update")
+@click.argument("words", nargs=-1, metavar="[APP] [-- COMMAND...]")
+@click.option("--all", "everything", is_flag=True, help="Every app that is assured, one after the other.")
+@click.option("--from", "source", metavar="PATH", help="A folder or an archive with a new core, plugins or themes.")
+@click.option("--url", metavar="URL", help="Where the app is seen, if it does not know that itself.")
+@click.option("--dry-run", is_flag=True, help="Try it on a copy from the latest point; the app is not touched.")
+@click.pass_obj
+def update(
+    invocation: Invocation,
+    words: tuple[str, ...],
+    everything: bool,
+    source: str | None,
+    url: str | None,
+    dry_run: bool,
+) -> int:
+    """Update an app, and roll it back where that breaks it.
+
+    COMMAND runs as the account in the app's folder. Before and after it the app's pages are looked at. Exit status 0: the
+    update stays; 1: it was rolled back, and everything is as before; 2: it was not, and what is left to do is said.
+    """
+    from strongroom.webapps.assurance.session import Wish, why_not
+
+    given = words if everything else words[1:]
+    if not everything and not words:
+        raise UsageError("say which APP, or --all; 'strongroom apps list' shows them")
+    if bool(given) == (source is not None):
+        raise UsageError("say where the update comes from: either -- COMMAND, or --from FOLDER_OR_ARCHIVE")
+    if everything and (url or dry_run):
+        raise UsageError(f"{'--url' if url else '--dry-run'} is for one APP, and contradicts --all")
+    wish = Wish(command=given, source=os.path.abspath(os.fsencode(source)) if source is not None else None)
+    session = _session(invocation, url, dry_run=dry_run)
+    if everything:
+        return _all(invocation, session, wish)
+    app = invocation.finder.find(words[0])
+    if not dry_run and (reason := why_not(app)):
+        raise AssuranceError(reason)
+    done = session.one(app, wish)
+    if done.error and not done.outcomes:
+        raise AssuranceError(done.error)
+    _tell_what_is_left(invocation, done)
+    invocation.answer(_document(done), _lines(done))
+    return done.status
+
+
+def _all(invocation: Invocation, session: Session, wish: Wish) -> int:
+    found = session.many(list(invocation.finder.all()), wish)
+    for done in found:
+        _tell_what_is_left(invocation, done)
+    lines = [line for done in found for line in _lines(done)]
+    invocation.answer([_document(done) for done in found], lines or ["no web apps on this server"])
+    return max((done.status for done in found), default=0)
+
+
+def _tell_what_is_left(invocation: Invocation, done: Done) -> None:
+    """Say what a panel wants after an account's files were put back."""
+    if any(outcome.verdict.value != "confirmed" and not outcome.rehearsed for outcome in done.outcomes):
+        account = done.app.partition(":")[0]
+        if (left := invocation.layout.after_restore(account)) is not None:
+            invocation.teller.note(left)
+
+
+def _session(invocation: Invocation, url: str | None, *, dry_run: bool) -> Session:
+    from strongroom.webapps.assurance.session import Session
+    from strongroom.webapps.assurance.tasks import task
+    from strongroom.webapps.kinds import all_kinds
+
+    limits = invocation.config.webapps
+
+    def how(app: App, account: Account) -> Task:
+        return task(app, account, limits, url)
+
+    return Session(
+        invocation.layout.account,
+        invocation.finder.find,
+        all_kinds(),
+        how,
+        _rehearsed(invocation) if dry_run else invocation.updater.update,
+        limits.command_seconds,
+        invocation.teller.note,
+    )
+
+
+def _rehearsed(invocation: Invocation) -> Callable[[Subject, Change], Outcome]:
+    """How a step is tried on a copy from the account's latest point."""
+    from strongroom.cli.restore import restorer_of
+    from strongroom.runs.choosing import Wanted
+    from strongroom.webapps.assurance.probe import look
+    from strongroom.webapps.assurance.rehearsal import Rehearsal, Source
+
+    rehearsal = Rehearsal(invocation.config, look, invocation.teller.note)
+
+    def attempt(subject: Subject, change: Change) -> Outcome:
+        account = invocation.subject(subject.account.name)
+        point = invocation.point_of(account, Wanted())
+        source = Source(
+            point=point,
+            client=invocation.client(point.client),
+            restorer=lambda: restorer_of(invocation, account, point),
+            monitor=invocation.teller,
+        )
+        return rehearsal.rehearse(subject, change, source)
+
+    return attempt
+
+
+def _document(done: Done) -> dict[str, Any]:
+    """What came of one app as JSON: the step that decided, and all of them."""
+    steps = [_step(outcome) for outcome in done.outcomes]
+    worst = max(done.outcomes, key=lambda outcome: _RANK[outcome.verdict.value], default=None)
+    nothing: dict[str, Any] = {"app": done.app, "verdict": None, "evidence": [], "report": None}
+    deciding = _step(worst) if worst else nothing
+    more = {"updates": steps, "skipped": list(done.skipped), "error": done.error or None}
+    return deciding | more
+
+
+_RANK = {"confirmed": 0, "rolled back": 1, "failed": 2}
+
+
+def _step(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "app": outcome.app,
+        "verdict": outcome.verdict.value,
+        "evidence": [
+            {
+                "kind": each.sort.value,
+                "page": each.page or None,
+                "text": each.text,
+                "fails": each.fails,
+                "before": each.before,
+                "after": each.after,
+            }
+            for each in outcome.evidence
+        ],
+        "report": outcome.report or None,
+        "what": outcome.what,
+        "was": outcome.was,
+        "version": outcome.version,
+        "snapshot": outcome.snapshot or None,
+        "left": list(outcome.left),
+        "dry_run": outcome.rehearsed,
+        "modes": list(outcome.modes),
+        "steps": [{"name": step.name, "seconds": step.seconds} for step in outcome.steps],
+    }
+
+
+def _lines(done: Done) -> Iterator[str]:
+    for outcome in done.outcomes:
+        verdict = f"{'would be ' if outcome.rehearsed else ''}{outcome.verdict.value}"
+        yield escaped(f"{outcome.app}: {verdict}: {outcome.what}")
+        yield from (escaped(f"  {reason}") for reason in outcome.reasons)
+        yield from (escaped(f"  left to do: {each}") for each in outcome.left)
+        if outcome.report:
+            yield escaped(f"  report: {outcome.report}")
+    yield from (escaped(f"{done.app}: not updated: {reason}") for reason in done.skipped)
+    if done.error:
+        yield escaped(f"{done.app}: {done.error}")
