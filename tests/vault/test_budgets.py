@@ -80,8 +80,8 @@ def thirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recording, list[st
         deep.mkdir()
         for number in range(FILES_OF_A_NIGHT):
             (deep / f"file{number}").write_bytes(b"%d %d " % (level, number) * 50)
-    for folder in range(NIGHTS * 3):
-        (ground.source / f"wide/{folder:02}").mkdir(parents=True)
+    for number in range(NIGHTS * 3):
+        (ground.source / f"wide/{number:02}").mkdir(parents=True)
     points = []
     for night in range(NIGHTS):
         for number in range(night, NIGHTS * 3, NIGHTS):
