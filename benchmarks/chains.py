@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=30, help="nights; default 30")
     parser.add_argument("--folder", default=FOLDER, help=f"where all of it is made; default {FOLDER}")
     parser.add_argument("--client", action="append", default=[], metavar="NAME=FILE", help="one more client: its table")
-    parser.add_argument("--only", help="only these ways, separated by commas")
+    parser.add_argument("--only", help="only these ways, separated by commas; others keep their figures")
     parser.add_argument(
         "--points", help="after which nights it is restored; default the first, the middle and the last"
     )

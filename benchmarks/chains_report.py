@@ -37,10 +37,12 @@ def write(findings: Findings, folder: Path | None) -> str:
     """The document, recorded below a folder where one is given."""
     if folder is None:
         return document(findings, "")
-    page = folder / "chains.md"
+    page, figures = folder / "chains.md", folder / "chains.json"
+    if figures.exists():
+        findings = findings.beside(msgspec.json.decode(figures.read_bytes(), type=Findings))
     text = document(findings, remarks_of(page.read_text()) if page.exists() else "")
     folder.mkdir(exist_ok=True)
-    (folder / "chains.json").write_bytes(msgspec.json.format(msgspec.json.encode(findings), indent=1) + b"\n")
+    figures.write_bytes(msgspec.json.format(msgspec.json.encode(findings), indent=1) + b"\n")
     page.write_text(text)
     return text
 
@@ -70,7 +72,8 @@ def _setting(findings: Findings) -> str:
         f"{findings.load:.1f} processes wanted its {findings.machine['cores']} cores at the end (mean of 15 minutes)."
     )
     when = f"{findings.date}, strongroom at {findings.revision or 'no commit'}; {facts}; {busy}"
-    return f"{tree['entries']:,} entries: {content}. {findings.runs} runs.\n\n{when}\n"
+    kept = f"\n\nFrom an earlier run: {findings.kept}." if findings.kept else ""
+    return f"{tree['entries']:,} entries: {content}. {findings.runs} runs.\n\n{when}{kept}\n"
 
 
 def _restores(found: Sequence[Restored]) -> str:

@@ -54,7 +54,10 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 class Findings(Frozen):
-    """All of it. ``stored`` are bytes on disk, ``consolidations`` seconds, ``load`` the machine's over 15 minutes at the end."""
+    """All of it. ``stored`` are bytes on disk, ``consolidations`` seconds, ``load`` the machine's over 15 minutes at the end.
+
+    ``kept`` says which ways' figures are of an earlier run, and of which.
+    """
 
     date: str
     machine: dict[str, str]
@@ -66,3 +69,18 @@ class Findings(Frozen):
     stored: dict[str, int]
     restores: tuple[Restored, ...]
     consolidations: dict[str, float]
+    kept: str = ""
+
+    def beside(self, known: Findings) -> Findings:
+        """These with those of an earlier run of the ways that were not measured now; of another account or count, alone."""
+        others = [name for name in known.nights if name not in self.nights]
+        if not others or (known.tree, known.runs) != (self.tree, self.runs):
+            return self
+        return msgspec.structs.replace(
+            self,
+            nights=self.nights | {name: known.nights[name] for name in others},
+            stored=self.stored | {name: known.stored[name] for name in others},
+            restores=(*self.restores, *(one for one in known.restores if one.way.split(",")[0] in others)),
+            consolidations=self.consolidations | {n: s for n, s in known.consolidations.items() if n in others},
+            kept=f"{', '.join(others)} as measured {known.date} at {known.revision}, with a load of {known.load:.1f}",
+        )
