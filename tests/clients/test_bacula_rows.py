@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.clients.bacula import catalog_rows
-from strongroom.clients.bacula.places import Place, Places
+from strongroom.clients.places import Place, Places
 from strongroom.clients.bacula.tool import BaculaTool
 from strongroom.clients.overlooked import Overlooked
 from strongroom.clients.sidecar import Row, Sidecar, write

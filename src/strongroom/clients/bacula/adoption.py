@@ -9,51 +9,27 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
-from blake3 import blake3
-
-from strongroom.clients.bacula.console import Console, literal
+from strongroom.clients import adopted
+from strongroom.clients.adopted import Adopted, Found, Link, by_account
+from strongroom.clients.bacula import catalog_rows
+from strongroom.clients.bacula.console import literal
 from strongroom.clients.bacula.jobs import LEVELS
-from strongroom.clients.bacula.places import Place, Places
-from strongroom.clients.holdings import put
+from strongroom.clients.bacula.tool import BaculaTool
+from strongroom.clients.places import Place, Places
+from strongroom.clients.sidecar import Row
 from strongroom.errors import ClientError
-from strongroom.model import FileCounts, Frozen, Level, Point, Remark, Status
+from strongroom.model import FileType, Point, ReadPlan, ReadStep
 
-_WARNING = Remark(
-    path=b"",
-    message="adopted from a Bacula that Strongroom did not run: times in whole seconds, and whether files and databases "
-    "are in step, and what was left out, nobody knows",
+_WARNING = (
+    "adopted from a Bacula that Strongroom did not run: times in whole seconds, and whether files and databases "
+    "are in step, and what was left out, nobody knows"
 )
-# Adopted points come before all of ours in order, and by their times among themselves.
-_BEFORE_ALL = 1 << 40
 _SCHEMAS = ("14", "15", "16")  # Bacula 5 to 9: names of files stand in a table of their own
-
-
-class Link(Frozen):
-    """A job that a restore reads."""
-
-    id: int
-    name: str
-    level: Level
-
-
-class Adopted(Frozen):
-    """A point, and where it lies: its chain, the full job first, and the account's folders as that one names them."""
-
-    point: Point
-    chain: tuple[Link, ...]
-    places: tuple[tuple[str, str], ...]
-
-
-class _Kept(Frozen):
-    """What was found, and the mark that the catalog had then."""
-
-    mark: str
-    found: tuple[Adopted, ...]
+_SECONDS_PER_JOB, _BYTES_PER_SECOND = 3.0, 60_000_000
 
 
 class _Job(NamedTuple):
@@ -69,39 +45,33 @@ class _Job(NamedTuple):
 class Adoption:
     """All that can be adopted for one client's table; ``folder`` is its own in the state folder."""
 
-    def __init__(self, console: Console, client: str, name: str, server: str, places: Places, folder: bytes) -> None:
-        self._console, self._client, self._name = console, client, name
-        self._server, self._places = server, places
-        self._file = os.path.join(folder, b"adopted")
+    driver = "bacula"
+
+    def __init__(self, tool: BaculaTool, client: str, name: str, server: str, places: Places, folder: bytes) -> None:
+        self._tool, self._console, self._client, self._name = tool, tool.console, client, name
+        self._server, self._places, self._folder = server, places, folder
         self._known: dict[str, Adopted] | None = None
 
     def all(self) -> dict[str, Adopted]:
-        """What there is, by the ids of the points; asked once."""
+        """See the port."""
         if self._known is None:
-            kept = self._read()
+            kept = adopted.read(self._folder)
             try:
                 kept = self._found(kept)
             except ClientError:
                 # Whether Bacula answers matters when something is asked of it; what it holds is known.
-                kept = kept or _Kept(mark="", found=())
+                kept = kept or Found(mark="")
             self._known = {each.point.id: each for each in kept.found}
         return self._known
 
-    def _read(self) -> _Kept | None:
-        with contextlib.suppress(OSError, msgspec.MsgspecError), open(self._file, "rb") as file:
-            return msgspec.msgpack.decode(file.read(), type=_Kept)
-        return None
-
-    def _found(self, kept: _Kept | None) -> _Kept:
+    def _found(self, kept: Found | None) -> Found:
         wanted = self._wanted()
         count, last = self._console.row(("COUNT(*)", "COALESCE(MAX(Job.JobId),0)"), wanted)
         mark = f"{self._server} {count} {last}"
         if kept is not None and kept.mark == mark:
             return kept
-        found = tuple(self._points()) if count != "0" else ()
-        kept = _Kept(mark=mark, found=found)
-        os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
-        put(self._file, msgspec.msgpack.encode(kept))
+        kept = Found(mark=mark, found=tuple(self._points()) if count != "0" else ())
+        adopted.keep(self._folder, kept)
         return kept
 
     def _wanted(self) -> str:
@@ -148,34 +118,64 @@ class Adoption:
         there: dict[Place, bool] = {}
         for job in chain:
             there |= roots.get(job.id, {})
-        accounts: dict[str, list[Place]] = defaultdict(list)
-        for place, held in there.items():
-            if held:
-                accounts[place.account].append(place)
         links = tuple(Link(id=job.id, name=job.name, level=LEVELS[job.level]) for job in chain)
-        for account, places in accounts.items():
-            named = tuple(sorted((place.tree, place.path) for place in places))
-            yield Adopted(point=self._point(account, chain[-1]), chain=links, places=named)
+        for account, places in by_account(place for place, held in there.items() if held):
+            yield Adopted(point=self._point(account, chain[-1]), chain=links, places=places)
 
     def _point(self, account: str, job: _Job) -> Point:
-        begun = datetime.fromtimestamp(job.ended - job.seconds, UTC)
-        id = blake3(f"{self._name}/{job.name}/{account}".encode("utf-8", "surrogateescape")).hexdigest(8)
-        return Point(
-            id=id,
-            account=account,
-            time=_iso(begun),
-            level=LEVELS[job.level],
-            client=self._name,
-            status=Status.INCOMPLETE,
-            run=job.name,
-            seq=job.ended - _BEFORE_ALL,
-            server=self._server,
-            started=_iso(begun),
-            finished=_iso(datetime.fromtimestamp(job.ended, UTC)),
-            files=FileCounts(),
-            warnings=(_WARNING,),
-            pinned=True,
-        )
+        begun, ended = job.ended - job.seconds, job.ended
+        level, own = LEVELS[job.level], {"client": self._name, "server": self._server}
+        return adopted.point(account, job.name, level, begun=begun, ended=ended, warning=_WARNING, **own)
+
+    # --- what they hold -------------------------------------------------------------------------------------------
+
+    def rows(self, adopted: Adopted) -> Iterator[Row]:
+        """See the port: the newest row of each path that is not gone."""
+        newest: dict[bytes, Row | None] = {}
+        columns = ("File.FileId", "File.FileIndex", "Path.Path", "Filename.Name", "File.LStat", "File.MD5")
+        for link in adopted.chain:
+            for tree, place in adopted.places:
+                rest = (
+                    "FROM File JOIN Path ON Path.PathId=File.PathId JOIN Filename ON Filename.FilenameId=File.FilenameId "
+                    f"WHERE File.JobId={link.id} AND Path.Path>='{_doubled(place)}/' AND Path.Path<'{_doubled(place)}0'"
+                )
+                for file, index, path, name, lstat, digest in self._console.rows(columns, rest):
+                    below = os.fsencode(path + name)[len(os.fsencode(place)) + 1 :].rstrip(b"/")
+                    stored = tree.encode() + (b"/" + below if below else b"")
+                    found = catalog_rows.row(stored, lstat, digest, int(file), link.id) if int(index) > 0 else None
+                    newest[stored] = found
+        return (row for row in newest.values() if row is not None)
+
+    def plan(self, adopted: Adopted, rows: Sequence[Row]) -> ReadPlan:
+        """See the port: the job that has each, and the volumes that it lies on."""
+        steps = []
+        volumes = self._tool.jobs.volumes([link.id for link in adopted.chain])
+        there = self._tool.jobs.named([link.name for link in adopted.chain])
+        for link in adopted.chain:
+            if link.name not in there:
+                raise ClientError(
+                    f"point {adopted.point.id} needs job {link.name}, which is purged from Bacula's catalog"
+                )
+            mine = [row for row in rows if row.place == link.id]
+            if not mine:
+                continue
+            on = ", ".join(volumes.get(link.id, ())) or "none"
+            size = sum(row.size for row in mine if row.kind == FileType.FILE)
+            what = f"{len(mine):,} entries; job {link.id} on {on}"
+            steps.append(ReadStep(run=link.name, level=link.level, what=what, bytes=size))
+        total = sum(step.bytes for step in steps)
+        return ReadPlan(reads=tuple(steps), bytes=total, seconds=round(_SECONDS_PER_JOB + total / _BYTES_PER_SECOND, 1))
+
+    def bring(self, adopted: Adopted, places: Sequence[bytes], target: bytes) -> bytes:
+        """See the port: in one job."""
+        self._tool.director.need()
+        wanted = sorted({_nameable(place, self._tool.holds) for place in places})
+        self._tool.restore([link.id for link in adopted.chain], wanted, target)
+        return target
+
+    def is_content(self, row: Row, pieces: Iterable[bytes]) -> bool:
+        """See the port."""
+        return catalog_rows.is_content(row.digest, pieces)
 
 
 def _chains(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
@@ -192,12 +192,24 @@ def _chains(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
         yield chains[key]
 
 
-def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _seconds(begun: str, ended: str) -> int:
     """How long a job took, of two moments of the director's own clock."""
     with contextlib.suppress(ValueError):
         return max(int((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()), 0)
     return 0
+
+
+def _nameable(path: bytes, holds: Callable[[bytes], bool]) -> bytes:
+    """A path, or the nearest folder above it, that the console can be told."""
+    while not holds(path):
+        path = path.rpartition(b"/")[0]
+    return path
+
+
+def _doubled(path: str) -> str:
+    """A path as it stands between SQL's quotes, inside the console's."""
+    if any(char in path for char in '"\\\n\r\0'):
+        raise ClientError(
+            f"{path!r} cannot be asked of Bacula's catalog: it has a quote, a backslash or a line's end in it"
+        )
+    return path.replace("'", "''")

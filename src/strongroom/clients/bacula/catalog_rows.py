@@ -8,6 +8,7 @@ import hashlib
 import stat as modes
 from collections.abc import Iterable
 
+from strongroom.clients.adopted import UNSIGNED
 from strongroom.clients.sidecar import Row
 from strongroom.model import FileType
 
@@ -24,7 +25,6 @@ _KINDS = {
 # Where in the list of numbers each is (`encode_stat` in Bacula's attribs.c).
 _INODE, _MODE, _LINKS, _UID, _GID, _RDEV, _SIZE, _MTIME, _CTIME = 1, 2, 3, 4, 5, 6, 7, 11, 12
 _ALGORITHMS = {16: "md5", 20: "sha1", 32: "sha256", 64: "sha512"}
-_UNSIGNED = b"unsigned:"
 
 
 def number(word: str) -> int:
@@ -56,7 +56,7 @@ def row(path: bytes, lstat: str, digest: str, file: int, job: int) -> Row:
         size=numbers[_SIZE] if regular or kind is FileType.SYMLINK else 0,
         inode=numbers[_INODE],
         links=1 if kind is FileType.DIR else numbers[_LINKS],
-        digest=(signed or b"%s%d" % (_UNSIGNED, file)) if regular else b"",
+        digest=(signed or b"%s%d" % (UNSIGNED, file)) if regular else b"",
         place=job,
     )
 
@@ -71,7 +71,7 @@ def _decoded(digest: str) -> bytes:
 
 def is_content(digest: bytes, pieces: Iterable[bytes]) -> bool:
     """Whether pieces are the content that a digest of the catalog is of; true where it has none."""
-    if digest.startswith(_UNSIGNED):
+    if digest.startswith(UNSIGNED):
         return True
     hashed = hashlib.new(_ALGORITHMS[len(digest)], usedforsecurity=False)
     for piece in pieces:

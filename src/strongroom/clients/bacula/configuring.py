@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from strongroom.clients import opening
 from strongroom.clients.bacula import nightly
 from strongroom.clients.bacula.director import put
-from strongroom.clients.bacula.places import Places
+from strongroom.clients.places import Places
 from strongroom.clients.bacula.tool import BaculaTool
 from strongroom.clients.foreign import series_of
 from strongroom.config import Bacula, Config
