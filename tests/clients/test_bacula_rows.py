@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from strongroom.clients.bacula import catalog_rows
-from strongroom.clients.places import Place, Places
 from strongroom.clients.bacula.tool import BaculaTool
 from strongroom.clients.overlooked import Overlooked
+from strongroom.clients.places import Place, Places
 from strongroom.clients.sidecar import Row, Sidecar, write
 from strongroom.config import Bacula, Config, Server
 

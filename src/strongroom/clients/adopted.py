@@ -1,6 +1,6 @@
 """Points that others made with the same software: what is known of one, and what a tool has to say of them.
 
-Nothing of them is ever changed. What was found is kept in the state folder, so that storage that cannot be reached hides no point.
+Nothing of them is ever changed. What was found is kept in the state folder, so that no point is hidden by storage that is away.
 """
 
 from __future__ import annotations

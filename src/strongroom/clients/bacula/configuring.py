@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from strongroom.clients import opening
 from strongroom.clients.bacula import nightly
 from strongroom.clients.bacula.director import put
-from strongroom.clients.places import Places
 from strongroom.clients.bacula.tool import BaculaTool
 from strongroom.clients.foreign import series_of
+from strongroom.clients.places import Places
 from strongroom.config import Bacula, Config
 from strongroom.config.identity import server_id
 from strongroom.errors import ClientError
