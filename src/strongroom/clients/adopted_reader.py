@@ -92,7 +92,9 @@ class AdoptedReader:
             row = wanted.content.row
             fd = _opened(folder, _place(adopted, row.path), _FILE)
             if fd < 0 or not modes.S_ISREG(os.fstat(fd).st_mode):
-                raise ClientError(f"{self._adoption.driver} did not bring {text(row.path)!r} back; look into its messages")
+                raise ClientError(
+                    f"{self._adoption.driver} did not bring {text(row.path)!r} back; look into its messages"
+                )
             try:
                 if not self._adoption.is_content(row, _pieces(fd)):
                     raise ClientError(

@@ -37,8 +37,6 @@ class AdoptingClient(ForeignClient):
     @cached_property
     def _adopted(self) -> dict[str, Adopted]:
         """The points that others made, without those that somebody forgot here."""
-        if self._version is None:
-            return {}
         passed = self._passed.read()
         return {id: adopted for id, adopted in self._adoption.all().items() if id not in passed}
 

@@ -9,24 +9,37 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 import msgspec
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.named_sets import missing, names_of
+from strongroom.clients.sidecar import Row
+from strongroom.clients.snapshots import Snapshot, moment
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
 from strongroom.errors import ClientError
-from strongroom.model import Damage, Level, Pruned, Verification
+from strongroom.model import Damage, FileType, Level, Pruned, Verification
 
 _WARNED = 1
 _WAIT = "60"
 _NOTHING_THERE = "Repository.DoesNotExist"
 # borg forgets files that it has not seen for so many archives; all accounts share one repository.
 _FILES_CACHE_ARCHIVES = "10000"
+_OWN_NAME = re.compile(rf"[0-9a-f]{{16}}(?:{re.escape(TAIL)})?(?:\.checkpoint.*)?")
+_KINDS = {
+    "-": FileType.FILE,
+    "d": FileType.DIR,
+    "l": FileType.SYMLINK,
+    "p": FileType.FIFO,
+    "c": FileType.CHAR,
+    "b": FileType.BLOCK,
+}
 _MESSAGES = {
     "PassphraseWrong": "the passphrase does not open the borg repository {url}",
     "NoPassphraseFailure": "the borg repository {url} is encrypted: set passphrase_file in the client's table",
@@ -50,6 +63,8 @@ class _Stats(msgspec.Struct, frozen=True):
 
 class _Archive(msgspec.Struct, frozen=True):
     name: str = ""
+    hostname: str = ""
+    time: str = ""
     stats: _Stats = _Stats()
 
 
@@ -59,6 +74,18 @@ class _Created(msgspec.Struct):
 
 class _Listed(msgspec.Struct):
     archives: list[_Archive] = []
+
+
+class _Item(msgspec.Struct):
+    path: str = ""
+    type: str = ""
+    mode: str = ""
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    source: str = ""
+    mtime: str = ""
+    ctime: str = ""
 
 
 class BorgTool:
@@ -82,13 +109,14 @@ class BorgTool:
             "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
             "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
             "BORG_REPO": settings.url,
+            "TZ": "UTC",  # in which it prints times, without saying so
         }
 
     @classmethod
     def open(cls, config: Config, name: str) -> ForeignClient:
         """The client that a table of the configuration describes."""
         settings, folder = opening.repository(config, name)
-        return opening.client(config, name, cls(settings, folder))
+        return opening.adopting(config, name, cls(settings, folder), settings.url)
 
     def version(self) -> str | None:
         """See the port."""
@@ -103,16 +131,19 @@ class BorgTool:
         view: box.View | None = None,
         folder: bytes | None = None,
         allowed: Sequence[int] = (0,),
+        output: IO[bytes] | None = None,
+        wait: str = _WAIT,
     ) -> box.Ended:
         os.makedirs(self._folder + b"/cache", mode=0o700, exist_ok=True)
         file = self._settings.passphrase_file
-        arguments: list[str | bytes] = ["borg", "--log-json", "--lock-wait", _WAIT, *words]
+        arguments: list[str | bytes] = ["borg", "--log-json", "--lock-wait", wait, *words]
         if file is None:
-            ended = box.run(arguments, environ=self._environ, view=view, folder=folder)
+            ended = box.run(arguments, environ=self._environ, view=view, folder=folder, output=output)
         else:
             with box.handed(opening.passphrase(file)) as secret:
                 environ = {**self._environ, "BORG_PASSPHRASE_FD": str(secret)}
-                ended = box.run(arguments, environ=environ, view=view, folder=folder, descriptors=[secret])
+                handed = [secret]
+                ended = box.run(arguments, environ=environ, view=view, folder=folder, descriptors=handed, output=output)
         if ended.status not in allowed:
             raise self._failed(words[0], ended)
         return ended
@@ -161,6 +192,47 @@ class BorgTool:
         ended = self._run("list", "--json")
         return {archive.name for archive in msgspec.json.decode(ended.out, type=_Listed).archives}
 
+    # --- what others made -----------------------------------------------------------------------------------------
+
+    def others(self) -> list[Snapshot]:
+        """See `Snapshots`. Where another program writes, nothing is waited for."""
+        ended = self._run("list", "--json", "--format", "{hostname}{time}", wait="1")
+        found = msgspec.json.decode(ended.out, type=_Listed).archives
+        others = (each for each in found if not _OWN_NAME.fullmatch(each.name))
+        return [Snapshot(id=each.name, host=each.hostname, time=moment(each.time)[0]) for each in others]
+
+    def folders(self, snapshot: str, globs: Sequence[str]) -> Iterator[str]:
+        """See `Snapshots`: borg reads what an archive says of all its items for that."""
+        items = self._items(snapshot, [f"sh:{glob.lstrip('/')}" for glob in globs], wait="1")
+        return ("/" + item.path for item in items if item.type == "d")
+
+    def listed(self, snapshot: str, folders: Sequence[str]) -> Iterator[Row]:
+        """See `Snapshots`. A further name of a file is listed with the name that came first, and without its size."""
+        sizes: dict[str, int] = {}
+        for item in self._items(snapshot, [f"pp:{folder.lstrip('/')}" for folder in folders]):
+            kind = _KINDS.get(item.type, FileType.SOCKET)
+            sizes[item.path] = item.size or (sizes.get(item.source, 0) if kind is FileType.FILE else 0)
+            yield Row(
+                path=os.fsencode("/" + item.path), kind=kind.value, mode=_mode(item.mode), uid=item.uid, gid=item.gid,
+                size=sizes[item.path], mtime=moment(item.mtime), ctime=moment(item.ctime or item.mtime),
+                target=os.fsencode(item.source) if kind is FileType.SYMLINK else b"",
+            )  # fmt: skip
+
+    def _items(self, archive: str, patterns: Sequence[str], *, wait: str = _WAIT) -> Iterator[_Item]:
+        words = ["list", "--json-lines", "--format", "{type}{mode}{uid}{gid}{size}{source}{mtime}{ctime}{path}"]
+        with tempfile.TemporaryFile() as output:
+            self._run(
+                *words, f"::{archive}", *map(os.fsencode, patterns), allowed=(0, _WARNED), output=output, wait=wait
+            )
+            output.seek(0)
+            for line in output:
+                yield msgspec.convert(json.loads(line), _Item)
+
+    def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
+        """See `Snapshots`. Flags stay away: an immutable file could not be taken away again."""
+        words = ["extract", "--noflags", "--numeric-ids", "--sparse", f"::{snapshot}"]
+        self._run(*words, *(b"pp:" + place.lstrip(b"/") for place in places), folder=target, allowed=(0, _WARNED))
+
     def tails(self) -> list[str] | None:
         """See the port."""
         return [name for name in self._names() if name.endswith(TAIL)]
@@ -192,6 +264,13 @@ class BorgTool:
             )
         read = storage_size.of(self._settings.url) if read_data else 0
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
+
+
+def _mode(told: str) -> int:
+    """A mode's bits, of what is printed of it: a letter of the kind, and nine more."""
+    shown = told[1:10]
+    plain = sum(0o400 >> number for number, letter in enumerate(shown) if letter not in "-ST")
+    return plain | sum(bit for number, bit in ((2, 0o4000), (5, 0o2000), (8, 0o1000)) if shown[number] in "sStT")
 
 
 def _messages(output: bytes) -> Iterator[_Message]:

@@ -85,15 +85,19 @@ def run(
     view: View | None = None,
     folder: bytes | None = None,
     descriptors: Sequence[int] = (),
+    output: IO[bytes] | None = None,
 ) -> Ended:
-    """Run a tool to its end; ``folder`` is where it starts. Raise ClientError when it is not there, or the view cannot be made.
+    """Run a tool to its end; ``folder`` is where it starts, ``output`` a file that gets all that it prints.
+
+    Raise ClientError when it is not there, or the view cannot be made.
 
     Whatever ends the wait ends the tool too, and so does the end of this process.
     """
     with contextlib.ExitStack() as stack:
-        out, err = stack.enter_context(tempfile.TemporaryFile()), stack.enter_context(tempfile.TemporaryFile())
+        out = output or stack.enter_context(tempfile.TemporaryFile())
+        err = stack.enter_context(tempfile.TemporaryFile())
         process = _started(arguments, view, folder, stdout=out, stderr=err, environ=environ, descriptors=descriptors)
-        return Ended(status=_waited(process), out=_content(out), err=_content(err))
+        return Ended(status=_waited(process), out=b"" if output else _content(out), err=_content(err))
 
 
 @contextlib.contextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol
 
 from strongroom.clients import verdicts
+from strongroom.clients.adopting import AdoptingClient
 from strongroom.clients.foreign import ForeignClient
+from strongroom.clients.snapshots import SnapshotAdoption, Snapshots
 from strongroom.clients.tool import Tool
 from strongroom.clients.vault_ledger import open_ledger
 from strongroom.clients.workroom import Workroom
@@ -13,6 +16,10 @@ from strongroom.config import Config
 from strongroom.config.values import Repository
 from strongroom.errors import ClientError
 from strongroom.model import text
+
+
+class AdoptedTool(Tool, Snapshots, Protocol):
+    """A tool whose repository may hold what others made."""
 
 
 def folder_of(config: Config, name: str) -> bytes:
@@ -24,6 +31,17 @@ def client(config: Config, name: str, tool: Tool) -> ForeignClient:
     """A foreign client; its points are written down in the vault where there is one. Raise ClientError."""
     room = Workroom(folder_of(config, name))
     return ForeignClient(name, tool, room, open_ledger(config, name), verdicts.configuration_digest(config, name))
+
+
+def adopting(config: Config, name: str, tool: AdoptedTool, watched: str) -> ForeignClient:
+    """A foreign client with a repository, in which others may have made snapshots too. Raise ClientError.
+
+    ``watched`` is a folder in which other names stand as soon as there is another snapshot, for a repository on this machine.
+    """
+    folder = folder_of(config, name)
+    ledger, digest = open_ledger(config, name), verdicts.configuration_digest(config, name)
+    adoption = SnapshotAdoption(tool, config, name, folder, watched)
+    return AdoptingClient(name, tool, Workroom(folder), ledger, digest, adoption)
 
 
 def repository(config: Config, name: str) -> tuple[Repository, bytes]:

@@ -28,7 +28,8 @@ class Place(NamedTuple):
 class Places:
     """Finds accounts' folders among paths; ``condition`` is what SQL can say of them: true of each, and of few others.
 
-    ``globs`` are shell patterns of these folders, ``excluded`` regular expressions of what is never copied of them.
+    ``globs`` are shell patterns of these folders, ``searched`` of wherever they may be in a backup; ``excluded`` regular
+    expressions of what is never copied of them.
     """
 
     def __init__(self, config: Config) -> None:
@@ -37,6 +38,9 @@ class Places:
         self.condition = " OR ".join(_like_sites() if apiscp else map(_like, _globs(config))) or "1=0"
         sites = text(config.server.below(_VIRTUAL)) + "/site"
         self.globs = tuple(f"{sites}*/{folder}" for _, folder in _APISCP) if apiscp else _globs(config)
+        above = _stripped(config.server.below(_VIRTUAL))
+        anywhere = (f"{each}/site*/{folder}" for each in above for _, folder in _APISCP)
+        self.searched = tuple(anywhere) if apiscp else self.globs
         # The data of database servers, which are exported, and the work folder of the kernel's overlay.
         left_out = ("shadow/var/lib/(mysql|pgsql)", "info/work")
         self.excluded = tuple(f"^{re.escape(sites)}[0-9]+/{path}$" for path in left_out) if apiscp else ()

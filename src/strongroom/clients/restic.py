@@ -9,22 +9,35 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 import msgspec
 
 from strongroom.clients import box, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.named_sets import missing, names_of
+from strongroom.clients.sidecar import Row
+from strongroom.clients.snapshots import Snapshot, expanded, moment
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
 from strongroom.errors import ClientError
-from strongroom.model import Damage, Level, Pruned, Verification
+from strongroom.model import Damage, FileType, Level, Pruned, Verification
 
 _TAG = "strongroom"
 _SOME_UNREAD = 3
 _SPECIAL = re.compile(rb"([*?\[\]\\])")
+_KINDS = {
+    "file": FileType.FILE,
+    "dir": FileType.DIR,
+    "symlink": FileType.SYMLINK,
+    "fifo": FileType.FIFO,
+    "chardev": FileType.CHAR,
+    "dev": FileType.BLOCK,
+}
+_BITS = ((1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000))
 _WRONG_KEY = b"wrong password or no key found"
 _NOTHING_THERE = (b"unable to open config file", b"Is there a repository at the following location")
 
@@ -39,7 +52,20 @@ class _Message(msgspec.Struct):
 
 class _Snapshot(msgspec.Struct):
     id: str
-    tags: list[str] = []
+    time: str = ""
+    hostname: str = ""
+    tags: list[str] | None = None
+
+
+class _Node(msgspec.Struct):
+    path: str = ""
+    type: str = ""
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    mtime: str = ""
+    ctime: str = ""
 
 
 class ResticTool:
@@ -64,7 +90,7 @@ class ResticTool:
     def open(cls, config: Config, name: str) -> ForeignClient:
         """The client that a table of the configuration describes."""
         settings, folder = opening.repository(config, name)
-        return opening.client(config, name, cls(settings, folder + b"/cache"))
+        return opening.adopting(config, name, cls(settings, folder + b"/cache"), settings.url + "/snapshots")
 
     def version(self) -> str | None:
         """See the port."""
@@ -73,13 +99,16 @@ class ResticTool:
         found = re.search(rb"restic (\S+)", box.run(["restic", "version"]).out)
         return found.group(1).decode() if found else "unknown"
 
-    def _run(self, *words: str | bytes, view: box.View | None = None, allowed: Sequence[int] = (0,)) -> box.Ended:
+    def _run(
+        self, *words: str | bytes, view: box.View | None = None, allowed: Sequence[int] = (0,),
+        output: IO[bytes] | None = None,
+    ) -> box.Ended:  # fmt: skip
         if self._settings.passphrase_file is None:
             raise ClientError("restic always encrypts: set passphrase_file in the client's table")
         with box.handed(opening.passphrase(self._settings.passphrase_file)) as secret:
             password = ["--password-file", f"/dev/fd/{secret}"]
             arguments = ["restic", *self._common, *password, *words]
-            ended = box.run(arguments, environ=self._environ, view=view, descriptors=[secret])
+            ended = box.run(arguments, environ=self._environ, view=view, descriptors=[secret], output=output)
         if ended.status not in allowed:
             raise self._failed(words[0], ended)
         return ended
@@ -132,7 +161,48 @@ class ResticTool:
         """The ids of the snapshots that are ours, by the names of their sets."""
         ended = self._run("snapshots", "--json", "--tag", _TAG)
         found = msgspec.json.decode(ended.out or b"[]", type=list[_Snapshot] | None) or []
-        return {tag: each.id for each in found for tag in each.tags if tag != _TAG}
+        return {tag: each.id for each in found for tag in each.tags or () if tag != _TAG}
+
+    # --- what others made -----------------------------------------------------------------------------------------
+
+    def others(self) -> list[Snapshot]:
+        """See `Snapshots`."""
+        ended = self._run("snapshots", "--json", "--no-lock")
+        found = msgspec.json.decode(ended.out or b"[]", type=list[_Snapshot] | None) or []
+        others = (each for each in found if _TAG not in (each.tags or ()))
+        return [Snapshot(id=each.id, host=each.hostname, time=moment(each.time)[0]) for each in others]
+
+    def folders(self, snapshot: str, globs: Sequence[str]) -> Iterator[str]:
+        """See `Snapshots`: the folders' own trees alone are read."""
+
+        def below(folders: set[str]) -> Iterator[str]:
+            nodes = self._nodes(snapshot, sorted(folders))
+            return (node.path for node in nodes if node.type == "dir")
+
+        return expanded(globs, below)
+
+    def listed(self, snapshot: str, folders: Sequence[str]) -> Iterator[Row]:
+        """See `Snapshots`."""
+        for node in self._nodes(snapshot, folders, "--recursive"):
+            yield Row(
+                path=os.fsencode(node.path), kind=_KINDS.get(node.type, FileType.SOCKET).value, mode=_mode(node.mode),
+                uid=node.uid, gid=node.gid, size=node.size, mtime=moment(node.mtime), ctime=moment(node.ctime),
+            )  # fmt: skip
+
+    def _nodes(self, snapshot: str, folders: Sequence[str], *words: str) -> Iterator[_Node]:
+        with tempfile.TemporaryFile() as output:
+            self._run("ls", "--json", "--no-lock", *words, "--", snapshot, *map(os.fsencode, folders), output=output)
+            output.seek(0)
+            next(output, None)  # of the snapshot itself
+            for line in output:
+                yield msgspec.json.decode(line, type=_Node)
+
+    def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
+        """See `Snapshots`."""
+        words: list[str | bytes] = ["restore", "--no-lock", snapshot, "--target", target]
+        for place in places:
+            words += ["--include", _SPECIAL.sub(rb"\\\1", place)]
+        self._run(*words, allowed=(0, 1))
 
     def tails(self) -> list[str] | None:
         """See the port."""
@@ -167,6 +237,11 @@ class ResticTool:
             damage.append(Damage(object=self._settings.url, message=f"restic check: {ended.complaint}"))
         read = int(storage_size.of(self._settings.url) * read_data)
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
+
+
+def _mode(mode: int) -> int:
+    """A mode's bits, of Go's."""
+    return mode & 0o777 | sum(bit for theirs, bit in _BITS if mode & theirs)
 
 
 def _messages(output: bytes) -> Iterator[_Message]:

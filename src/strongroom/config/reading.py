@@ -278,9 +278,10 @@ def _client(table: Table) -> ClientSettings:
 
 def _repository(table: Table, driver: str) -> Repository:
     url, passphrase_file = table.url("url"), table.path("passphrase_file")
+    hosts = None if driver == "duplicity" else table.texts("hosts")
     table.done()
     table.need("url")
-    return _build(Repository, driver=driver, url=url, passphrase_file=passphrase_file)
+    return _build(Repository, driver=driver, url=url, passphrase_file=passphrase_file, hosts=hosts)
 
 
 def _bacula(table: Table, driver: str) -> Bacula:

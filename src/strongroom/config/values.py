@@ -150,11 +150,15 @@ class Webapps(Frozen):
 
 
 class Repository(Frozen):
-    """A client with a repository of its own: duplicity, restic, borg."""
+    """A client with a repository of its own: duplicity, restic, borg.
+
+    ``hosts`` are those whose snapshots of others are adopted, by restic and borg (None: this one's).
+    """
 
     driver: str
     url: str
     passphrase_file: bytes | None = None
+    hosts: tuple[str, ...] | None = None
 
 
 class Bacula(Frozen):

@@ -54,6 +54,8 @@ class Adoption:
 
     def all(self) -> dict[str, Adopted]:
         """See the port."""
+        if self._tool.version() is None:
+            return {}
         if self._known is None:
             kept = adopted.read(self._folder)
             try:

@@ -1,0 +1,159 @@
+"""Repositories of restic and borg that somebody else has filled: their snapshots become points."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from strongroom.clients.snapshots import expanded, moment
+from tests.clients.kit import BORG, NAME, RESTIC, Driver, Kit
+from tests.servers.folder import server_folder
+from tests.whole.ground import OWNER
+
+
+class Ground(Kit):
+    """A server with two accounts, and a repository that was there before Strongroom came."""
+
+    def tool(self, *words: str | Path, folder: Path | None = None) -> None:
+        """What the administrator does by himself."""
+        environ = {
+            **os.environ,
+            "RESTIC_REPOSITORY": f"{self.storage}/repository",
+            "RESTIC_PASSWORD_FILE": f"{self.folder}/secret",
+            "BORG_REPO": f"{self.storage}/repository",
+            "BORG_PASSCOMMAND": f"cat {self.folder}/secret",
+            "BORG_BASE_DIR": f"{self.folder}/own",
+            "RESTIC_CACHE_DIR": f"{self.folder}/own",
+        }
+        subprocess.run([self.driver.name, *words], env=environ, cwd=folder, check=True, capture_output=True)
+
+    def save(self, name: str, what: Path | str, *, folder: Path | None = None, host: str = "") -> None:
+        """A snapshot, of a folder by its absolute path, or from the folder above."""
+        if self.driver is RESTIC:
+            self.tool("backup", *(["--host", host] if host else []), what, folder=folder)
+        else:
+            self.tool("create", f"::{name}", what, folder=folder)
+
+
+@pytest.fixture(scope="module", params=[RESTIC, BORG], ids=lambda driver: driver.name)
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    driver: Driver = request.param
+    with server_folder() as folder:
+        made = Ground(folder, driver)
+        made.server.site(2, "example.org", uid=OWNER + 1)
+        virtual = made.server.root / "home/virtual"
+        www = made.data / "var/www"
+        www.mkdir(parents=True)
+        (www / "page").write_bytes(b"first\n")
+        os.link(www / "page", www / "same")
+        (www / "it's \u00e9 [odd]*").write_bytes(b"odd\n")
+        os.setxattr(www / "page", "user.colour", b"green")
+        (www / "page").chmod(0o4750)
+        os.symlink("page", www / "link")
+        os.utime(www / "page", ns=(1_600_000_000_123456789, 1_600_000_000_123456789))
+        made.tool("init", *(["--encryption", "repokey-blake2"] if driver is BORG else []))
+        made.save("all", virtual)
+        (www / "page").rename(www / "moved")
+        (www / "new").write_bytes(b"new\n")
+        made.save("one", "site1/shadow", folder=virtual)
+        if driver is RESTIC:
+            made.save("other", virtual, host="another")
+        yield made
+
+
+def _ids(ground: Ground, account: str) -> list[str]:
+    return [point["id"] for point in ground.json("points", account, "--client", NAME)]
+
+
+def test_snapshots_of_others_are_points_that_say_so(ground: Ground) -> None:
+    points = ground.json("points", "site1", "--client", NAME)
+    assert [(point["level"], point["status"]) for point in points] == [("full", "incomplete")] * 2
+    assert len(_ids(ground, "site2")) == 1
+    shown = ground.json("show", points[0]["id"])
+    assert f"adopted from a {ground.driver.name}" in shown["warnings"][0]["message"]
+    report = ground.json("status", status=1)
+    assert {account["last_complete"] for account in report["accounts"]} == {None}
+
+
+def test_what_they_hold_is_listed_and_planned(ground: Ground) -> None:
+    new, old = _ids(ground, "site1")
+    listed = {entry["path"]: entry for entry in ground.json("ls", old, "/var/www")}
+    names = ["it's \u00e9 [odd]*", "link", "page", "same"]
+    assert sorted(listed) == [f"/var/www/{name}" for name in names]
+    assert {listed[f"/var/www/{name}"]["size"] for name in ("page", "same")} == {6}
+    assert listed["/var/www/page"]["mode"] == "4750"
+    assert listed["/var/www/page"]["mtime"].startswith("2020-09-13T12:26:40.12345")
+    assert "/var/www/moved" in [entry["path"] for entry in ground.json("ls", new, "/var/www", "-R")]
+    versions = ground.json("history", "site1", "/var/www/link", "--client", NAME)
+    assert [version["points"] for version in versions] == [[old, new]]
+    assert ground.json("plan", "site1", "/var/www/page", "--point", old)["reads"][0]["bytes"] == 6
+
+
+def test_they_are_restored(ground: Ground) -> None:
+    new, old = _ids(ground, "site1")
+    www = ground.restored(old) / "var/www"
+    assert (www / "page").read_bytes() == b"first\n"
+    status = (www / "page").stat()
+    assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o4750, 1_600_000_000_123456789)
+    assert status.st_ino == (www / "same").stat().st_ino
+    assert os.getxattr(www / "page", "user.colour") == b"green"
+    assert os.readlink(www / "link") == "page"
+    info = "info/current/siteinfo"
+    assert (www.parents[2] / info).read_bytes() == (ground.data.parent / info).read_bytes()
+    assert (ground.restored(new, "/var/www/it's \u00e9 [odd]*") / "var/www/it's \u00e9 [odd]*").read_bytes() == b"odd\n"
+    assert sorted(path.name for path in (ground.restored(new, "/var") / "var/www").iterdir()) == [
+        "it's \u00e9 [odd]*", "link", "moved", "new", "same"
+    ]  # fmt: skip
+    (ground.data / "var/www/new").write_bytes(b"broken\n")
+    ground.json("restore", "site1", "/var/www/new", "--point", new, "--client", NAME, "--yes")
+    assert (ground.data / "var/www/new").read_bytes() == b"new\n"
+
+
+def test_they_are_copied_and_passed_over_and_never_taken_away(ground: Ground) -> None:
+    (only,) = _ids(ground, "site2")
+    copied = ground.json("copy", only, "--client", "vault", status=1)
+    assert (copied["client"], copied["status"]) == ("vault", "incomplete")
+    target = ground.folder / "out-copied"
+    ground.json("restore", "site2", "--point", copied["id"], "--client", "vault", "--to", target)
+    siteinfo = ground.server.root / "home/virtual/site2/info/current/siteinfo"
+    assert (target / "info/current/siteinfo").read_bytes() == siteinfo.read_bytes()
+    assert "adopted" in ground.refused("copy", only, "--client", NAME)
+    assert ground.json("forget", "--client", NAME)["forgotten"] == []
+    assert ground.json("forget", only, "--client", NAME)["forgotten"] == [only]
+    ground.json("prune", "--client", NAME)
+    assert _ids(ground, "site2") == []
+    assert len(_ids(ground, "site1")) == 2
+    assert ground.json("check", "--client", NAME)["status"] == "clean"
+
+
+def test_our_own_stand_beside_them_and_storage_that_is_away_hides_none(ground: Ground) -> None:
+    before = _ids(ground, "site1")
+    point = ground.vouch().backup()
+    assert (point["level"], point["status"]) == ("full", "complete")
+    assert _ids(ground, "site1") == [point["id"], *before]
+    ground.storage.rename(ground.folder / "away")
+    try:
+        assert _ids(ground, "site1") == [point["id"], *before]
+    finally:
+        (ground.folder / "away").rename(ground.storage)
+
+
+def test_folders_are_found_step_by_step() -> None:
+    there = {"/home": ["/home/a", "/home/b"], "/home/a": ["/home/a/www"], "/home/b": ["/home/b/other"], "/": ["/www"]}
+    asked: list[set[str]] = []
+
+    def below(folders: set[str]) -> Iterator[str]:
+        asked.append(folders)
+        return (path for folder in folders for path in there.get(folder, ()))
+
+    assert sorted(expanded(["/home/*/www", "/www"], below)) == ["/home/a/www", "/www"]
+    assert asked == [{"/home", "/"}, {"/home/a", "/home/b"}]
+
+
+def test_moments_are_read_with_and_without_a_zone() -> None:
+    assert moment("2020-09-13T12:26:40.123456789Z") == (1_600_000_000, 123_456_789)
+    assert moment("2020-09-13T14:26:40+02:00") == moment("2020-09-13T12:26:40.000000") == (1_600_000_000, 0)
