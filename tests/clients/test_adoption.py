@@ -62,6 +62,7 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
         made.save("one", "site1/shadow", folder=virtual)
         if driver is RESTIC:
             made.save("other", virtual, host="another")
+        made.vouch()
         yield made
 
 
@@ -113,6 +114,18 @@ def test_they_are_restored(ground: Ground) -> None:
     assert (ground.data / "var/www/new").read_bytes() == b"new\n"
 
 
+def test_a_repository_that_is_away_hides_none(ground: Ground) -> None:
+    before = _ids(ground, "site1")
+    ground.storage.rename(ground.folder / "away")
+    try:
+        assert _ids(ground, "site1") == before
+        done = ground("restore", "site1", "--point", before[0], "--to", ground.folder / "never")
+        assert done.status == 2
+        assert f"there is no {ground.driver.name} repository" in done.err
+    finally:
+        (ground.folder / "away").rename(ground.storage)
+
+
 def test_they_are_copied_and_passed_over_and_never_taken_away(ground: Ground) -> None:
     (only,) = _ids(ground, "site2")
     copied = ground.json("copy", only, "--client", "vault", status=1)
@@ -130,16 +143,11 @@ def test_they_are_copied_and_passed_over_and_never_taken_away(ground: Ground) ->
     assert ground.json("check", "--client", NAME)["status"] == "clean"
 
 
-def test_our_own_stand_beside_them_and_storage_that_is_away_hides_none(ground: Ground) -> None:
+def test_our_own_stand_beside_them(ground: Ground) -> None:
     before = _ids(ground, "site1")
-    point = ground.vouch().backup()
+    point = ground.backup()
     assert (point["level"], point["status"]) == ("full", "complete")
     assert _ids(ground, "site1") == [point["id"], *before]
-    ground.storage.rename(ground.folder / "away")
-    try:
-        assert _ids(ground, "site1") == [point["id"], *before]
-    finally:
-        (ground.folder / "away").rename(ground.storage)
 
 
 def test_folders_are_found_step_by_step() -> None:
@@ -157,3 +165,19 @@ def test_folders_are_found_step_by_step() -> None:
 def test_moments_are_read_with_and_without_a_zone() -> None:
     assert moment("2020-09-13T12:26:40.123456789Z") == (1_600_000_000, 123_456_789)
     assert moment("2020-09-13T14:26:40+02:00") == moment("2020-09-13T12:26:40.000000") == (1_600_000_000, 0)
+
+
+def test_what_is_damaged_is_not_brought_as_if_it_were_whole(ground: Ground) -> None:
+    """The last: the repository is broken by it."""
+    point = _ids(ground, "site1")[-1]
+    packs = sorted((ground.storage / "repository/data").rglob("*"), key=lambda path: path.stat().st_size)
+    for pack in packs:
+        if pack.is_file() and pack.stat().st_size > 100:
+            pack.chmod(0o600)
+            content = bytearray(pack.read_bytes())
+            content[60:90] = bytes(byte ^ 0xFF for byte in content[60:90])
+            pack.write_bytes(content)
+    done = ground("restore", "site1", "--point", point, "--to", ground.folder / "out-damaged")
+    assert done.status == 2, (done.out, done.err)
+    assert "Traceback" not in done.err
+    assert ground.driver.name in done.err

@@ -28,6 +28,7 @@ from strongroom.model import Damage, FileType, Level, Pruned, Verification
 
 _WARNED = 1
 _WAIT = "60"
+_NOT_THERE = "never matched"
 _NOTHING_THERE = "Repository.DoesNotExist"
 # borg forgets files that it has not seen for so many archives; all accounts share one repository.
 _FILES_CACHE_ARCHIVES = "10000"
@@ -229,9 +230,16 @@ class BorgTool:
                 yield msgspec.convert(json.loads(line), _Item)
 
     def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
-        """See `Snapshots`. Flags stay away: an immutable file could not be taken away again."""
+        """See `Snapshots`. Flags stay away: an immutable file could not be taken away again.
+
+        Nobody else has a digest of it: what borg brought with warnings is not relied on.
+        """
         words = ["extract", "--noflags", "--numeric-ids", "--sparse", f"::{snapshot}"]
-        self._run(*words, *(b"pp:" + place.lstrip(b"/") for place in places), folder=target, allowed=(0, _WARNED))
+        named = [b"pp:" + place.lstrip(b"/") for place in places]
+        ended = self._run(*words, *named, folder=target, allowed=(0, _WARNED))
+        for message in _messages(ended.err):
+            if message.levelname in ("WARNING", "ERROR") and _NOT_THERE not in message.message:
+                raise ClientError(f"borg extract of {snapshot}: {message.message}")
 
     def tails(self) -> list[str] | None:
         """See the port."""

@@ -71,6 +71,7 @@ keep_monthly   = 6
 # driver          = "restic"       # "duplicity", "restic", "borg": a repository, made on first use
 # url             = "/mnt/offsite/restic"
 # passphrase_file = "/etc/strongroom/offsite"
+# # hosts         = ["old-name"]   # restic, borg: whose snapshots of others become points, if not this host's; []: none
 
 # [clients.fleet]
 # driver  = "bacula"
