@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from strongroom.clients.snapshots import expanded, moment
+from strongroom.clients.adopted import Adopted
+from strongroom.clients.sidecar import Row
+from strongroom.clients.snapshots import Snapshot, SnapshotAdoption, expanded, moment
+from strongroom.config import load
 from tests.clients.kit import BORG, NAME, RESTIC, Driver, Kit
 from tests.servers.folder import server_folder
 from tests.whole.ground import OWNER
@@ -28,15 +31,17 @@ class Ground(Kit):
             "BORG_PASSCOMMAND": f"cat {self.folder}/secret",
             "BORG_BASE_DIR": f"{self.folder}/own",
             "RESTIC_CACHE_DIR": f"{self.folder}/own",
+            "TZ": "UTC",
         }
         subprocess.run([self.driver.name, *words], env=environ, cwd=folder, check=True, capture_output=True)
 
-    def save(self, name: str, what: Path | str, *, folder: Path | None = None, host: str = "") -> None:
-        """A snapshot, of a folder by its absolute path, or from the folder above."""
+    def save(self, day: int, what: Path | str, *, folder: Path | None = None) -> None:
+        """A snapshot of a day in January, of a folder by its absolute path, or from the folder above."""
+        date = f"2026-01-{day:02}"
         if self.driver is RESTIC:
-            self.tool("backup", *(["--host", host] if host else []), what, folder=folder)
+            self.tool("backup", "--time", f"{date} 03:04:05", what, folder=folder)
         else:
-            self.tool("create", f"::{name}", what, folder=folder)
+            self.tool("create", "--timestamp", f"{date}T03:04:05", f"::day-{day}", what, folder=folder)
 
 
 @pytest.fixture(scope="module", params=[RESTIC, BORG], ids=lambda driver: driver.name)
@@ -56,12 +61,10 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
         os.symlink("page", www / "link")
         os.utime(www / "page", ns=(1_600_000_000_123456789, 1_600_000_000_123456789))
         made.tool("init", *(["--encryption", "repokey-blake2"] if driver is BORG else []))
-        made.save("all", virtual)
+        made.save(1, virtual)
         (www / "page").rename(www / "moved")
         (www / "new").write_bytes(b"new\n")
-        made.save("one", "site1/shadow", folder=virtual)
-        if driver is RESTIC:
-            made.save("other", virtual, host="another")
+        made.save(2, "site1/shadow", folder=virtual)
         made.vouch()
         yield made
 
@@ -73,6 +76,7 @@ def _ids(ground: Ground, account: str) -> list[str]:
 def test_snapshots_of_others_are_points_that_say_so(ground: Ground) -> None:
     points = ground.json("points", "site1", "--client", NAME)
     assert [(point["level"], point["status"]) for point in points] == [("full", "incomplete")] * 2
+    assert [point["time"] for point in points] == ["2026-01-02T03:04:05Z", "2026-01-01T03:04:05Z"]
     assert len(_ids(ground, "site2")) == 1
     shown = ground.json("show", points[0]["id"])
     assert f"adopted from a {ground.driver.name}" in shown["warnings"][0]["message"]
@@ -105,13 +109,13 @@ def test_they_are_restored(ground: Ground) -> None:
     assert os.readlink(www / "link") == "page"
     info = "info/current/siteinfo"
     assert (www.parents[2] / info).read_bytes() == (ground.data.parent / info).read_bytes()
-    assert (ground.restored(new, "/var/www/it's \u00e9 [odd]*") / "var/www/it's \u00e9 [odd]*").read_bytes() == b"odd\n"
     assert sorted(path.name for path in (ground.restored(new, "/var") / "var/www").iterdir()) == [
         "it's \u00e9 [odd]*", "link", "moved", "new", "same"
     ]  # fmt: skip
-    (ground.data / "var/www/new").write_bytes(b"broken\n")
-    ground.json("restore", "site1", "/var/www/new", "--point", new, "--client", NAME, "--yes")
-    assert (ground.data / "var/www/new").read_bytes() == b"new\n"
+    odd = ground.data / "var/www/it's \u00e9 [odd]*"
+    odd.write_bytes(b"broken\n")
+    ground.json("restore", "site1", "/var/www/it's \u00e9 [odd]*", "--point", new, "--client", NAME, "--yes")
+    assert odd.read_bytes() == b"odd\n"
 
 
 def test_a_repository_that_is_away_hides_none(ground: Ground) -> None:
@@ -130,17 +134,14 @@ def test_they_are_copied_and_passed_over_and_never_taken_away(ground: Ground) ->
     (only,) = _ids(ground, "site2")
     copied = ground.json("copy", only, "--client", "vault", status=1)
     assert (copied["client"], copied["status"]) == ("vault", "incomplete")
-    target = ground.folder / "out-copied"
-    ground.json("restore", "site2", "--point", copied["id"], "--client", "vault", "--to", target)
-    siteinfo = ground.server.root / "home/virtual/site2/info/current/siteinfo"
-    assert (target / "info/current/siteinfo").read_bytes() == siteinfo.read_bytes()
+    (entry,) = ground.json("ls", copied["id"], "info:/current/siteinfo")
+    assert entry["size"] == (ground.server.root / "home/virtual/site2/info/current/siteinfo").stat().st_size
     assert "adopted" in ground.refused("copy", only, "--client", NAME)
     assert ground.json("forget", "--client", NAME)["forgotten"] == []
     assert ground.json("forget", only, "--client", NAME)["forgotten"] == [only]
     ground.json("prune", "--client", NAME)
     assert _ids(ground, "site2") == []
     assert len(_ids(ground, "site1")) == 2
-    assert ground.json("check", "--client", NAME)["status"] == "clean"
 
 
 def test_our_own_stand_beside_them(ground: Ground) -> None:
@@ -181,3 +182,47 @@ def test_what_is_damaged_is_not_brought_as_if_it_were_whole(ground: Ground) -> N
     assert done.status == 2, (done.out, done.err)
     assert "Traceback" not in done.err
     assert ground.driver.name in done.err
+
+
+class _Listed:
+    """A repository in which three hosts have one snapshot each."""
+
+    driver = "listed"
+
+    def __init__(self) -> None:
+        self.looked: list[str] = []
+
+    def others(self) -> list[Snapshot]:
+        """See the port."""
+        return [Snapshot(id=host, host=host, time=1_600_000_000) for host in ("here", "there", os.uname().nodename)]
+
+    def folders(self, snapshot: str, globs: Sequence[str]) -> Iterator[str]:
+        """See the port."""
+        self.looked.append(snapshot)
+        return iter(["/home/virtual/site1/shadow", "/home/virtual/site1/other", "/virtual/site2/info"])
+
+    def listed(self, snapshot: str, folders: Sequence[str]) -> Iterator[Row]:
+        """See the port."""
+        return iter(())
+
+    def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
+        """See the port."""
+
+
+@pytest.mark.parametrize(("hosts", "looked"), [("", [os.uname().nodename]), ('["there"]', ["there"]), ("[]", [])])
+def test_whose_snapshots_are_taken(tmp_path: Path, hosts: str, looked: list[str]) -> None:
+    (tmp_path / "snapshots").mkdir()
+    table = f'[clients.{NAME}]\ndriver = "restic"\nurl = "{tmp_path}"\n' + (f"hosts = {hosts}\n" if hosts else "")
+    config = tmp_path / "config.toml"
+    config.write_text(f'[server]\nlayout = "apiscp"\nstate = "{tmp_path}/state"\n{table}')
+    tool = _Listed()
+
+    def found() -> dict[str, Adopted]:
+        watched = f"{tmp_path}/snapshots"
+        return SnapshotAdoption(tool, load(str(config)), NAME, os.fsencode(tmp_path / "kept"), watched).all()
+
+    first = found()
+    assert sorted(each.point.account for each in first.values()) == ["site1", "site2"] * len(looked)
+    (tmp_path / "snapshots/another").touch()
+    assert found() == first
+    assert tool.looked == looked, "each is looked into once"
