@@ -50,11 +50,12 @@ class Shelf:
         ended = box.run([b"cp", b"-a", b"--", source, target], view=order.view)
         assert ended.status == 0, ended.err
         if order.tail:
-            return Saved(handle=order.name)
+            return Saved(handle=order.name.removesuffix(TAIL))  # as a tool does that calls its sets by seconds
         self.meanwhile()
         return Saved(handle=order.name, troubles=self.troubles(source))
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
+        handle += TAIL if tail else ""
         if not (self.folder / handle).is_dir():
             raise ClientError(f"there is no set {handle}")
         shutil.copytree(self.folder / handle, os.fsdecode(target) + "/all", symlinks=True)
@@ -66,7 +67,7 @@ class Shelf:
         return Saved(handle=name)
 
     def tails(self) -> list[str] | None:
-        return [name for name in os.listdir(self.folder) if name.endswith(TAIL)]
+        return [name.removesuffix(TAIL) for name in os.listdir(self.folder) if name.endswith(TAIL)]
 
     def prune(
         self, gone: Sequence[Held], kept: Sequence[Held], unfinished: Sequence[str], *, dry_run: bool

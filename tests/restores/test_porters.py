@@ -138,6 +138,11 @@ def test_no_room_for_what_porters_carry_stops_the_restore(many: Memory, tmp_path
         subprocess.run(["umount", small], check=True)
 
 
+def children() -> set[str]:
+    """The processes that this one has forked and not waited for: servers of other tests are among them."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
 def test_an_interrupt_ends_the_porters_first(many: Memory, tmp_path: Path) -> None:
     own = os.getpid()
 
@@ -147,6 +152,7 @@ def test_an_interrupt_ends_the_porters_first(many: Memory, tmp_path: Path) -> No
             signal.pause()
 
     many.hook = interrupting
+    others = children()
     before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -154,5 +160,4 @@ def test_an_interrupt_ends_the_porters_first(many: Memory, tmp_path: Path) -> No
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert os.listdir(tmp_path) == []
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children() <= others

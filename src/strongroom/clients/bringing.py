@@ -44,16 +44,17 @@ class Brought:
     def __init__(self, tool: Tool, room: Workroom) -> None:
         self._tool, self._room = tool, room
         self._stack = contextlib.ExitStack()
-        # For each handle: the places that are there (empty bytes: all), and the folders that stand for the view.
-        self._there: dict[str, list[tuple[frozenset[bytes], bytes]]] = {}
+        # For each handle, and whether it is a second part's (a tool may call one as a first part is called): the places that
+        # are there (empty bytes: all), and the folders that stand for the view.
+        self._there: dict[tuple[str, bool], list[tuple[frozenset[bytes], bytes]]] = {}
 
     def close(self) -> None:
         """Remove all that was brought."""
         self._there.clear()
         self._stack.close()
 
-    def _folder(self, handle: str, place: bytes) -> bytes | None:
-        for places, folder in self._there.get(handle, ()):
+    def _folder(self, handle: str, place: bytes, *, tail: bool = False) -> bytes | None:
+        for places, folder in self._there.get((handle, tail), ()):
             if b"" in places or any(place == each or place.startswith(each + b"/") for each in places):
                 return folder
         return None
@@ -68,14 +69,14 @@ class Brought:
                 series = held.series.encode()
                 first = [series + b"/" + path for path in scope] + [series + b"/" + OWN]
             self.bring(held.data, held.series, first)
-        if any(row.place < 0 for row in rows) and self._folder(held.tail, held.series.encode()) is None:
+        if any(row.place < 0 for row in rows) and self._folder(held.tail, held.series.encode(), tail=True) is None:
             self.bring(held.tail, held.series, [], tail=True)
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], *, tail: bool = False) -> bytes:
         """Bring places (none: all) of a set; returns the folder that stands for its view."""
         target = self._stack.enter_context(self._room.spare())
         folder = self._tool.bring(handle, series, places, target, tail=tail)
-        self._there.setdefault(handle, []).append((frozenset(places or [b""]), folder))
+        self._there.setdefault((handle, tail), []).append((frozenset(places or [b""]), folder))
         return folder
 
     def content(self, held: Held, row: Row, wanted: Row) -> Iterator[tuple[int, bytes]]:
@@ -83,8 +84,8 @@ class Brought:
 
         ``row`` says how the set holds it, ``wanted`` how the point that is restored has it: only the holes may differ.
         """
-        handle, place = (held.tail if row.place < 0 else held.data), place_of(held, row)
-        folder = self._folder(handle, place)
+        place, late = place_of(held, row), row.place < 0
+        folder = self._folder(held.tail if late else held.data, place, tail=late)
         fd = _opened(folder, place) if folder is not None else -1
         if fd < 0:
             raise ClientError(f"{self._tool.driver} did not bring {text(row.path)!r} back; check the client's storage")
