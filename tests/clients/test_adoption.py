@@ -13,6 +13,7 @@ from strongroom.clients.adopted import Adopted
 from strongroom.clients.sidecar import Row
 from strongroom.clients.snapshots import Snapshot, SnapshotAdoption, expanded, moment
 from strongroom.config import load
+from strongroom.errors import ClientError
 from tests.clients.kit import BORG, NAME, RESTIC, Driver, Kit
 from tests.servers.folder import server_folder
 from tests.whole.ground import OWNER
@@ -191,6 +192,7 @@ class _Listed:
 
     def __init__(self) -> None:
         self.looked: list[str] = []
+        self.broken = False
 
     def others(self) -> list[Snapshot]:
         """See the port."""
@@ -198,6 +200,8 @@ class _Listed:
 
     def folders(self, snapshot: str, globs: Sequence[str]) -> Iterator[str]:
         """See the port."""
+        if self.broken and self.looked:
+            raise ClientError("the disk is gone")
         self.looked.append(snapshot)
         return iter(["/home/virtual/site1/shadow", "/home/virtual/site1/other", "/virtual/site2/info"])
 
@@ -209,20 +213,29 @@ class _Listed:
         """See the port."""
 
 
+def _adoption(folder: Path, tool: _Listed, hosts: str) -> SnapshotAdoption:
+    (folder / "snapshots").mkdir(exist_ok=True)
+    table = f'[clients.{NAME}]\ndriver = "restic"\nurl = "{folder}"\n' + (f"hosts = {hosts}\n" if hosts else "")
+    config = folder / "config.toml"
+    config.write_text(f'[server]\nlayout = "apiscp"\nstate = "{folder}/state"\n{table}')
+    kept = os.fsencode(folder / "kept")
+    return SnapshotAdoption(tool, load(str(config)), NAME, kept, f"{folder}/snapshots")
+
+
 @pytest.mark.parametrize(("hosts", "looked"), [("", [os.uname().nodename]), ('["there"]', ["there"]), ("[]", [])])
 def test_whose_snapshots_are_taken(tmp_path: Path, hosts: str, looked: list[str]) -> None:
-    (tmp_path / "snapshots").mkdir()
-    table = f'[clients.{NAME}]\ndriver = "restic"\nurl = "{tmp_path}"\n' + (f"hosts = {hosts}\n" if hosts else "")
-    config = tmp_path / "config.toml"
-    config.write_text(f'[server]\nlayout = "apiscp"\nstate = "{tmp_path}/state"\n{table}')
     tool = _Listed()
-
-    def found() -> dict[str, Adopted]:
-        watched = f"{tmp_path}/snapshots"
-        return SnapshotAdoption(tool, load(str(config)), NAME, os.fsencode(tmp_path / "kept"), watched).all()
-
-    first = found()
+    first = _adoption(tmp_path, tool, hosts).all()
     assert sorted(each.point.account for each in first.values()) == ["site1", "site2"] * len(looked)
     (tmp_path / "snapshots/another").touch()
-    assert found() == first
+    assert _adoption(tmp_path, tool, hosts).all() == first
     assert tool.looked == looked, "each is looked into once"
+
+
+def test_a_look_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
+    tool = _Listed()
+    tool.broken = True
+    assert len(_adoption(tmp_path, tool, '["here", "there"]').all()) == 2
+    tool.broken = False
+    assert len(_adoption(tmp_path, tool, '["here", "there"]').all()) == 4
+    assert tool.looked == ["here", "there"]

@@ -94,15 +94,19 @@ class SnapshotAdoption:
                 return kept
             snapshots = [each for each in self._tool.others() if each.host in self._hosts]
             there, seen = {each.id for each in snapshots}, set(kept.seen)
-            found = [each for each in kept.found if each.point.run in there]
             for snapshot in snapshots:
-                found += self._of(snapshot) if snapshot.id not in seen else ()
+                if snapshot.id not in seen:
+                    # The first look at a large repository takes long: one that is interrupted goes on where it was.
+                    more, seen_now = tuple(self._of(snapshot)), (*kept.seen, snapshot.id)
+                    kept = Found(mark=self._asked, found=(*kept.found, *more), seen=seen_now)
+                    adopted.keep(self._folder, kept)
         except (ClientError, OSError):
             # Whether the repository can be read matters when something is asked of it; what it holds is known.
             if not self._watched:
                 adopted.keep(self._folder, Found(mark=mark, found=kept.found, seen=kept.seen))
             return kept
-        now = Found(mark=mark, found=tuple(found), seen=tuple(sorted(there)))
+        found = tuple(each for each in kept.found if each.point.run in there)
+        now = Found(mark=mark, found=found, seen=tuple(sorted(there)))
         adopted.keep(self._folder, now)
         return now
 
