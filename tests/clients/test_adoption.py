@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.clients.adopted import Adopted
 from strongroom.clients.sidecar import Row
 from strongroom.clients.snapshots import Snapshot, SnapshotAdoption, expanded, moment
 from strongroom.config import load
