@@ -301,6 +301,34 @@ class Conformance:
         grep = subprocess.run(["grep", "-r", "-l", "SECRET", brought], capture_output=True, text=True)
         assert grep.stdout == ""
 
+    def test_folders_that_change_places_take_their_files_along(self, kit: Kit) -> None:
+        """No file in them is younger for it, and each is another one at its place."""
+        for name in ("one", "two"):
+            (kit.data / name).mkdir()
+            (kit.data / name / "file").write_bytes(name.encode() + b"\n")
+        kit.backup("--level", "full")
+        for old, new in (("one", "kept"), ("two", "one"), ("kept", "two")):
+            os.rename(kit.data / old, kit.data / new)
+        point = kit.backup("--level", self.driver.levels[-1])
+        assert point["status"] == "complete"
+        assert compare(os.fsencode(kit.data), os.fsencode(kit.restored(point["id"]))) == []
+
+    def test_twenty_thousand_files(self, kit: Kit) -> None:
+        """One of them comes back, and all of them as they were after a few changes."""
+        for number in range(20_000):
+            folder = kit.data / f"many/{number // 200:03}"
+            if number % 200 == 0:
+                folder.mkdir(parents=True)
+            (folder / f"{number:05}").write_bytes(b"%d\n" % number)
+        assert kit.backup("--level", "full")["files"]["seen"] > 20_000
+        (kit.data / "many/007/01400").write_bytes(b"changed\n")
+        os.rename(kit.data / "many/099", kit.data / "many/moved")
+        point = kit.backup("--level", self.driver.levels[-1])
+        assert (point["status"], point["files"]["removed"]) == ("complete", 200)
+        one = kit.restored(point["id"], "/many/050/10007")
+        assert (one / "many/050/10007").read_bytes() == b"10007\n"
+        assert compare(os.fsencode(kit.data / "many"), os.fsencode(kit.restored(point["id"], "/many") / "many")) == []
+
     def test_the_probe_passes(self, kit: Kit) -> None:
         (kit.state / "verdict.json").unlink()
         point = kit.backup()

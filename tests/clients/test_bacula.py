@@ -52,6 +52,7 @@ BACULA = Driver(
 
 class TestBacula(Conformance):
     driver = BACULA
+    test_twenty_thousand_files = None  # type: ignore[assignment]  # with more of Bacula's own below
 
 
 def test_twenty_thousand_files(kit: Kit) -> None:

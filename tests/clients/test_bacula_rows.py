@@ -69,7 +69,7 @@ def test_what_bacula_takes_for_unchanged_is_carried(tmp_path: Path) -> None:
     settings = Bacula(
         driver="bacula", console=b"/c", include=b"/i", client="host-fd", storage="File", pool="Strongroom"
     )
-    overlooked = Overlooked(BaculaTool(settings, "fleet", b"/state"), Sidecar(os.fsencode(tmp_path / "sidecar")))
+    overlooked = Overlooked(BaculaTool(settings, "fleet", b"/state"), Sidecar(os.fsencode(tmp_path / "sidecar")), 0.0)
     now = {
         b"data/carried": Row(path=b"data/carried", kind="file", mtime=(5, 1), ctime=(6, 1), size=3, digest=b"c"),
         b"data/changed": Row(path=b"data/changed", kind="file", mtime=(5, 9), ctime=(6, 9), size=3, digest=b"b"),

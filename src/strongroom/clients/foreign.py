@@ -19,6 +19,7 @@ from strongroom.clients.bringing import OWN, Brought
 from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
 from strongroom.clients.making import Base, Making, unseen
+from strongroom.clients.overlooked import by_age
 from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
 from strongroom.clients.tool import Consolidating, Held, Overlooking, Tool
 from strongroom.clients.vault_feed import iso
@@ -147,7 +148,8 @@ class ForeignClient:
                 parent = None
         sidecar = self._sidecar(last) if last is not None else None
         # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
-        before = self._sidecar(parent) if parent is not None and isinstance(self._tool, Overlooking) else None
+        overlooks = isinstance(self._tool, Overlooking) or by_age(self._tool)
+        before = self._sidecar(parent) if parent is not None and overlooks else None
         base = Base(parent=parent, last=last, sidecar=sidecar, unseen=unseen(links), before=before)
         making = Making(self._tool, self._holdings, self._room, series, task, run, monitor)
         with self._room.spare() as spool:

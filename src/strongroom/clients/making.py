@@ -37,7 +37,7 @@ class Base(NamedTuple):
     """What a new point is compared with: the set it is built on (None: it is a full one), and the newest of the account.
 
     ``unseen`` are the first and the last moment (nanoseconds since 1970) of changes that the tool may take for older ones.
-    ``sidecar`` is the newest's; ``before`` that of the parent, for a tool that overlooks changes.
+    ``sidecar`` is the newest's; ``before`` that of the parent, for a tool that overlooks changes, or what was moved.
     """
 
     parent: Held | None
@@ -121,7 +121,8 @@ class Making:
         trusting = base.sidecar is not None and self._task.level is not Level.FULL
         horizon = _moment(base.last.point.started) - _FRESH if base.last is not None and trusting else 0
         before = base.sidecar.rows() if base.sidecar is not None else iter(())
-        self._overlooked = Overlooked(self._tool, base.before)
+        made = _moment(base.parent.point.finished) / 1e9 if base.parent is not None else 0.0
+        self._overlooked = Overlooked(self._tool, base.before, made)
         for _, last, sight in joined(before, self._survey.look()):
             if sight is None:
                 self._removed += last is not None and last.kind != FileType.DIR

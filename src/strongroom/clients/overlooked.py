@@ -7,11 +7,19 @@ from strongroom.clients.tool import Overlooking, Tool
 from strongroom.model import FileType
 
 
-class Overlooked:
-    """Asked of rows in their order; ``before`` is the sidecar of the set that the new one is built on (None: on none)."""
+def by_age(tool: Tool) -> bool:
+    """Whether a set of this tool has what is younger than another, and restores need both: what was moved here is in neither."""
+    return not (tool.alone or tool.replays or tool.merges)
 
-    def __init__(self, tool: Tool, before: Sidecar | None) -> None:
+
+class Overlooked:
+    """Asked of rows in their order; ``before`` is the sidecar of the set that the new one is built on (None: on none), ``made``
+    when that was done (seconds since 1970).
+    """
+
+    def __init__(self, tool: Tool, before: Sidecar | None, made: float) -> None:
         self._tool = tool if isinstance(tool, Overlooking) else None
+        self._made = made if before is not None and by_age(tool) else None
         self._rows = before.rows() if before is not None else iter(())
         self._row = next(self._rows, None)
 
@@ -23,9 +31,13 @@ class Overlooked:
         key = sort_key(now.path)
         while self._row is not None and sort_key(self._row.path) < key:
             self._row = next(self._rows, None)
-        before = self._row
-        if self._tool is None or before is None or before.path != now.path or not now.digest:
+        before = self._row if self._row is not None and self._row.path == now.path else None
+        if not now.digest:
             return False
-        if before.kind != FileType.FILE or (before.digest == now.digest and before.place == 0):
+        known = before is not None and before.kind == FileType.FILE
+        if self._made is not None:
+            # A folder that is renamed takes its files along, and these are no younger for it.
+            return now.ctime[0] <= self._made and not (known and before is not None and before.digest == now.digest)
+        if self._tool is None or before is None or not known or (before.digest == now.digest and before.place == 0):
             return False
         return self._tool.overlooks(before, now)
