@@ -13,6 +13,7 @@ Paths are bytes, everywhere. Two spellings exist, and no third:
 
 from __future__ import annotations
 
+import stat
 from enum import StrEnum
 from typing import dataclass_transform
 
@@ -45,6 +46,22 @@ class FileType(StrEnum):
     CHAR = "char"
     BLOCK = "block"
     SOCKET = "socket"
+
+    @classmethod
+    def of(cls, mode: int) -> FileType:
+        """The kind of thing that a st_mode tells of. What is none of them is like a socket: nobody can keep it."""
+        return _TYPES.get(stat.S_IFMT(mode), cls.SOCKET)
+
+
+_TYPES = {
+    stat.S_IFREG: FileType.FILE,
+    stat.S_IFDIR: FileType.DIR,
+    stat.S_IFLNK: FileType.SYMLINK,
+    stat.S_IFIFO: FileType.FIFO,
+    stat.S_IFCHR: FileType.CHAR,
+    stat.S_IFBLK: FileType.BLOCK,
+    stat.S_IFSOCK: FileType.SOCKET,
+}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))

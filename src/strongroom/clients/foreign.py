@@ -20,7 +20,7 @@ from strongroom.clients.chains import Chains
 from strongroom.clients.holdings import Holdings, Ledger, State
 from strongroom.clients.making import Base, Making, unseen
 from strongroom.clients.overlooked import by_age
-from strongroom.clients.sidecar import Content, Row, Sidecar, entry, sort_key
+from strongroom.clients.sidecar import Content, Row, Sidecar, entry, outermost
 from strongroom.clients.tool import Consolidating, Held, Overlooking, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
@@ -256,7 +256,7 @@ class ForeignClient:
 
     def _rows(self, held: Held, paths: Sequence[bytes]) -> Iterator[Row]:
         sidecar = self._sidecar(held)
-        for path in _outermost(paths):
+        for path in outermost(paths):
             if sidecar.lookup(path) is None:
                 raise UnknownError(f"the point holds no {text(path)!r}")
             yield from sidecar.below(path)
@@ -357,12 +357,3 @@ def _only_below(folder: bytes) -> bytes:
             f"{text(folder)}: a second part holds one account, not {len(names)}; check the client's storage"
         )
     return os.path.join(folder, names[0])
-
-
-def _outermost(paths: Sequence[bytes]) -> list[bytes]:
-    """The paths without those that lie below another."""
-    kept: list[bytes] = []
-    for path in sorted(set(paths), key=sort_key):
-        if not kept or not path.startswith(kept[-1] + b"/"):
-            kept.append(path)
-    return kept

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Protocol, TypeVar
 
 import msgspec
@@ -123,6 +123,15 @@ def entry(row: Row) -> Entry:
 def sort_key(path: bytes) -> bytes:
     """What rows are sorted by: a folder directly before all that is below it."""
     return path.replace(b"/", b"\0")
+
+
+def outermost(paths: Sequence[bytes]) -> list[bytes]:
+    """The paths without those that lie below another, in their order."""
+    kept: list[bytes] = []
+    for path in sorted(set(paths), key=sort_key):
+        if not kept or not path.startswith(kept[-1] + b"/"):
+            kept.append(path)
+    return kept
 
 
 def write(path: bytes, rows: Iterable[Row]) -> int:

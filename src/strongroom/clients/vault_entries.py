@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
+from strongroom.clients.sidecar import outermost
 from strongroom.errors import UnknownError
 from strongroom.model import Entry, FileType, Time, text
 from strongroom.vault.reader import Reader, stored_size
@@ -120,7 +121,7 @@ class Tree:
 
     def walk(self, paths: Sequence[bytes]) -> Iterator[Entry]:
         """The entries at and below paths, folders first, siblings sorted; none twice. Raise UnknownError."""
-        for path in _outermost(paths):
+        for path in outermost(paths):
             if self._reader.record_id(self._snapshot, path) is not None:
                 yield from self._walk_folder(path)
                 continue
@@ -162,7 +163,7 @@ class Tree:
 
     def rows(self, paths: Sequence[bytes]) -> Iterator[Row]:
         """The rows of files at and below paths, without entries being made of them."""
-        for path in _outermost(paths):
+        for path in outermost(paths):
             found = False
             for _, record_id in self._reader.directories(self._snapshot, path):
                 found = True
@@ -176,12 +177,3 @@ def _nameless_folder(path: bytes) -> Entry:
     return Entry(
         path=path, type=FileType.DIR, mode=0o700, uid=0, gid=0, mtime=Time(0), defect="it vanished before it could be read"
     )  # fmt: skip
-
-
-def _outermost(paths: Sequence[bytes]) -> list[bytes]:
-    """The paths without those that lie below another."""
-    kept: list[bytes] = []
-    for path in sorted(set(paths), key=sort_key):
-        if not kept or not path.startswith(kept[-1] + b"/"):
-            kept.append(path)
-    return kept

@@ -26,15 +26,6 @@ from strongroom.vault.scan import identity, open_folder
 from strongroom.vault.source import Filter, Source, Take
 from strongroom.vault.walk import MOST_ENTRIES, raise_descriptor_limit
 
-_KINDS = {
-    modes.S_IFREG: FileType.FILE,
-    modes.S_IFDIR: FileType.DIR,
-    modes.S_IFLNK: FileType.SYMLINK,
-    modes.S_IFIFO: FileType.FIFO,
-    modes.S_IFCHR: FileType.CHAR,
-    modes.S_IFBLK: FileType.BLOCK,
-    modes.S_IFSOCK: FileType.SOCKET,
-}
 _BILLION = 1_000_000_000
 _PIECE = 1 << 20
 _NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
@@ -61,7 +52,7 @@ class Sight(NamedTuple):
     @property
     def kind(self) -> FileType:
         """The kind of thing it is."""
-        return _KINDS[modes.S_IFMT(self.status.st_mode)]
+        return FileType.of(self.status.st_mode)
 
     @property
     def inode(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from strongroom.clients.sidecar import Row, Sidecar, joined, write
 from strongroom.clients.vault_survey import Sight, Survey
+from strongroom.errors import SourceError
 from strongroom.model import Account, FileType, text
 from strongroom.panel.folder import Folder
 from strongroom.restores.attributes import read_xattrs, xattr_path
@@ -36,8 +37,10 @@ def _rows(account: Account) -> Iterator[Row]:
     for sight in survey.look():
         try:
             found = read_xattrs(xattr_path(sight.fd, sight.name) if sight.name else sight.fd)
-        except OSError:
-            continue  # gone, or no more what it was
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone since
+        except OSError as error:
+            raise SourceError(f"{text(sight.path)}: its attributes cannot be read: {error.strerror}") from None
         kept = tuple(sorted((name, value) for name, value in found.items() if _comes_back(name)))
         row = survey.stat_row(sight)
         if kept or _is_whiteout(row):

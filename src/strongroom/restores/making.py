@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from strongroom.errors import RestoreError
 from strongroom.model import FileType
@@ -32,12 +34,22 @@ class Maker:
             self._keeper.set_flags(fd, wanted.entry, flags.LAYOUT)
         return fd, made, staging
 
-    def finish(self, wanted: Wanted, fd: int) -> os.stat_result:
-        """Give a file whose content is there its size and attributes; flags that forbid changes come last, elsewhere."""
+    @contextmanager
+    def finished(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> Iterator[os.stat_result]:
+        """Give a file that has its content its size and attributes, and close it. Flags that forbid changes come last, elsewhere.
+
+        What is done with it meanwhile may fail as this may (RestoreError, OSError): the file is gone then.
+        """
         entry = wanted.entry
-        if entry.stored != entry.size:
-            os.ftruncate(fd, entry.size)
-        return self._keeper.finish_file(fd, entry)
+        try:
+            if entry.stored != entry.size:
+                os.ftruncate(fd, entry.size)
+            yield self._keeper.finish_file(fd, entry)
+        except (RestoreError, OSError):
+            self.discard(wanted, made, staging)
+            raise
+        finally:
+            os.close(fd)
 
     def node(self, wanted: Wanted) -> tuple[bytes, Staging | None, os.stat_result] | None:
         """Make a link, a pipe or a device, complete; say its name, the staging folder if it is there, and what it is now.

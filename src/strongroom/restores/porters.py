@@ -66,16 +66,11 @@ class _Load:
 
     def complete(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
         try:
-            status = self._maker.finish(wanted, fd)
+            with self._maker.finished(wanted, fd, made, staging) as status:
+                pass
         except RestoreError as error:
-            self._maker.discard(wanted, made, staging)
             self.give_up(wanted, str(error))
             return
-        except OSError:
-            self._maker.discard(wanted, made, staging)
-            raise
-        finally:
-            os.close(fd)
         self.outcomes.append(Outcome(self._numbers[id(wanted)], (status.st_dev, status.st_ino)))
 
     def drop(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:

@@ -17,15 +17,6 @@ from strongroom.restores.attributes import (
 )
 from strongroom.restores.beneath import LOOK
 
-_KINDS = {
-    stat.S_IFREG: FileType.FILE,
-    stat.S_IFDIR: FileType.DIR,
-    stat.S_IFLNK: FileType.SYMLINK,
-    stat.S_IFIFO: FileType.FIFO,
-    stat.S_IFCHR: FileType.CHAR,
-    stat.S_IFBLK: FileType.BLOCK,
-    stat.S_IFSOCK: FileType.SOCKET,
-}
 _BLOCK = 1 << 20
 
 
@@ -40,7 +31,7 @@ class Verdict(Enum):
 
 def file_type(mode: int) -> FileType:
     """The kind of thing that a st_mode tells of."""
-    return _KINDS[stat.S_IFMT(mode)]
+    return FileType.of(mode)
 
 
 def identical(status: os.stat_result, entry: Entry) -> bool:

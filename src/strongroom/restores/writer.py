@@ -110,21 +110,15 @@ class Writer:
     def complete(self, wanted: Wanted, fd: int, made: bytes, staging: Staging | None) -> None:
         """Finish a file whose content is there, close it and put it in its place."""
         try:
-            status = self._maker.finish(wanted, fd)
-            self._arrived(wanted, made, staging, (status.st_dev, status.st_ino))
-            if staging is not None:
-                with taken_away(self._target, self._remarks, wanted, fd) as gone:
-                    self._target.put(staging, made, wanted.parent, wanted.name)
-                self._deleted += gone
+            with self._maker.finished(wanted, fd, made, staging) as status:
+                self._arrived(wanted, made, staging, (status.st_dev, status.st_ino))
+                if staging is not None:
+                    with taken_away(self._target, self._remarks, wanted, fd) as gone:
+                        self._target.put(staging, made, wanted.parent, wanted.name)
+                    self._deleted += gone
         except RestoreError as error:
-            self._maker.discard(wanted, made, staging)
             self.give_up(wanted, str(error))
             return
-        except OSError:
-            self._maker.discard(wanted, made, staging)
-            raise
-        finally:
-            os.close(fd)
         self._bytes += wanted.entry.stored
         self._made(wanted)
 

@@ -13,15 +13,6 @@ from strongroom.clients.sidecar import Row
 from strongroom.model import FileType
 
 _DIGITS = {char: value for value, char in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
-_KINDS = {
-    modes.S_IFREG: FileType.FILE,
-    modes.S_IFDIR: FileType.DIR,
-    modes.S_IFLNK: FileType.SYMLINK,
-    modes.S_IFIFO: FileType.FIFO,
-    modes.S_IFCHR: FileType.CHAR,
-    modes.S_IFBLK: FileType.BLOCK,
-    modes.S_IFSOCK: FileType.SOCKET,
-}
 # Where in the list of numbers each is (`encode_stat` in Bacula's attribs.c).
 _INODE, _MODE, _LINKS, _UID, _GID, _RDEV, _SIZE, _MTIME, _CTIME = 1, 2, 3, 4, 5, 6, 7, 11, 12
 _ALGORITHMS = {16: "md5", 20: "sha1", 32: "sha256", 64: "sha512"}
@@ -42,7 +33,7 @@ def row(path: bytes, lstat: str, digest: str, file: int, job: int) -> Row:
     """
     numbers = [number(word) for word in lstat.split()]
     mode = numbers[_MODE]
-    kind = _KINDS.get(modes.S_IFMT(mode), FileType.SOCKET)
+    kind = FileType.of(mode)
     signed = _decoded(digest)
     regular = kind is FileType.FILE
     return Row(

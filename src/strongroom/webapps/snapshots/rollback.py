@@ -137,7 +137,7 @@ class Rollback:
                 # What is too large to be kept is gone for good, so it goes only where the snapshot has nothing of it.
                 old = wanted.get(entry.path)
                 if old is None or (entry.content is not None and not _same(old, entry)):
-                    with suppress(OSError):
+                    with suppress(OSError):  # what cannot go frees nothing; the restore says so of what it cannot replace
                         at, name = _folder_of(folders, root, entry)
                         if os.stat(name, dir_fd=at, follow_symlinks=False).st_ino == entry.inode:
                             os.unlink(name, dir_fd=at)
@@ -193,20 +193,25 @@ class Rollback:
                         message = "not there any more as it was, and snapshots do not keep its content; see the account's points"
                         self._remarks.warn(entry.path, message, missing=False)
                     elif not _same(entry, now):
-                        with suppress(OSError):
-                            self._mend(folders, root, entry)
+                        self._mend(folders, root, entry)
         finally:
             folders.close()
 
     def _mend(self, folders: Folders, root: Folder, entry: Entry) -> None:
-        at, name = _folder_of(folders, root, entry)
-        fd = os.open(name, LOOK, dir_fd=at)
+        """Put attributes back, or say that they are not."""
+        try:
+            at, name = _folder_of(folders, root, entry)
+            fd = os.open(name, LOOK, dir_fd=at)
+        except OSError as error:
+            self._remarks.warn(entry.path, f"its mode, owner and attributes are not put back: {error.strerror}")
+            return
         try:
             status = os.fstat(fd)
             # One name alone, and in this account: it is nobody else's file.
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size != entry.size:
-                return
-            if not (same_attributes(status, entry) and same_xattrs(fd, entry) and same_flags(fd, entry)):
+                message = "its mode, owner and attributes are not put back: it has other names too, or changed meanwhile"
+                self._remarks.warn(entry.path, message)
+            elif not (same_attributes(status, entry) and same_xattrs(fd, entry) and same_flags(fd, entry)):
                 Keeper(self._remarks).mend_folder(fd, entry)
         finally:
             os.close(fd)
