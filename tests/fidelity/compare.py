@@ -158,7 +158,7 @@ class _Comparison:
         offset = _unequal(first, second, ours + theirs, min(sizes))
         if offset is not None:
             self.say(path, "content", f"the first other byte is at {offset}")
-        elif ours != theirs and not self.ignore.holes:
+        elif ours != theirs and not self.ignore.holes and _settled(first) != _settled(second):
             what = "dense" if _within(ours, theirs) else "holes"
             self.say(path, what, f"{_length(ours)} bytes of data in {ours}, then {_length(theirs)} in {theirs}"[:400])
 
@@ -174,11 +174,7 @@ class _Comparison:
 
 
 def extents(fd: int) -> Extents:
-    """Where an open file has data: ``(start, end)`` pairs, what lies between being holes.
-
-    Of room that was only set aside, the kernel takes for data what somebody read and the page cache still has: it goes first.
-    """
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    """Where an open file has data: ``(start, end)`` pairs, what lies between being holes."""
     found: Extents = []
     offset, size = 0, os.fstat(fd).st_size
     while offset < size:
@@ -189,6 +185,17 @@ def extents(fd: int) -> Extents:
         offset = os.lseek(fd, start, os.SEEK_HOLE)
         found.append((start, offset))
     return found
+
+
+def _settled(fd: int) -> Extents:
+    """The same when nobody has just read the file.
+
+    Of room that was only set aside, the kernel takes for data what the page cache has of it, so a file is seen in two ways,
+    and whoever copied it may have seen either.
+    """
+    os.fdatasync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    return extents(fd)
 
 
 def _unequal(first: int, second: int, where: Extents, size: int) -> int | None:

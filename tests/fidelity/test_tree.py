@@ -103,3 +103,22 @@ def test_release_takes_the_locks_off(built: tuple[bytes, Support], tmp_path: Pat
         file.unlink()
     release(os.fsencode(tmp_path))
     file.unlink()
+
+
+def test_room_that_was_only_set_aside_is_no_difference_for_having_been_read(tmp_path: Path) -> None:
+    for name, aside in (("one/file", True), ("other/file", False), ("dense/file", False)):
+        (tmp_path / name).parent.mkdir()
+        with open(tmp_path / name, "wb") as file:
+            if aside:
+                os.posix_fallocate(file.fileno(), 0, 1 << 20)
+            file.write(b"x" * 4096 + (bytes((1 << 20) - 4096) if name == "dense/file" else b""))
+            file.truncate(1 << 20)
+        os.utime(tmp_path / name, (1, 1))
+        os.utime((tmp_path / name).parent, (1, 1))
+    one, other, dense = (os.fsencode(tmp_path / name) for name in ("one", "other", "dense"))
+    assert compare(one, other) == []
+    (tmp_path / "one/file").read_bytes()
+    assert compare(one, other) == []
+    # Zeros that were written are no holes, whoever reads them.
+    (found,) = compare(other, dense)
+    assert "dense" in found
