@@ -286,8 +286,8 @@ def passphrase_of(config: Config) -> bytes:
         with open(path, "rb") as file:
             passphrase = file.read(_LONGEST_PASSPHRASE).strip(b"\r\n")
     except OSError as error:
-        where = os.fsdecode(path)
-        raise ClientError(f"cannot read the vault's passphrase in {where}: {error.strerror}") from error
+        where = f"in {os.fsdecode(path)}: {error.strerror}"
+        raise ClientError(f"cannot read the vault's passphrase {where}; put it there, or set passphrase_file") from error
     if not passphrase:
         raise ClientError(f"the passphrase file {os.fsdecode(path)} is empty; write the vault's passphrase into it")
     return passphrase

@@ -53,6 +53,15 @@ class LiveData:
             return False
         return True
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Whether a stored path, which stands there, is left out of backups, and so of archives."""
+        parts = path.split(b"/")
+        above = (b"/".join(parts[:depth]) for depth in range(2, len(parts)))
+        folder = stat.S_ISDIR(self._status(path)[2].st_mode)
+        return any(self._exclusions.holds(each, folder=True) for each in above) or self._exclusions.holds(
+            path, folder=folder
+        )
+
     def walk(self, paths: tuple[bytes, ...]) -> Iterator[tuple[Entry, Pieces]]:
         """What stands at and below stored paths, folders first, with content; UnknownError for a missing path."""
         for path in paths:
