@@ -60,12 +60,20 @@ class Exclusions:
             return False
         globs = self._selected.get(text(tree))
         if globs is not None and not any(_meets(below.split(b"/"), glob, folder=folder) for glob in globs):
-            return True
+            return True  # where only a part is taken, this is no part of it
         name = text(below) + ("/" if folder else "")
         own = self._own.get(text(tree))
         if own is not None and own.match_file(name):
             return True
         return self._administrator is not None and self._administrator.match_file(name)
+
+    def leads(self, path: bytes) -> bool:
+        """Whether a folder was asked for by name, or is on the way to what was: there it may be on another file system."""
+        tree, _, below = path.partition(b"/")
+        parts = below.split(b"/")
+        return any(
+            len(parts) <= len(glob) and _meets(parts, glob, folder=True) for glob in self._selected.get(text(tree), ())
+        )
 
 
 def _meets(parts: list[bytes], glob: list[bytes], *, folder: bool) -> bool:

@@ -117,7 +117,8 @@ class LiveData:
         if not name:
             return folder
         inner = self._folders.open(Folder(path, name, folder))
-        if mount_of(self._folders.fd(inner)) != mount_of(self._folders.fd(folder)):
+        mounted = mount_of(self._folders.fd(inner)) != mount_of(self._folders.fd(folder))
+        if mounted and not self._exclusions.leads(path):
             self._remarks.warn(path, "another file system is mounted here, left out", missing=False)
             return None
         return inner
