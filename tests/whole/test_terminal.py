@@ -50,9 +50,12 @@ def test_without_a_terminal_and_with_standard_input_closed_nothing_is_restored_u
 class Terminal:
     """The program on a terminal of its own."""
 
-    def __init__(self, server: Server, *arguments: str) -> None:
+    def __init__(self, server: Server, *arguments: str, output: Path | None = None) -> None:
+        """With ``output``, standard output goes to that file."""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            if output is not None:
+                os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 1)
             command = server.command(*arguments)
             os.execv(command[0], command)
         self.shown = b""
@@ -107,6 +110,14 @@ def test_on_a_terminal_progress_shows_with_rate_and_time_left_and_ctrl_c_is_130(
         assert (terminal.end(), b" %  " in terminal.shown, b" of " in terminal.shown) == (0, True, True)
     quiet = Terminal(nights.server, "backup", "site1", "--no-progress")
     assert (quiet.end(), b"/s" in quiet.shown) == (0, False)
+
+
+def test_with_json_progress_shows_on_standard_error_alone(nights: Nights) -> None:
+    _many(nights.data)
+    document = nights.server.folder / "document"
+    terminal = Terminal(nights.server, "backup", "site1", "--json", output=document)
+    assert (terminal.end(), b"/s" in terminal.shown) == (0, True)
+    assert json.loads(document.read_bytes())["status"] == "complete"
 
 
 def test_a_question_on_a_terminal_is_left_with_ctrl_c_too(kept: Nights) -> None:
