@@ -346,6 +346,8 @@ def test_a_place_that_cannot_be_written_is_one_line(client: Memory, back: Back, 
     try:
         with pytest.raises(RestoreError, match=f"^{small}/out: Read-only file system; mount it writable"):
             back(client, to=os.fsencode(small / "out"))
+        with pytest.raises(RestoreError, match=f"^{small}: Read-only file system; mount it writable"):
+            back(client, to=os.fsencode(small))
     finally:
         subprocess.run(["umount", small], check=True)
 
