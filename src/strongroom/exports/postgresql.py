@@ -279,6 +279,7 @@ class PostgresqlExport:
             views=tuple(relation.name for relation in relations if relation.kind in "vm"),
             foreign_keys=postgresql_facts.foreign_keys(connection),
             extensions=postgresql_facts.extensions(connection),
+            superusers=postgresql_facts.superusers(connection),
         )
 
 
