@@ -13,6 +13,7 @@ from strongroom.config import Mysql
 from strongroom.errors import ExportError
 from strongroom.exports import mysql_after
 from strongroom.exports.manifest import Manifest, Reader, Table, checked
+from strongroom.exports.mysql_after import Before, Refused, is_view, root_cause, shown, views_again, without_standins
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_definers import Definers, settle
 from strongroom.exports.mysql_split import MODE
@@ -23,7 +24,6 @@ from strongroom.exports.stream import Stream
 # Rows are sent so many bytes at a time.
 _GROUP = 1 << 20
 _ROW_END = b");\n"
-_SHOWN = 60
 
 _INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, )?)+\) )?VALUES \(")
 
@@ -75,7 +75,10 @@ def load(settings: Mysql, database: str, sql: Iterator[bytes]) -> list[str]:
     with ready_to_load(settings) as root:
         _empty(root, database, {})
         with temporary_user(settings, database) as (session, maker):
-            _run(session, _permitted(sql))
+            later: list[Refused] = []
+            _run(session, without_standins(_permitted(sql)), later=later)
+            if left := views_again(session, later):
+                raise ExportError(root_cause(left))
             return list(settle(settings, database, maker, Definers(root, database)))
 
 
@@ -87,7 +90,7 @@ def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader
     with ready_to_load(settings) as root:
         _empty(root, database, manifest.attributes)
         with temporary_user(settings, database) as (session, maker):
-            _run(session, _definitions(found("before.sql")), said)
+            _run(session, without_standins(_definitions(found("before.sql"))), said)
             for table in manifest.tables:
                 _run(session, _grouped(found(table.file), table.identity.encode(), table.identity.encode()))
             refused = mysql_after.make(session, _definitions(found("after.sql")))
@@ -140,24 +143,29 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
         root.drop(word, f"{name}.{quoted(thing)}")
 
 
-def _run(session: Connection, work: Iterable[bytes], said: list[str] | None = None) -> None:
+def _run(
+    session: Connection, work: Iterable[bytes], said: list[str] | None = None, later: list[Refused] | None = None
+) -> None:
     """Run statements, the first that fails is the last. With ``said``, a table that is refused for keys to other databases is
-    made without them, and that is told there.
+    made without them, and that is told there. With ``later``, views that are refused go there.
     """
+    before = Before()
     for setting in _SESSION:
         session.run(setting)
     for number, statement in enumerate(work, 1):
         try:
             session.run(statement)
         except ExportError as error:
-            alone = _KEY_ELSEWHERE.sub(b"", statement) if said is not None else statement
-            if alone == statement or said is None:
-                shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
-                raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
-            session.run(alone)
-            for key in _KEY_ELSEWHERE.findall(statement):
-                told = " ".join(key[1:].decode("utf-8", "replace").split())
-                said.append(f"a key to another database was left out: {told}")
+            if later is not None and is_view(statement):
+                later.append(before.refused(statement, error))
+            elif said is not None and _KEY_ELSEWHERE.search(statement):
+                session.run(_KEY_ELSEWHERE.sub(b"", statement))
+                for key in _KEY_ELSEWHERE.findall(statement):
+                    told = " ".join(key[1:].decode("utf-8", "replace").split())
+                    said.append(f"a key to another database was left out: {told}")
+            else:
+                raise ExportError(f"statement {number} was refused: {error}: {shown(statement)}") from None
+        before.ran(statement)
 
 
 def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
