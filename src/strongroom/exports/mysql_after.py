@@ -87,7 +87,7 @@ def root_cause(views: list[Refused]) -> str:
     """What to say of refused views: not that one misses another of them, where one misses something else."""
     why = {_name(view): each.why for each in views if (view := _VIEW.match(each.statement))}
     of_others = {name for name in why for other in why if f".{other}'" in why[name]}
-    name = next(iter(why.keys() - of_others or why))
+    name = min(why.keys() - of_others or why)
     return f"view {name} was refused: {why[name]}"
 
 

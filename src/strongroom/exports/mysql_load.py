@@ -16,6 +16,7 @@ from strongroom.exports.manifest import Manifest, Reader, Table, checked
 from strongroom.exports.mysql_after import Before, Refused, is_view, root_cause, shown, views_again, without_standins
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_definers import Definers, settle
+from strongroom.exports.mysql_names import DATABASE, NAME, OPEN, USE, listed
 from strongroom.exports.mysql_split import MODE
 from strongroom.exports.mysql_temporary import ready_to_load, temporary_user
 from strongroom.exports.mysql_text import statements
@@ -33,31 +34,18 @@ _SESSION = (
     "SET unique_checks = 0, foreign_key_checks = 0 /*M!, check_constraint_checks = 0, innodb_strict_mode = 0 */",
     f"SET sql_mode = {MODE.decode()}",
 )
-_NAME = rb"""(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[\w.$%-]+)"""
-_OPEN = rb"(?:/\*M?!\d*\s*)?"
 _DEFINER = re.compile(
     rb"\A("
-    + _OPEN
+    + OPEN
     + rb"CREATE\s*(?:\*/\s*)?"
-    + _OPEN
+    + OPEN
     + rb"(?:OR\s+REPLACE\s*)?(?:ALGORITHM\s*=\s*\w+\s*)?(?:\*/\s*)?"
-    + _OPEN
+    + OPEN
     + rb")DEFINER\s*=\s*(?:CURRENT_(?:USER|ROLE)(?:\s*\(\s*\))?|"
-    + _NAME
+    + NAME
     + rb"(?:\s*@\s*"
-    + _NAME
+    + NAME
     + rb")?)",
-    re.IGNORECASE,
-)
-_USE = re.compile(rb"USE(?:\s+|(?=`))(" + _NAME + rb")", re.IGNORECASE)
-_DATABASE = re.compile(
-    rb"\A"
-    + _OPEN
-    + rb"(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA)\s*"
-    + _OPEN
-    + rb"(?:IF\s+(?:NOT\s+)?EXISTS\s*)?(?:\*/\s*)?("
-    + _NAME
-    + rb")",
     re.IGNORECASE,
 )
 # What dumps of replicated servers set for the whole server, and is not the database's.
@@ -201,16 +189,12 @@ def _permitted(sql: Iterator[bytes]) -> Iterator[bytes]:
     """The statements of a stranger's text that belong into one database. Raise ExportError for a text of several."""
     names: set[bytes] = set()
     for statement in statements(Stream(sql)):
-        named = _USE.match(statement.text) or _DATABASE.match(statement.text)
+        named = USE.match(statement.text) or DATABASE.match(statement.text)
         if named:
             names.add(named.group(1).strip(b"`'\""))
             if len(names) > 1:
                 raise ExportError(
-                    f"the text holds several databases ({_listed(names)}); split it, and load each by itself"
+                    f"the text holds several databases ({listed(names)}); split it, and load each by itself"
                 )
         elif not _REPLICATION.match(statement.text):
             yield _DEFINER.sub(rb"\1", statement.text, count=1)
-
-
-def _listed(names: set[bytes]) -> str:
-    return ", ".join(sorted(name.decode("utf-8", "replace") for name in names))

@@ -5,7 +5,7 @@ program's commands, of roles and owners is left out, what it should not have is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -38,6 +38,7 @@ _RUNS = re.compile(
     rb"(?P<refresh>REFRESH\s)|CREATE\s+(?:UNIQUE\s+)?INDEX\b|ALTER\s+TABLE\b.*\b(?:ADD|ATTACH|VALIDATE)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_MAKES = re.compile(rb"CREATE\s+(?!DATABASE\b|ROLE\b|USER\b|GROUP\b|TABLESPACE\b)", re.IGNORECASE)
 _PUBLIC = re.compile(rb"COMMENT\s+ON\s+SCHEMA\s+public\b", re.IGNORECASE)
 # Without these there is no room for rows, or rows are wrong.
 _NEEDED = re.compile(rb"CREATE (?:UNLOGGED )?TABLE |SELECT |SET ", re.IGNORECASE)
@@ -59,7 +60,8 @@ def run(session: Connection, stream: Stream, path: str, *, of_export: bool = Fal
     said = []
     for number, found in enumerate(statements(stream), 1):
         if found.command:
-            _check_command(found.text)
+            if problem := _command_fault(found.text):
+                raise ExportError(problem)
         elif found.copies:
             with _usual(session, path):
                 _copy(session, found, stream, number)
@@ -71,6 +73,23 @@ def run(session: Connection, stream: Stream, path: str, *, of_export: bool = Fal
                     raise
                 said.append(f"left out: {error}")
     return said
+
+
+def fault(stream: Stream, is_a_dump: Callable[[], bool]) -> str:
+    """Why a text could not take a database's place; empty where nothing is seen. ``is_a_dump`` says at the end whether the text
+    calls itself one, which may be one of an empty database. Raise ExportError for what is no text.
+    """
+    makes = False
+    for found in statements(stream):
+        if found.command:
+            if problem := _command_fault(found.text):
+                return problem
+        elif found.copies:
+            for _ in rows(stream):
+                pass
+        else:
+            makes = makes or _MAKES.match(found.text) is not None
+    return "" if makes or is_a_dump() else "it makes no table and nothing else, so it is no dump of a database"
 
 
 def _definition(session: Connection, text: bytes, number: int, path: str) -> list[str]:
@@ -143,13 +162,12 @@ def _copy(session: Connection, found: Statement, stream: Stream, number: int) ->
         raise ExportError(f"statement {number} was refused: {line(error)}: {_shown(found.text)}") from None
 
 
-def _check_command(command: bytes) -> None:
+def _command_fault(command: bytes) -> str:
     if _ANOTHER.match(command):
-        raise ExportError(f"the text holds several databases ({_shown(command)}); split it, and load each by itself")
+        return f"the text holds several databases ({_shown(command)}); split it, and load each by itself"
     if not _HARMLESS.match(command):
-        raise ExportError(
-            f"the text has a command of the client program psql, which is not carried out: {_shown(command)}"
-        )
+        return f"the text has a command of the client program psql, which is not carried out: {_shown(command)}"
+    return ""
 
 
 def _shown(text: bytes) -> str:
