@@ -224,6 +224,37 @@ def test_one_table_comes_back_beside_the_live_one(
         postgresql.run('DROP TABLE "sche.ma"."child of then"', database="shop_wp")
 
 
+def test_the_servers_own_are_never_replaced(postgresql: PostgreSQL, server: PostgresqlServer) -> None:
+    postgresql.run("CREATE DATABASE shop_mould IS_TEMPLATE true")
+    try:
+        for name, why in (("postgres", "the server's own"), ("template1", "the server's own"), ("shop_mould", "a template")):
+            with pytest.raises(ExportError, match=why):
+                server.load(name, iter([b"CREATE TABLE t (x int);"]))
+        assert len(postgresql.rows("SELECT FROM pg_database WHERE datname IN ('postgres', 'template1', 'shop_mould')")) == 3
+    finally:
+        postgresql.run("ALTER DATABASE shop_mould IS_TEMPLATE false", "DROP DATABASE shop_mould")
+
+
+def test_one_table_has_types_from_any_schema(
+    postgresql: PostgreSQL, server: PostgresqlServer, shop: Taken, other: str
+) -> None:
+    postgresql.run(f"CREATE DATABASE {other} OWNER {OWNER}")
+    postgresql.run(
+        "CREATE SCHEMA aside",
+        "CREATE EXTENSION hstore SCHEMA aside",
+        "CREATE TABLE t (h aside.hstore)",
+        "INSERT INTO t VALUES ('a=>1')",
+        database=other,
+    )
+    taken = take(server.export(other))
+    assert server.load_table(other, taken.manifest, taken.read, "public.t", "public.again") == []
+    assert postgresql.rows("SELECT h::text FROM again", database=other) == [('"a"=>"1"',)]
+    assert postgresql.rows("SELECT nspacl::text FROM pg_namespace WHERE nspname = 'aside'", database=other) in (
+        [(None,)],
+        [("{postgres=UC/postgres}",)],
+    )
+
+
 def test_a_load_that_fails_leaves_the_live_database_alone(
     postgresql: PostgreSQL, server: PostgresqlServer, shop: Taken
 ) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import mysql_after
+from strongroom.exports import mysql_after, ownership
+from strongroom.exports.base import MYSQL
 from strongroom.exports.manifest import Manifest, Reader, Table, checked
 from strongroom.exports.mysql_after import Before, Refused, is_view, root_cause, shown, views_again, without_standins
 from strongroom.exports.mysql_connection import Connection, quoted
@@ -111,6 +112,8 @@ def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader,
 
 def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
     """Make the database, or drop all it holds. It stays itself: its folder may be a link to somewhere else."""
+    if ownership.is_servers(MYSQL, database):
+        raise ExportError(f"{MYSQL}:{database} is the server's own; nothing is loaded into it")
     name = quoted(database)
     root.run(f"CREATE DATABASE IF NOT EXISTS {name}")
     if attributes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from strongroom.exports import ownership
+from strongroom.exports.base import POSTGRESQL
 from strongroom.exports.manifest import ForeignKey
 from strongroom.exports.postgresql_connection import Connection
 
@@ -40,7 +42,7 @@ def databases(connection: Connection) -> dict[str, set[str]]:
     found = connection.rows(
         "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datallowconn AND NOT datistemplate"
     )
-    return {name: {owner} for name, owner in found if name != "postgres"}
+    return {name: {owner} for name, owner in found if not ownership.is_servers(POSTGRESQL, name)}
 
 
 def relations(connection: Connection) -> tuple[Relation, ...]:

@@ -16,7 +16,8 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
-from strongroom.exports import postgresql_facts, postgresql_privileges
+from strongroom.exports import ownership, postgresql_facts, postgresql_privileges
+from strongroom.exports.base import POSTGRESQL
 from strongroom.exports.manifest import Manifest, Reader, Table, checked
 from strongroom.exports.postgresql_connection import Connection, elements, quoted
 from strongroom.exports.postgresql_run import run, statement
@@ -26,6 +27,7 @@ from strongroom.exports.stream import Stream
 
 _LARGE = re.compile(r"large-objects(-\d+)?\.sql")
 _SETTING = re.compile(r"(?:role (.+) )?set (\S+)", re.DOTALL)
+_CLOSED = "SELECT FROM pg_database WHERE datname = %s AND (datistemplate OR NOT datallowconn)"
 _PATH = '"$user", public'
 
 Fill = Callable[[Connection, str], list[str]]
@@ -72,7 +74,10 @@ def load_table(
         with temporary_role(root) as role:
             name = Identifier(role[0])
             root.run("GRANT CONNECT ON DATABASE {} TO {}", Identifier(database), name)
-            root.run("GRANT USAGE, CREATE ON SCHEMA {} TO {}", Identifier(schema), name)
+            root.run("GRANT CREATE ON SCHEMA {} TO {}", Identifier(schema), name)
+            # Types and functions that the table needs may be in any of them.
+            for (each,) in root.rows("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'"):
+                root.run("GRANT USAGE ON SCHEMA {} TO {}", Identifier(each), name)
             try:
                 # Types and functions that the table needs are the live database's.
                 with session_of(settings, role, database) as session:
@@ -106,8 +111,12 @@ def _replace(
     extensions: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Fill a fresh database as a temporary role, then let it take the live one's place; on any error the live one stays."""
+    if ownership.is_servers(POSTGRESQL, database):
+        raise ExportError(f"{POSTGRESQL}:{database} is the server's own; nothing is loaded into it")
     with Connection(settings) as root:
         live = postgresql_facts.attributes(root, database)
+        if root.rows(_CLOSED, database):
+            raise ExportError(f"{POSTGRESQL}:{database} is a template, or lets nobody in; nothing is loaded into it")
         wanted = {**attributes, **live} if live else attributes
         owner = _owner(root, wanted.get("owner", ""), settings.user)
         path = wanted.get("set search_path", _PATH).replace('"$user"', quoted(owner))
