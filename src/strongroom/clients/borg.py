@@ -23,7 +23,7 @@ from strongroom.clients.snapshots import Snapshot, moment
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import Damage, FileType, Level, Pruned, Verification
 
 _WARNED = 1
@@ -41,11 +41,14 @@ _KINDS = {
     "c": FileType.CHAR,
     "b": FileType.BLOCK,
 }
+_NO_ROOM = "Repository.InsufficientFreeSpaceError"
 _MESSAGES = {
     "PassphraseWrong": "the passphrase does not open the borg repository {url}",
     "NoPassphraseFailure": "the borg repository {url} is encrypted: set passphrase_file in the client's table",
     _NOTHING_THERE: "there is no borg repository at {url}: mount its disk, or back up first",
-    "Repository.InsufficientFreeSpaceError": "no room for the borg repository {url}; make room there",
+    _NO_ROOM: "no room for the borg repository {url}; make room there",
+    "ConnectionClosed": "{url} cannot be reached, or there is no borg on its host",
+    "ConnectionClosedWithHint": "{url} cannot be reached, or there is no borg on its host",
     "LockTimeout": "another program holds the borg repository {url}; run again when it has ended",
 }
 
@@ -153,7 +156,7 @@ class BorgTool:
         said = [message for message in _messages(ended.err) if message.levelname in ("ERROR", "CRITICAL")]
         for message in said:
             if message.msgid in _MESSAGES:
-                kind = AbsentError if message.msgid == _NOTHING_THERE else ClientError
+                kind = {_NOTHING_THERE: AbsentError, _NO_ROOM: ClientError}.get(message.msgid, AwayError)
                 return kind(_MESSAGES[message.msgid].format(url=self._settings.url))
         lines = [line for message in said for line in message.message.splitlines() if line.strip()]
         told = next((line for line in lines if "No space left" in line), lines[0] if lines else ended.complaint)

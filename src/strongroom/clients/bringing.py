@@ -17,13 +17,15 @@ from strongroom.clients.content_hash import ContentHash
 from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import Held, Tool
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import text
 
 OWN = b"strongroom"
 # Up to so many files are brought by name.
 FEW = 32
 _PIECE = 1 << 20
+# So many calls of a tool fail, and none does anything, before it is believed that none ever will.
+_PATIENCE = 8
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -47,10 +49,13 @@ class Brought:
         # For each handle, and whether it is a second part's (a tool may call one as a first part is called): the places that
         # are there (empty bytes: all), and the folders that stand for the view.
         self._there: dict[tuple[str, bool], list[tuple[frozenset[bytes], bytes]]] = {}
+        # What could not be brought, and why: nobody waits for the same failure again.
+        self._failed: dict[tuple[str, bool, frozenset[bytes]], ClientError] = {}
 
     def close(self) -> None:
         """Remove all that was brought."""
         self._there.clear()
+        self._failed.clear()
         self._stack.close()
 
     def _folder(self, handle: str, place: bytes, *, tail: bool = False) -> bytes | None:
@@ -74,8 +79,17 @@ class Brought:
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], *, tail: bool = False) -> bytes:
         """Bring places (none: all) of a set; returns the folder that stands for its view."""
+        wanted = (handle, tail, frozenset(places))
+        if wanted in self._failed:
+            raise self._failed[wanted]
         target = self._stack.enter_context(self._room.spare())
-        folder = self._tool.bring(handle, series, places, target, tail=tail)
+        try:
+            folder = self._tool.bring(handle, series, places, target, tail=tail)
+        except ClientError as error:
+            self._failed[wanted] = error
+            if not self._there and len(self._failed) >= _PATIENCE:
+                raise AwayError(f"nothing can be brought back: {error}") from error
+            raise
         self._there.setdefault((handle, tail), []).append((frozenset(places or [b""]), folder))
         return folder
 

@@ -7,6 +7,7 @@ Status 0 is success; what could not be read is told in the log, which is read by
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import Damage, Level, Pruned, Verification
 
 _TAILS = "strongroom-tails"
@@ -27,7 +28,8 @@ _SET = re.compile(rb"^ (full|inc) (\d{8}T\d{6}Z) ", re.MULTILINE)
 # Warnings of duplicity's log (`WarningCode` in its log.py) about something that it could not list, stat, read or process, or
 # left out for that reason: code, quoted path, and the text in the line below.
 _UNREAD = re.compile(rb"^WARNING (?:8|9|10|12|13) '(.*)'$(?:\n\. (.*)$)?", re.MULTILINE)
-_GPG_FAILED = 31
+_GPG_FAILED, _BACKEND_FAILED = 31, 50
+_NOTHING_TO_BUILD_ON = 17
 _OLDEST = 3
 
 
@@ -94,10 +96,11 @@ class DuplicityTool:
 
     def _failed(self, word: str, ended: box.Ended) -> ClientError:
         if ended.status == _GPG_FAILED:
-            return ClientError(
+            return AwayError(
                 f"the passphrase does not open the duplicity sets at {self._settings.url}, or gpg failed"
             )
-        return ClientError(f"duplicity {word} ended with status {ended.status}: {ended.complaint}")
+        kind = AwayError if ended.status == _BACKEND_FAILED else ClientError
+        return kind(f"duplicity {word} ended with status {ended.status}: {ended.complaint}")
 
     def _url(self, series: str) -> str:
         return f"{self._settings.url.rstrip('/')}/{series}"
@@ -132,14 +135,25 @@ class DuplicityTool:
         before = storage_size.of(self._url(series))
         if not order.tail and before:
             self._run("cleanup", series, "--force", self._url(series))
-        word = "incremental" if order.base else "full"
+        known = order.base and not self._lost(series, order.base)
         words = ["--allow-source-mismatch", "--no-print-statistics", os.fsdecode(order.view.folder), self._url(series)]
-        _, told = self._run(word, series, *words, view=order.view)
+        ended, told = self._run(
+            "incremental" if known else "full", series, *words, view=order.view, allowed=(0, _NOTHING_TO_BUILD_ON)
+        )
+        if ended.status:
+            known = ""
+            _, told = self._run("full", series, *words, view=order.view)
         return Saved(
             handle=self._times(series)[-1],
             bytes=max(storage_size.of(self._url(series)) - before, 0),
             troubles=tuple(troubles(told, order.view.folder)),
+            level=None if known else Level.FULL,
         )
+
+    def _lost(self, series: str, handle: str) -> bool:
+        """Whether a set is known to be gone; of storage elsewhere duplicity finds out by itself."""
+        folder = self._url(series).removeprefix("file://")
+        return not self.remote and not glob.glob(f"{glob.escape(folder)}/duplicity-*.{handle}.manifest*")
 
     def _times(self, series: str) -> list[str]:
         """The times of the sets of a chain's place, oldest first."""

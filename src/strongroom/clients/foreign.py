@@ -25,7 +25,7 @@ from strongroom.clients.tool import Consolidating, Held, Overlooking, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError, SourceError, UnknownError, UsageError
+from strongroom.errors import AwayError, ClientError, SourceError, UnknownError, UsageError
 from strongroom.model import (
     Damage,
     Entry,
@@ -146,7 +146,15 @@ class ForeignClient:
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
-        sidecar = self._sidecar(last) if last is not None else None
+        sidecar = None
+        if last is not None:
+            try:
+                sidecar = self._sidecar(last)
+            except AwayError:
+                raise
+            except ClientError as error:
+                monitor.note(f"{task.account.name}: {error}; a full one is made")
+                parent = None
         # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
         overlooks = isinstance(self._tool, Overlooking) or by_age(self._tool)
         before = self._sidecar(parent) if parent is not None and overlooks else None

@@ -11,14 +11,14 @@ from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
 from strongroom.clients.sidecar import Row
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError
 from strongroom.model import Frozen, Level, Point, Pruned, Verification
 
 # A set's second part, and a set that holds nothing but a point's record and corrections, end so.
 TAIL = ".tail"
 
 
-class AbsentError(ClientError):
+class AbsentError(AwayError):
     """There is no storage where the configuration says."""
 
 
