@@ -158,7 +158,9 @@ class Conformance:
         )
         one = kit.json("plan", "site1", "/var/www/same", "--point", points[-1], "--client", NAME)
         assert len(one["reads"]) == 1
-        assert one["reads"][0]["bytes"] == len(b"always here\n")
+        # Of sets that are packed, or brought back whole, more is read than the file.
+        least = len(b"always here\n")
+        assert one["reads"][0]["bytes"] == least or (not self.driver.alone and one["reads"][0]["bytes"] > least)
         assert one["reads"][0]["level"] == ("incremental" if self.driver.alone else "full")
 
     def test_the_state_folder_may_vanish(self, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.clients.kit import COMMAND, DUPLICITY_DRIVER, NAME, RESTIC, Driver, Kit
 from tests.fidelity.compare import compare
+from tests.servers.folder import server_folder
 
 
 def _emptied(kit: Kit) -> None:
@@ -26,7 +27,11 @@ def _emptied(kit: Kit) -> None:
 
 @pytest.mark.parametrize("driver", [COMMAND, DUPLICITY_DRIVER, RESTIC], ids=lambda driver: driver.name)
 def test_a_set_whose_base_is_gone_is_a_full_one(tmp_path: Path, driver: Driver) -> None:
-    kit = Kit(tmp_path, driver).vouch()
+    with server_folder() as memory:
+        _begins_anew(Kit(tmp_path, driver, memory=memory).vouch())
+
+
+def _begins_anew(kit: Kit) -> None:
     (kit.data / "file").write_bytes(b"content\n")
     kit.backup("--level", "full")
     _emptied(kit)

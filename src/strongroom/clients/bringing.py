@@ -40,6 +40,18 @@ def place_of(held: Held, row: Row) -> bytes:
     return series + b"/" + row.path
 
 
+def places_of(held: Held, rows: Sequence[Row], scope: Sequence[bytes]) -> list[bytes]:
+    """Which places of a set a tool that can bring single ones is asked for: files by name or, of more than a few, where they are.
+
+    ``scope`` are the stored paths that were asked for. What is in the second part is not among them.
+    """
+    named = [place_of(held, row) for row in rows if row.place >= 0]
+    if len(named) <= FEW:
+        return named
+    series = held.series.encode()
+    return [series + b"/" + path for path in scope] + [series + b"/" + OWN]
+
+
 class Brought:
     """One set, or parts of it, brought back into a folder; use as a context."""
 
@@ -68,12 +80,7 @@ class Brought:
         """See to it that files of one point's set are there; ``scope`` are the stored paths that more will be wanted of."""
         first = [place_of(held, row) for row in rows if row.place >= 0]
         if any(self._folder(held.data, place) is None for place in first):
-            if not self._tool.partial:
-                first = []
-            elif len(first) > FEW:
-                series = held.series.encode()
-                first = [series + b"/" + path for path in scope] + [series + b"/" + OWN]
-            self.bring(held.data, held.series, first)
+            self.bring(held.data, held.series, places_of(held, rows, scope) if self._tool.partial else [])
         if any(row.place < 0 for row in rows) and self._folder(held.tail, held.series.encode(), tail=True) is None:
             self.bring(held.tail, held.series, [], tail=True)
 

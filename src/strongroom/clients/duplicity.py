@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from strongroom.clients import box, opening, storage_size
+from strongroom.clients import box, duplicity_volumes, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import AbsentError, Held, Order, Saved, Trouble
@@ -164,13 +164,37 @@ class DuplicityTool:
         """See the port. duplicity brings one path at a time, so that several are brought with what they have in common."""
         chain = _TAILS if tail else series
         words: list[str | bytes] = ["--time", _iso(handle), "--no-restore-ownership"]
-        common = os.path.commonpath(places) if places else b""
+        common = _common(places)
         into = os.path.join(target, common) if common else target + b"/all"
         if common:
             words += ["--path-to-restore", os.fsdecode(common)]
             os.makedirs(os.path.dirname(into), mode=0o700, exist_ok=True)
         self._run("restore", chain, *words, self._url(chain), into)
         return target if common else into
+
+    def reads(self, chain: Sequence[Held], places: Sequence[bytes]) -> list[int]:
+        """See the port: each set's volumes that may hold something of what the places have in common."""
+        common = _common(places)
+        if not all(self._manifest(held) for held in chain):
+            self._times(chain[-1].series)  # has duplicity bring what this machine does not have
+        return [self._read_of(held, common) for held in chain]
+
+    def _read_of(self, held: Held, path: bytes) -> int:
+        manifest = self._manifest(held)
+        if not manifest:
+            raise ClientError(f"the duplicity set {held.data} of point {held.point.id} is not there any more")
+        with open(manifest, "rb") as file:
+            found, volumes = duplicity_volumes.containing(file.read(), path)
+        if self.remote:
+            return held.point.stored_bytes * len(found) // max(volumes, 1)
+        folder = glob.escape(self._url(held.series).removeprefix("file://"))
+        names = (f"{folder}/duplicity-*.{held.data}.vol{number}.difftar*" for number in found)
+        return sum(os.path.getsize(name) for pattern in names for name in glob.glob(pattern))
+
+    def _manifest(self, held: Held) -> str:
+        """A set's manifest in the state folder; empty where there is none."""
+        folder = glob.escape(f"{os.fsdecode(self._folder)}/archive/{held.series}")
+        return next(iter(glob.glob(f"{folder}/duplicity-*.{held.data}.manifest")), "")
 
     def tails(self) -> list[str] | None:
         """See the port."""
@@ -228,6 +252,11 @@ class DuplicityTool:
                 self.bring(held.data, held.series, [], os.fsencode(folder))
             except ClientError as error:
                 yield Damage(object=f"{held.series} {held.data}", message=str(error), points=(held.point.id,))
+
+
+def _common(places: Sequence[bytes]) -> bytes:
+    """The one path that duplicity is asked for to bring several back."""
+    return os.path.commonpath(places) if places else b""
 
 
 def _iso(handle: str) -> str:

@@ -132,6 +132,17 @@ class Overlooking(Tool, Protocol):
 
 
 @runtime_checkable
+class Measuring(Tool, Protocol):
+    """What a tool may have beside that replays chains, and reads more of its sets than what is asked for."""
+
+    def reads(self, chain: Sequence[Held], places: Sequence[bytes]) -> list[int]:
+        """How many bytes of each set of a chain it reads to bring places (none: all) back from the last; 0: it needs none.
+
+        Raise ClientError where a set is known to be missing.
+        """
+
+
+@runtime_checkable
 class Consolidating(Tool, Protocol):
     """What a tool may have beside: it makes a chain into a full set by itself, inside its storage.
 
