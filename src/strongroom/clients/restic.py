@@ -40,6 +40,8 @@ _KINDS = {
 _BITS = ((1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000))
 _WRONG_KEY = b"wrong password or no key found"
 _NOTHING_THERE = (b"unable to open config file", b"Is there a repository at the following location")
+_UNDECODED = rb"\ufffd"
+_NO_TEXT = re.compile("[\udc80-\udcff]")
 _NOT_OPENED = b"unable to open repository"
 
 
@@ -193,12 +195,20 @@ class ResticTool:
             )  # fmt: skip
 
     def _nodes(self, snapshot: str, folders: Sequence[str], *words: str) -> Iterator[_Node]:
-        with tempfile.TemporaryFile() as output:
-            self._run("ls", "--json", "--no-lock", *words, "--", snapshot, *map(os.fsencode, folders), output=output)
+        listing: list[str | bytes] = ["--no-lock", *words, "--", snapshot, *map(os.fsencode, folders)]
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as plain:
+            self._run("ls", "--json", *listing, output=output)
             output.seek(0)
+            if any(_UNDECODED in line for line in output):
+                self._run("ls", *listing, output=plain)
+            output.seek(0)
+            plain.seek(0)
             next(output, None)  # of the snapshot itself
+            next(plain, None)
             for line in output:
-                yield msgspec.json.decode(line, type=_Node)
+                node = msgspec.json.decode(line, type=_Node)
+                node.path = _verbatim(node.path, plain)
+                yield node
 
     def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
         """See `Snapshots`. Nobody else has a digest of it: what restic brought with errors is not relied on."""
@@ -240,6 +250,12 @@ class ResticTool:
             damage.append(Damage(object=self._settings.url, message=f"restic check: {ended.complaint}"))
         read = int(storage_size.of(self._settings.url) * read_data)
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
+
+
+def _verbatim(path: str, plain: IO[bytes]) -> str:
+    """A listed path as it is: the next of a listing as text, which has it with a byte where the other has a replacement."""
+    told = os.fsdecode(b"".join(plain.readline() for _ in range(path.count("\n") + 1)).removesuffix(b"\n"))
+    return told if _NO_TEXT.sub("\ufffd", told) == path else path
 
 
 def _mode(mode: int) -> int:
