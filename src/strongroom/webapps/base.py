@@ -110,13 +110,21 @@ class AppState(Frozen):
     updated: str = ""
 
 
+class Inner(Frozen):
+    """An app below another one's folder: its path from there, and whether it has snapshots of its own."""
+
+    path: bytes
+    snapshots: bool = False
+
+
 class App(Frozen):
     """One app. ``app`` is its id, ``ACCOUNT:PATH``; ``path`` its folder as the owner sees it (``/var/www/html``).
 
     ``stored`` is the folder's stored path (``data/var/www/html``), ``place`` its server path: for messages alone, since what
     stands there is a stranger's. ``url`` is empty where nobody knows it. ``snapshots`` says whether they are on.
     ``document_root`` is the served folder as the owner sees it. ``title``, ``caches``, ``uploads``, ``writable``, ``upgrade``
-    and ``tried`` are its kind's, or what the app says of itself.
+    and ``tried`` are its kind's, or what the app says of itself. ``inner`` are the apps below its folder, which are none of
+    its own.
     """
 
     app: str
@@ -136,6 +144,7 @@ class App(Frozen):
     upgrade: tuple[str, ...] = ()
     snapshots: bool = False
     tried: bool = True
+    inner: tuple[Inner, ...] = ()
     state: AppState = AppState()
 
     @property
@@ -220,5 +229,5 @@ class Snapshots(Protocol):
     def rollback(self, app: App, reference: str = "latest", *, only: str | None = None) -> RolledBack:
         """Put files and database back as a snapshot has them; ``only`` is ``files`` or ``databases``.
 
-        What is there now is kept in a snapshot first. Caches and uploads stay as they are.
+        What is there now is kept in a snapshot first. Caches, uploads and apps below this one stay as they are.
         """

@@ -15,6 +15,7 @@ from strongroom.config.values import Webapps
 from strongroom.errors import AssuranceError, StrongroomError
 from strongroom.model import Account, Status
 from strongroom.restores.syncfs import sync_file_system
+from strongroom.runs.locks import Changes
 from strongroom.webapps.assurance.clearing import sweep
 from strongroom.webapps.assurance.ground import opened
 from strongroom.webapps.assurance.journal import Entry, Journal, Stage
@@ -34,14 +35,16 @@ class Updater:
         journal: Journal,
         states: States,
         snapshots: Snapshots,
+        changes: Changes,
         prober: Prober,
         note: Callable[[str], None],
     ) -> None:
-        """``note`` is told each step."""
+        """An account is changed as ``changes`` allows; ``note`` is told each step."""
         self._limits = limits
         self._journal = journal
         self._states = states
         self._snapshots = snapshots
+        self._changes = changes
         self._prober = prober
         self._note = note
 
@@ -51,7 +54,8 @@ class Updater:
         Raise BusyError while another is at work, and what the snapshot and the first look raise: nothing is changed then.
         """
         app = subject.app
-        with self._journal.alone(app):
+        # No backup has the app half-updated, and none is in the way of going back.
+        with self._journal.alone(app), self._changes.of(app.account):
             self._recovered(app, subject.account)
             trial = Trial(subject, change, self._limits, self._prober, self._note)
             started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -72,8 +76,11 @@ class Updater:
             return replace(outcome, snapshot=snapshot)
 
     def recover(self, app: App, account: Account) -> str | None:
-        """End what a killed update left of an app; says what was done, None when there was nothing. Raise as a rollback does."""
-        with self._journal.alone(app):
+        """End what a killed update left of an app; says what was done, None when there was nothing.
+
+        Raise BusyError where another update is under way, else as a rollback does; a backup is not waited for.
+        """
+        with self._journal.alone(app), self._changes.of(app.account, wait=False):
             return self._recovered(app, account)
 
     def _taken(self, app: App, change: Change) -> str:
