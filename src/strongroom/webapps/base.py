@@ -191,7 +191,10 @@ class Change(Frozen):
 
 
 class RolledBack(Frozen):
-    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it."""
+    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it.
+
+    ``lost`` are files (stored paths) whose content snapshots do not keep, and which are not there any more as they were.
+    """
 
     app: str
     snapshot: str
@@ -200,6 +203,7 @@ class RolledBack(Frozen):
     files: RestoreCounts = RestoreCounts()
     databases: tuple[str, ...] = ()
     warnings: tuple[Remark, ...] = ()
+    lost: tuple[bytes, ...] = ()
 
 
 class Snapshots(Protocol):
@@ -222,6 +226,9 @@ class Snapshots(Protocol):
 
     def find(self, app: App, reference: str = "latest") -> Snapshot:
         """The one that a unique prefix of an id means, or ``latest``, the newest that no rollback took; raise UnknownError."""
+
+    def holds(self, app: App, reference: str) -> bool:
+        """Whether a snapshot is there with all that belongs to it."""
 
     def diff(self, app: App, one: str, other: str | None = None) -> Sequence[Change]:
         """What changed from one snapshot to another, or to what is there now."""

@@ -13,7 +13,7 @@ import msgspec
 from strongroom.clients.base import Monitor
 from strongroom.errors import SnapshotError, StrongroomError, UsageError
 from strongroom.exports.base import DatabaseServer
-from strongroom.model import DATABASES, FILES, Account, Entry, Status
+from strongroom.model import DATABASES, FILES, Account, Entry
 from strongroom.restores.remarks import Remarks
 from strongroom.runs.locks import Changes
 from strongroom.webapps.base import App, Change, RolledBack, Snapshot
@@ -27,7 +27,7 @@ from strongroom.webapps.snapshots.objects import Reader, blob_id
 from strongroom.webapps.snapshots.picture import entries_of, of_now
 from strongroom.webapps.snapshots.place import Place, open_place
 from strongroom.webapps.snapshots.repository import Repository, State
-from strongroom.webapps.snapshots.rollback import Back, Rollback, among_others, clear_staging, patterns_since
+from strongroom.webapps.snapshots.rollback import Rollback, among_others, clear_staging, patterns_since
 from strongroom.webapps.snapshots.stored import load
 from strongroom.webapps.snapshots.taking import Taken, take
 from strongroom.webapps.states import States
@@ -121,6 +121,16 @@ class GitSnapshots:
         with self._read(app) as (_, history):
             return history.find(reference).snapshot
 
+    def holds(self, app: App, reference: str) -> bool:
+        """Whether a snapshot is there with all that belongs to it; so it is while a rollback waits for its end."""
+        if self._journal.unfinished(app.app) is not None:
+            return True
+        try:
+            with self._read(app) as (_, history):
+                return history.is_whole(history.find(reference))
+        except StrongroomError:
+            return False
+
     def diff(self, app: App, one: str, other: str | None = None) -> Sequence[Change]:
         """What changed from one snapshot to another, or to now."""
         with self._read(app) as (opened, history):
@@ -168,7 +178,7 @@ class GitSnapshots:
                 raise SnapshotError(f"{app.app} was not rolled back: {error}; {rest}") from error
             self._journal.end(app.app)
             self._drop(opened)
-            return _result(app, begun, back)
+            return back.told(begun)
 
     @contextmanager
     def _alone(self, app: App) -> Iterator[None]:
@@ -284,15 +294,3 @@ class GitSnapshots:
         there = self._there(opened)
         way.check(there)
         way.run(there, None, begun.restore, self._monitor, full=not begun.before)
-
-
-def _result(app: App, begun: Begun, back: Back) -> RolledBack:
-    return RolledBack(
-        app=app.app,
-        snapshot=begun.snapshot,
-        before=begun.before or None,
-        status=Status.INCOMPLETE if back.incomplete else Status.COMPLETE,
-        files=back.files,
-        databases=back.databases,
-        warnings=back.warnings,
-    )

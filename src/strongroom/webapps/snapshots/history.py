@@ -63,6 +63,11 @@ class History:
             )
         return found[0]
 
+    def is_whole(self, stored: Stored) -> bool:
+        """Whether the repository has all that a snapshot holds."""
+        wanted = stored.blobs | {str(entry.content) for entry in stored.entries() if entry.content is not None}
+        return present(self._git, wanted) == wanted
+
     def drop(self, keep: int, needed: Collection[str]) -> int:
         """Let only so many be left, and free the room of the others; returns how many went. 0 keeps all.
 

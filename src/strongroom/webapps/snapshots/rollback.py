@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.clients.base import Monitor
 from strongroom.errors import SnapshotError
-from strongroom.model import DATABASES, FILES, Account, Entry, FileType, Remark, text
+from strongroom.model import DATABASES, FILES, Account, Entry, FileType, Remark, Status, text
 from strongroom.panel.sources import literal
 from strongroom.restores.attributes import Keeper, same_attributes, same_flags, same_xattrs
 from strongroom.restores.beneath import FOLDER, LOOK, Folder, Folders, open_folder, remove
@@ -24,9 +24,10 @@ from strongroom.restores.request import Mode, RestoreCounts, RestoreRequest, Res
 from strongroom.restores.restore import restore
 from strongroom.restores.staging import staging_name
 from strongroom.settings.schedules import Target
-from strongroom.webapps.base import App, Inner
+from strongroom.webapps.base import App, Inner, RolledBack
 from strongroom.webapps.snapshots import databases
 from strongroom.webapps.snapshots.databases import AppDatabases
+from strongroom.webapps.snapshots.journal import Begun
 from strongroom.webapps.snapshots.lines import path_of
 from strongroom.webapps.snapshots.picture import Patterns
 from strongroom.webapps.snapshots.place import User, data_of
@@ -43,6 +44,20 @@ class Back(msgspec.Struct, frozen=True):
     databases: tuple[str, ...] = ()
     warnings: tuple[Remark, ...] = ()
     incomplete: bool = False
+    lost: tuple[bytes, ...] = ()
+
+    def told(self, begun: Begun) -> RolledBack:
+        """It as commands show it."""
+        return RolledBack(
+            app=begun.app,
+            snapshot=begun.snapshot,
+            before=begun.before or None,
+            status=Status.INCOMPLETE if self.incomplete else Status.COMPLETE,
+            files=self.files,
+            databases=self.databases,
+            warnings=self.warnings,
+            lost=self.lost,
+        )
 
 
 class Rollback:
@@ -54,6 +69,7 @@ class Rollback:
         self._account, self._app, self._user, self._stored, self._bases = account, app, user, stored, bases
         self._only = only
         self._full = False
+        self._lost: list[bytes] = []
         self._remarks = Remarks()
         entries = stored.entries()
         own = (user.uid, user.gid)
@@ -108,6 +124,7 @@ class Rollback:
             databases=tuple(back),
             warnings=(*self._remarks.all(), *warnings),
             incomplete=incomplete or self._remarks.incomplete,
+            lost=tuple(self._lost),
         )
 
     def _same_database(self, target: Target, before: Stored | None) -> bool:
@@ -191,6 +208,7 @@ class Rollback:
                     if now is None or (now.size, now.mtime) != (entry.size, entry.mtime):
                         message = "not there any more as it was, and snapshots do not keep its content; see the account's points"
                         self._remarks.warn(entry.path, message, missing=False)
+                        self._lost.append(entry.path)
                     elif not _same(entry, now):
                         self._mend(folders, root, entry)
         finally:
