@@ -7,6 +7,7 @@ StrongroomError                 what was wrong, with what, and what to do: one l
 ├── SourceError                 what should be backed up cannot be (a database server's data folder, a missing root)
 ├── ExportError                 a database server, an export, or the loading of one
 ├── ClientError                 the backup software or its storage: absent, full, read-only, wrong passphrase, damaged
+│   └── AwayError               nothing of the storage can be read, so that asking for less is of no use
 ├── BusyError                   another run holds what this one needs
 ├── SettingError                a scope, a schedule or the nightly job cannot be read or changed
 ├── RestoreError                a restore that was refused or could not be finished
@@ -75,6 +76,13 @@ class ClientError(StrongroomError):
     """The backup software or its storage does not do what it must."""
 
     code = "client"
+
+
+class AwayError(ClientError):
+    """Nothing of a client's storage can be read: it is absent, out of reach, or its passphrase is wrong.
+
+    Whoever asked for many files need not ask for them one by one.
+    """
 
 
 class BusyError(StrongroomError):
