@@ -123,6 +123,17 @@ def test_point_and_at_contradict_each_other(layout: Layout, catalog: Catalog) ->
         choose(catalog, layout, point="latest", at="yesterday")
 
 
+def test_a_point_that_is_named_has_to_be_what_else_was_asked_for(
+    layout: Layout, catalog: Catalog, client: FakeClient
+) -> None:
+    partly = client.add("site1", status=Status.INCOMPLETE)
+    catalog.refresh(client)
+    for more in ({"complete": True}, {"client": "elsewhere"}):
+        with pytest.raises(UsageError, match=f"point {partly.id} is "):
+            choose(catalog, layout, point=partly.id, **more)
+    assert choose(catalog, layout, point=partly.id, client=client.name) == partly.id
+
+
 def test_another_accounts_point_is_refused(layout: Layout, catalog: Catalog, client: FakeClient) -> None:
     other = next(point.id for point in client.points() if point.account == "site9")
     with pytest.raises(UsageError, match="of site9, not of site1"):
