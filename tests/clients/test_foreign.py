@@ -206,6 +206,14 @@ def test_what_is_asked_for_by_name_may_be_on_another_file_system(bench: Bench) -
     assert [remark.path for remark in whole.warnings] == [b"data/home", b"data/var"]
 
 
+def test_a_link_on_the_way_to_what_is_asked_for_is_named(bench: Bench) -> None:
+    (bench.data / "moved").mkdir()
+    (bench.data / "var").symlink_to("moved")
+    bench.select = (b"/var/table",)
+    point = bench.backup()
+    assert ([remark.path for remark in point.warnings], point.status) == ([b"data/var"], Status.COMPLETE)
+
+
 def test_exports_are_one_more_tree(bench: Bench) -> None:
     (bench.data / "file").write_bytes(b"content\n")
     exports = FakeExports()

@@ -105,6 +105,7 @@ def test_history_lists_each_version_once_and_a_path_that_came_back_too(nights: N
 
 
 def test_plan_counts_what_is_read_for_the_paths_alone(kept: Nights) -> None:
+    assert kept.server.json("plan", "site1", "/var/www/html/same")["seconds"] > 0
     server = kept.server
     whole = server.json("plan", "site1")
     one = server.json("plan", "site1", "/var/www/html/index.php")
@@ -391,6 +392,17 @@ def test_what_the_server_has_on_other_file_systems_is_in_its_point(nights: Night
     finally:
         for mount in reversed(mounts):
             subprocess.run(["umount", mount], check=True)
+
+
+def test_a_link_on_the_way_to_what_the_server_has_to_keep_is_named_every_night(nights: Nights) -> None:
+    server = nights.server
+    write(server.root / "data/mysql/mysql-grants.sql", b"GRANT")
+    (server.root / "var/lib").mkdir(parents=True)
+    (server.root / "var/lib/mysql").symlink_to("../../data/mysql")
+    for _ in range(2):
+        point = server.backup("server")
+        assert [each["path"] for each in point["warnings"]] == ["/var/lib/mysql"]
+        assert "no folder" in point["warnings"][0]["message"]
 
 
 def test_who_is_not_root_is_told_once_what_cannot_be_kept(passable: Path) -> None:

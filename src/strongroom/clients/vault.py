@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 
 # What only some commands need is imported by them: a night's backup and the restore of one file wait for imports.
 NAME = "vault"
-# What a restore is expected to take: a file system makes so many entries, and the vault decodes so many bytes, in a second.
+# What a restore is expected to take: one of nothing so long, to start and to open the vault; then a file system makes so many
+# entries, and the vault decodes so many bytes, in a second.
+_SECONDS = 0.3
 _ENTRIES_PER_SECOND = 15_000
 _BYTES_PER_SECOND = 150_000_000
 _LONGEST_PASSPHRASE = 4096
@@ -227,7 +229,7 @@ class VaultClient:
         packs = len({pack for pack, _ in frames})
         what = f"{counted(len(frames), 'frame')} of {counted(packs, 'pack')}"
         step = ReadStep(run=point.run, level=point.level, what=what, bytes=read)
-        seconds = entries / _ENTRIES_PER_SECOND + read / _BYTES_PER_SECOND
+        seconds = _SECONDS + entries / _ENTRIES_PER_SECOND + read / _BYTES_PER_SECOND
         return ReadPlan(reads=(step,), bytes=read, seconds=round(seconds, 1))
 
     # --- copies ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from strongroom.vault.content import foreign, inode_flags, open_file
 from strongroom.vault.holes import extents
 from strongroom.vault.scan import identity, open_folder
 from strongroom.vault.source import Filter, Source, Take
-from strongroom.vault.walk import MOST_ENTRIES, raise_descriptor_limit
+from strongroom.vault.walk import IN_THE_WAY, MOST_ENTRIES, raise_descriptor_limit
 
 _BILLION = 1_000_000_000
 _PIECE = 1 << 20
@@ -189,6 +189,8 @@ class Survey:
         take = chosen.take(below + b"/" + name if below else name, folder=folder)
         if take is Take.ALL or (take is Take.ON_THE_WAY and folder):
             return True
+        if not folder and chosen.take(below + b"/" + name if below else name, folder=True) is Take.ON_THE_WAY:
+            self.say(above + b"/" + name, IN_THE_WAY, defect=False)
         self.masked[above + b"/" + name] = folder
         return False
 

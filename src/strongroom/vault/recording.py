@@ -51,12 +51,20 @@ class Recorder:
         self._reading.enter(device, self._trusted_links)
         return self._reading
 
-    def record(self, fd: int, path: bytes, look: Scan, folders: list[str], left_out: Set[str], known: Known | None) -> None:
-        """Record a folder with these folders in it, and with its files but for those ``left_out``."""
+    def record(
+        self,
+        fd: int,
+        path: bytes,
+        look: Scan,
+        folders: list[str],
+        left_out: Set[str],
+        remarks: list[tuple[bytes, str]],
+        known: Known | None,
+    ) -> None:
+        """Record a folder with these folders in it, with its files but for those ``left_out``, and with ``remarks`` so far."""
         before = self._last_record(known)
         rows_before = {row.name: row for row in before.rows} if before else {}
         reading = self._content(look.own.st_dev)
-        remarks = [(os.fsencode(name), "vanished while its folder was read") for name in look.vanished]
         rows: list[Row] = []
         beside, again = self._beside(look, before)
         counts = self._findings.counts

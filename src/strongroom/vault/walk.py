@@ -32,6 +32,7 @@ _DEEPEST = 4000
 MOST_ENTRIES = 2_000_000
 _MOUNTED = "another file system is mounted here: left out"
 _VANISHED = "vanished before it could be read"
+IN_THE_WAY = "no folder, and not followed: nothing that is asked for below it is here"
 _NONE: frozenset[str] = frozenset()
 
 
@@ -201,16 +202,19 @@ class Walker:
             self._recorder.placeholder(path, own, f"over the limit of {MOST_ENTRIES:,} entries: left out", defect=True)
             return []
         folders, left_out = look.folders, _NONE
+        remarks = [(os.fsencode(name), "vanished while its folder was read") for name in look.vanished]
         below = self._below(path)
         if self._filter.touches(below):
             folders = [name for name in folders if self._take(below, name, folder=True) is not Take.NOTHING]
             left_out = frozenset(n for n in look.names if self._take(below, n, folder=False) is not Take.ALL)
+            way = [name for name in sorted(left_out) if self._take(below, name, folder=True) is Take.ON_THE_WAY]
+            remarks += [(os.fsencode(name), IN_THE_WAY) for name in way]
         packed = self._base.get(path)
         known = unpack(packed) if packed is not None else None
         if known is not None and self._use_digest and known.digest == look.digest and self._reusable(known):
             self._findings.same(known)
         else:
-            self._recorder.record(fd, path, look, folders, left_out, known)
+            self._recorder.record(fd, path, look, folders, left_out, remarks, known)
         if self._shared[ROTATE]:
             self._shared[ROTATE] = 0
             self._tools.rotate()
