@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -91,8 +91,10 @@ class PostgresqlServer:
         tail = Tail(sql, END)
         return postgresql_run.fault(Stream(iter(tail)), lambda: tail.ended)
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
-        """Replace what a database holds by a text that a stranger may have written."""
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
+        """Replace what a database holds by a text that a stranger may have written; where it fails, the live one is as it was."""
         return postgresql_load.load(self._settings, database, sql)
 
     def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
