@@ -18,6 +18,9 @@ from strongroom.restores.request import RestoreCounts
 
 __all__ = ["DATABASES", "FILES"]
 
+# The folder of an owner's home that has the reports of updates.
+REPORTS = b"webapp_reports"
+
 
 class Lock(StrEnum):
     """Which updates an app takes: all, those of its major version, those of its minor version."""
