@@ -77,7 +77,7 @@ class Invocation:
     @cached_property
     def teller(self) -> Teller:
         """Who tells how work goes on."""
-        live = sys.stderr.isatty() and not (self.quiet or self.no_progress or self.json)
+        live = sys.stderr.isatty() and not (self.quiet or self.no_progress)
         return Teller(live=live, quiet=self.quiet, name=self.name)
 
     @cached_property
