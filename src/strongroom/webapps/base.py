@@ -196,7 +196,8 @@ class Change(Frozen):
 class RolledBack(Frozen):
     """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it.
 
-    ``lost`` are files (stored paths) whose content snapshots do not keep, and which are not there any more as they were.
+    ``lost`` are files (stored paths) whose content snapshots do not keep, and which are not there any more as they were;
+    ``stays`` are such files that came since, and were not taken away.
     """
 
     app: str
@@ -207,6 +208,7 @@ class RolledBack(Frozen):
     databases: tuple[str, ...] = ()
     warnings: tuple[Remark, ...] = ()
     lost: tuple[bytes, ...] = ()
+    stays: tuple[bytes, ...] = ()
 
 
 class Snapshots(Protocol):

@@ -111,6 +111,14 @@ def test_uploads_that_are_gone_are_named_since_no_snapshot_has_them(small: Small
     shutil.chown(photo, SMALL_UID, SMALL_UID)
 
 
+def test_what_came_among_uploads_stays_and_is_told(small: Small) -> None:
+    document = small.by(f"echo x > uploads/one.jpg; echo x > uploads/two.jpg; {BREAKS}", status=1)
+    (told,) = [each for each in document["evidence"] if each["kind"] == "stays"]
+    assert told["text"].startswith("/var/www/html/uploads/one.jpg and 1 file more are new, and left")
+    for name in ("one", "two"):
+        (small.docroot / f"uploads/{name}.jpg").unlink()
+
+
 def test_snapshots_stay_where_an_update_that_is_good_took_them_away(small: Small) -> None:
     script = "cp -a ../html ../next; rm -rf ../next/.git; mv ../html ../away; mv ../next ../html"
     assert small.by(script, status=0)["verdict"] == "confirmed"
