@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from strongroom.webapps.assurance.look import Task
 from strongroom.webapps.assurance.probe import look
 from strongroom.webapps.assurance.serving import free_port
+from tests.panel.servers import write
 from tests.webapps import mediawiki
 from tests.webapps.assurance.ground import MORE, Tree, serving, tree
 from tests.webapps.ground import Apps, folder_of_apps
@@ -50,8 +52,11 @@ def wiki() -> Iterator[Encyclopedia]:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     with folder_of_apps() as server:
-        server.config.write_text(server.config.read_text() + MORE)
+        server.config.write_text(server.config.read_text() + MORE.replace("pages = 3", "pages = 2"))
         docroot = mediawiki.site(server, url)
+        # Its owner has asked for an extension that is still to come.
+        with (docroot / "LocalSettings.php").open("a") as settings:
+            settings.write("if ( is_dir( __DIR__ . '/extensions/Smell' ) ) { wfLoadExtension( 'Smell' ); }\n")
         with serving(docroot, port, server.folder / "php.log", UID):
             # What it notes down when it is first looked at is there from the beginning.
             assert look(Task(url=url, uid=UID, gid=UID, page_seconds=60)).pages[0].works
@@ -97,3 +102,20 @@ def test_a_new_core_upgrades_its_database_and_a_rollback_takes_both_back(wiki: E
     assert wiki.page("Main_Page") == wiki.first
     assert "scent" not in wiki.tables()
     assert wiki.files() == before
+
+
+def test_an_extension_goes_where_extensions_are_and_has_its_tables(wiki: Encyclopedia, tmp_path: Path) -> None:
+    facts = {
+        "name": "Smell",
+        "version": "1.0",
+        "manifest_version": 2,
+        "AutoloadClasses": {"Smell": "Smell.php"},
+        "Hooks": {"LoadExtensionSchemaUpdates": "Smell::tables"},
+    }
+    write(tmp_path / "Smell/extension.json", json.dumps(facts))
+    add = "$updater->addExtensionTable( 'smell', __DIR__ . '/smell.sql' );"
+    write(tmp_path / "Smell/Smell.php", f"<?php class Smell {{ public static function tables( $updater ) {{ {add} }} }}")
+    write(tmp_path / "Smell/smell.sql", "CREATE TABLE /*_*/smell (page INT);")
+    assert wiki.update("--from", tmp_path / "Smell", status=0)["what"] == "plugin Smell 1.0"
+    assert (wiki.docroot / "extensions/Smell/extension.json").stat().st_uid == UID
+    assert "smell" in wiki.tables()
