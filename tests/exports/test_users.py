@@ -92,27 +92,36 @@ def test_roles_of_postgresql_come_back_with_their_passwords(postgresql: PostgreS
         "CREATE DATABASE acc_wp OWNER accadmin",
         "CREATE DATABASE stranger OWNER stranger",
         'GRANT CREATE, CONNECT ON DATABASE acc_wp TO "acc_we""b"',
+        "GRANT CONNECT ON DATABASE acc_wp TO acc_readers WITH GRANT OPTION",
+        "ALTER ROLE accadmin SET search_path = \"$user\", 'a, b'",
+        "ALTER ROLE accadmin SET statement_timeout = '1min'",
+        "ALTER ROLE accadmin SET own.thing = 'it''s \\ so'",
+        "ALTER ROLE accadmin SET log_statement = 'all'",
+        "COMMENT ON ROLE accadmin IS 'whose ''it'' is'",
     )
     server = PostgresqlServer(postgresql.settings)
     try:
         file = server.users(SITE, ALL)
         text = b"".join(file.pieces)
         assert (file.path, file.failure) == (b"postgresql/users.sql", "")
-        for never in (b"stranger", b"acc_super", b"geheim", b"postgres"):
+        for never in (b"stranger", b"acc_super", b"geheim", b"postgres", b"log_statement"):
             assert never not in text
         before = _roles(postgresql)
-        postgresql.run("ALTER DATABASE acc_wp OWNER TO postgres", 'REVOKE ALL ON DATABASE acc_wp FROM "acc_we""b"')
+        postgresql.run("ALTER DATABASE acc_wp OWNER TO postgres", 'REVOKE ALL ON DATABASE acc_wp FROM "acc_we""b", acc_readers')
         postgresql.run('DROP ROLE accadmin, "acc_we""b", acc_readers')
         assert server.load_users(SITE, ALL, iter([text])) == []
-        assert _roles(postgresql) == [row for row in before if row[0] != "stranger in accadmin"]
+        wanted = [row for row in before if row[0] != "stranger in accadmin" and "log_statement" not in str(row)]
+        assert _roles(postgresql) == wanted
         postgresql.connect("acc_wp", user="accadmin", password="geheim").close()
         assert server.load_users(SITE, ALL, iter([text])) == []
         refused = (
             b'CREATE ROLE "stranger"; ALTER ROLE "stranger" WITH SUPERUSER; GRANT "postgres" TO "accadmin"; '
-            b'ALTER DATABASE "stranger" OWNER TO "accadmin"; ALTER ROLE "accadmin" WITH SUPERUSER;'
+            b'ALTER DATABASE "stranger" OWNER TO "accadmin"; ALTER ROLE "accadmin" WITH SUPERUSER; '
+            b'CREATE ROLE "accadmin"; ALTER ROLE "accadmin" SET "log_statement" TO \'all\'; '
+            b"ALTER ROLE \"stranger\" SET \"work_mem\" TO '1GB'; COMMENT ON ROLE \"stranger\" IS 'mine'"
         )
-        assert len(server.load_users(SITE, ALL, iter([refused]))) == 5
-        assert _roles(postgresql) == [row for row in before if row[0] != "stranger in accadmin"]
+        assert len(server.load_users(SITE, ALL, iter([refused]))) == 8
+        assert _roles(postgresql) == wanted
     finally:
         postgresql.run("DROP DATABASE acc_wp", "DROP DATABASE stranger")
         postgresql.run('DROP ROLE IF EXISTS accadmin, "acc_we""b", acc_readers, acc_super, stranger')
@@ -159,6 +168,11 @@ def _roles(postgresql: PostgreSQL) -> list[tuple[object, ...]]:
             "WHERE pg_get_userbyid(member) ~ '^acc' ORDER BY 1"
         )
         + postgresql.rows(
-            "SELECT datname, pg_get_userbyid(datdba), datacl::text FROM pg_database WHERE datname = 'acc_wp'"
+            "SELECT datname, pg_get_userbyid(datdba), ARRAY(SELECT unnest(datacl)::text ORDER BY 1) FROM pg_database "
+            "WHERE datname = 'acc_wp'"
+        )
+        + postgresql.rows(
+            "SELECT setrole::regrole::text, unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = 0 UNION ALL "
+            "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'accadmin' ORDER BY 1, 2"
         )
     )

@@ -63,6 +63,14 @@ def test_a_machine_without_the_panels_tree_still_finds_accounts(tmp_path: Path, 
     assert find_account("example.com", bare, catalog, "another").who.account == "site1"
 
 
+def test_a_domain_of_several_accounts_is_told_with_what_to_write_instead(
+    tmp_path: Path, layout: Layout, catalog: Catalog
+) -> None:
+    site(tmp_path, 3, "example.com")
+    with pytest.raises(UsageError, match="site1 and site3; name the account by its siteN"):
+        find_account("example.com", layout, catalog, "here")
+
+
 def test_nobodys_name_is_unknown(layout: Layout, catalog: Catalog) -> None:
     with pytest.raises(UnknownError, match="nobody.example"):
         find_account("nobody.example", layout, catalog, "here")

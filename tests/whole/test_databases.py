@@ -200,6 +200,11 @@ def test_beside_the_live_one_whole_or_one_table(shop: Shop) -> None:
     assert shop.postgresql.rows("SELECT * FROM posts ORDER BY id", database="whole_again") == before["blog"]
     taken = shop("--json", "restore", "site1", "--database", "mysql:whole_shop", "--into", "whole_again", "--yes")
     assert taken.status == 2 and "there already" in taken.document["error"]["message"]
+    tables = len(shop.mariadb.rows("SHOW TABLES FROM mysql"))
+    for engine, name in (("mysql:whole_shop", "mysql"), ("mysql:whole_shop", "sys"), ("postgresql:whole_blog", "postgres")):
+        servers = shop("--json", "restore", "site1", "--database", engine, "--into", name, "--yes")
+        assert servers.status == 2 and f"{name} is not a database of site1" in servers.document["error"]["message"]
+    assert len(shop.mariadb.rows("SHOW TABLES FROM mysql")) == tables
     foreign = shop("--json", "restore", "site1", "--database", "mysql:whole_shop", "--into", "whole_two_x", "--yes")
     assert foreign.status == 2 and "not a database of site1" in foreign.document["error"]["message"]
 

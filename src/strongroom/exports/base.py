@@ -142,6 +142,11 @@ class DatabaseServer(Protocol):
         With ``broken_views``, views that the server itself cannot use are comments in it, and no error.
         """
 
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """Why an SQL text could not be loaded, as far as reading it to its end shows: it holds several databases, or none,
+        or what is no SQL. Empty where nothing is seen; asks no server. Raise ExportError for what is no text.
+        """
+
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.
 

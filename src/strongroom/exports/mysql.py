@@ -10,7 +10,7 @@ import msgspec
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, mysql_facts, mysql_grants, mysql_load, mysql_users, ownership
+from strongroom.exports import gate, mysql_facts, mysql_fault, mysql_grants, mysql_load, mysql_users, ownership
 from strongroom.exports.base import MYSQL, Door, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
@@ -88,6 +88,10 @@ class MysqlServer:
             found = mysql_facts.unloadable(connection, dump.items)
         for definition in found.values():
             yield f"-- A view that the server could not use: {' '.join(definition.split())}\n".encode()
+
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """Why a text could not be loaded."""
+        return mysql_fault.fault(sql)
 
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by a text that a stranger may have written."""

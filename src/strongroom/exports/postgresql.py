@@ -17,6 +17,7 @@ from strongroom.exports import (
     postgresql_facts,
     postgresql_load,
     postgresql_mail,
+    postgresql_run,
     postgresql_users,
 )
 from strongroom.exports.base import POSTGRESQL, Door, ExportFile, Owned
@@ -26,6 +27,7 @@ from strongroom.exports.names import joined
 from strongroom.exports.postgresql_connection import Connection, door, program, system_user, tool_arguments
 from strongroom.exports.postgresql_facts import Relation
 from strongroom.exports.postgresql_split import CLUSTER_END, END, Data, Definitions, Part, Tail, text
+from strongroom.exports.stream import Stream
 from strongroom.exports.tool import Tool
 from strongroom.model import GLOBALS, MAIL_MAP, MAIL_ROWS, Account, DatabaseCopy, Remark
 
@@ -83,6 +85,11 @@ class PostgresqlServer:
             yield from self._dumped([command, *options], database, END)
         except ExportError as error:
             raise ExportError(f"{self.engine}:{database}: {error}") from None
+
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """Why a text could not be loaded."""
+        tail = Tail(sql, END)
+        return postgresql_run.fault(Stream(iter(tail)), lambda: tail.ended)
 
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by a text that a stranger may have written."""
@@ -279,6 +286,7 @@ class PostgresqlExport:
             views=tuple(relation.name for relation in relations if relation.kind in "vm"),
             foreign_keys=postgresql_facts.foreign_keys(connection),
             extensions=postgresql_facts.extensions(connection),
+            superusers=postgresql_facts.superusers(connection),
         )
 
 

@@ -53,6 +53,15 @@ class LiveData:
             return False
         return True
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Whether a stored path, which stands there, is left out of backups, and so of archives."""
+        parts = path.split(b"/")
+        above = (b"/".join(parts[:depth]) for depth in range(2, len(parts)))
+        folder = stat.S_ISDIR(self._status(path)[2].st_mode)
+        return any(self._exclusions.holds(each, folder=True) for each in above) or self._exclusions.holds(
+            path, folder=folder
+        )
+
     def walk(self, paths: tuple[bytes, ...]) -> Iterator[tuple[Entry, Pieces]]:
         """What stands at and below stored paths, folders first, with content; UnknownError for a missing path."""
         for path in paths:
@@ -108,7 +117,8 @@ class LiveData:
         if not name:
             return folder
         inner = self._folders.open(Folder(path, name, folder))
-        if mount_of(self._folders.fd(inner)) != mount_of(self._folders.fd(folder)):
+        mounted = mount_of(self._folders.fd(inner)) != mount_of(self._folders.fd(folder))
+        if mounted and not self._exclusions.leads(path):
             self._remarks.warn(path, "another file system is mounted here, left out", missing=False)
             return None
         return inner

@@ -53,6 +53,8 @@ def find_account(name: str, layout: Layout, catalog: Catalog, server: str) -> Su
     try:
         account = layout.account(name)
         return Subject(who=Identity(server=server, account=account.name), account=account)
+    except UsageError:
+        raise  # several accounts of this server
     except StrongroomError as error:
         # A bare machine has no layout to speak of, and restores all the same.
         missing = error

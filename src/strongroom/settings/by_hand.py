@@ -81,13 +81,22 @@ def _write(
     return Written(path=path, bytes=size)
 
 
-def look(account: Account, path: bytes) -> int:
+def look(databases: Databases, target: Target, path: bytes) -> int:
     """Read a file that is to be loaded to its end, and return the bytes of its text; raise ExportError or SettingError.
 
-    So that what is cut, damaged or no text at all is known while the live database is still whole.
+    So that what is cut, damaged or no dump of a database is known while the live database is still whole.
     """
+    account = databases.accounts[target.account]
     with _read(account, path) as pieces:
-        return sum(map(len, pieces))
+        size = sum(map(len, pieces))
+    with _read(account, path) as pieces:
+        try:
+            fault = databases.servers[target.engine].fault(pieces)
+        except ExportError as error:
+            fault = str(error)
+    if fault:
+        raise ExportError(f"{text(path)} is not loaded, and {target.name} is as it was: {fault}")
+    return size
 
 
 def load(databases: Databases, target: Target, path: bytes, before: Written) -> Loaded:

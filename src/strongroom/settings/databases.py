@@ -22,6 +22,9 @@ class DumpingServer(Protocol):
     def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
         """The whole database as one SQL text; with ``broken_views``, views that the server cannot use are no error."""
 
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """See `strongroom.exports.base.DatabaseServer.fault`."""
+
     def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
         """Replace what a database holds by a text; return what had to be left out."""
 
