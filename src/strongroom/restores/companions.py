@@ -16,9 +16,9 @@ from strongroom.model import Entry, FileType
 from strongroom.restores.beneath import Folders, lstat
 from strongroom.restores.mirror import Extra
 from strongroom.restores.present import open_identity
-from strongroom.restores.recipients import Wanted
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.target import Place, Target
+from strongroom.restores.wanted import Wanted
 
 # A database is pages, and the smallest have so many bytes.
 _PAGE = 512

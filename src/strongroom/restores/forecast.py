@@ -16,10 +16,11 @@ from strongroom.restores.ground import ground_of, parents_of
 from strongroom.restores.mirror import extras
 from strongroom.restores.policy import Policy, policy_of
 from strongroom.restores.present import Verdict, identical, judge, open_identity
-from strongroom.restores.recipients import Comparing, Wanted
+from strongroom.restores.recipients import Comparing
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreForecast, RestoreRequest
 from strongroom.restores.target import Place
+from strongroom.restores.wanted import Wanted
 
 _MOST = 100
 

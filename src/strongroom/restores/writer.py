@@ -19,11 +19,12 @@ from strongroom.restores.making import Maker
 from strongroom.restores.policy import Policy
 from strongroom.restores.porters import Outcome, Porters
 from strongroom.restores.present import Verdict, identical, judge, open_identity
-from strongroom.restores.recipients import Comparing, Wanted, Writing
+from strongroom.restores.recipients import Comparing, Writing
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreCounts, RestoreRequest
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Place, Target
+from strongroom.restores.wanted import Wanted
 
 # These stop a restore: the next file would meet the same.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
