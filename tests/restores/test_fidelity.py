@@ -14,6 +14,7 @@ import pytest
 from strongroom.clients.base import RunHead, Task
 from strongroom.clients.vault import VaultClient
 from strongroom.clients.workroom import Workroom
+from strongroom.exports.sqlite import HEADER
 from strongroom.model import Entry, FileType, Level, Point, Status, Time
 from strongroom.restores.beneath import Folder, Folders
 from strongroom.restores.request import RestoreRequest
@@ -235,11 +236,24 @@ def test_what_was_fresh_and_is_as_it_was_stays_with_all_its_rights(server: Serve
     os.chmod(place, 0o4755)
     client = Memory().snapshot(b"data", server.shadow)
     before = os.stat(place)
-    result = back(client, point=msgspec.structs.replace(client.point(), started=""))
+    began = datetime.fromtimestamp(before.st_ctime, UTC).isoformat()
+    result = back(client, point=msgspec.structs.replace(client.point(), started=began))
     assert (result.files.written, result.files.unchanged, result.warnings) == (0, 2, ())
     after = os.stat(place)
     assert (after.st_ino, after.st_ctime_ns, after.st_mode) == (before.st_ino, before.st_ctime_ns, before.st_mode)
     assert client.fetched == [b"data/page"]
+
+
+def test_a_database_that_stands_as_it_was_is_not_compared_with_the_copy_of_it(server: Server, back: Back) -> None:
+    place = server.write(b"app.db", HEADER + b"x" * (4096 - len(HEADER)))
+    client = Memory().snapshot(b"data", server.shadow)
+    client.change(b"data/app.db", content=((0, HEADER + b"y" * (4096 - len(HEADER))),))
+    status = os.stat(place)
+    point = msgspec.structs.replace(client.point(), started=datetime.fromtimestamp(status.st_ctime, UTC).isoformat())
+    told = back(client, point=point, dry_run=True).forecast
+    assert told is not None and (told.replaced, told.unchanged) == (0, 2)
+    assert back(client, point=point).files.written == 0
+    assert os.stat(place).st_ino == status.st_ino
 
 
 def test_one_path_brings_its_parents_with_their_attributes_and_nothing_else(

@@ -30,6 +30,11 @@ def may_be_database(entry: Entry) -> bool:
     return entry.type is FileType.FILE and entry.stored > 0 and entry.size % _PAGE == 0
 
 
+def stands_database(folders: Folders, place: Place, name: bytes, entry: Entry) -> bool:
+    """Whether what stands at an entry's name is a database: its bytes are not those of the copy that is in the point."""
+    return may_be_database(entry) and _is_database(folders.fd(place), name)
+
+
 def beside(folders: Folders, place: Place, name: bytes) -> list[bytes]:
     """The names beside a file of a folder that SQLite would take for its log or journal, and the point does not have.
 

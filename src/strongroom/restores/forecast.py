@@ -9,7 +9,7 @@ from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType
 from strongroom.restores.attributes import same_attributes, same_xattrs
 from strongroom.restores.beneath import FOLDER, Folders, lstat, split
-from strongroom.restores.companions import beside, may_be_database, standing
+from strongroom.restores.companions import beside, may_be_database, standing, stands_database
 from strongroom.restores.contents import Batch
 from strongroom.restores.exclusions import Exclusions
 from strongroom.restores.ground import ground_of, parents_of
@@ -168,10 +168,12 @@ class _Seer:
         elif logged:
             self._deleted(seen.wanted)
             self._decide(seen, Verdict.REPLACE)
-        elif same and doubtful(seen.status, entry, self._settled):
-            self._compare(seen)
         elif same:
-            self._decide(seen, Verdict.UNCHANGED)
+            doubt = doubtful(seen.status, entry, self._settled)
+            if doubt and not stands_database(self._folders, parent, name, entry):
+                self._compare(seen)
+            else:
+                self._decide(seen, Verdict.UNCHANGED)
         else:
             self._judge(seen)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from datetime import datetime
@@ -49,12 +50,15 @@ def identical(status: os.stat_result, entry: Entry) -> bool:
     )
 
 
-def settled_before(point: Point) -> int:
-    """A moment (nanoseconds since 1970): of a file that is `identical`, an older ctime proves that its content is too."""
-    return int(datetime.fromisoformat(point.started).timestamp() * 1_000_000_000) - _FRESH if point.started else 0
+def settled_before(point: Point) -> float:
+    """A moment (nanoseconds since 1970): of a file that is `identical`, an older ctime proves that its content is too.
+
+    Any ctime does where a point says nothing of when it began: then its entries are of what was looked at just now.
+    """
+    return datetime.fromisoformat(point.started).timestamp() * 1_000_000_000 - _FRESH if point.started else math.inf
 
 
-def doubtful(status: os.stat_result, entry: Entry, settled: int) -> bool:
+def doubtful(status: os.stat_result, entry: Entry, settled: float) -> bool:
     """Whether a file that is `identical` may have another content all the same: it was written to around the backup."""
     return entry.stored > 0 and status.st_ctime_ns >= settled
 

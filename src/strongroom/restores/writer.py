@@ -12,7 +12,7 @@ from strongroom.paths import owners
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
 from strongroom.restores.beneath import lstat, split
-from strongroom.restores.companions import beside, may_be_database, taken_away
+from strongroom.restores.companions import beside, may_be_database, stands_database, taken_away
 from strongroom.restores.contents import Batch
 from strongroom.restores.links import Links
 from strongroom.restores.making import Maker
@@ -223,7 +223,8 @@ class Writer:
         logged = may_be_database(wanted.entry) and beside(self._folders, parent, name)
         if status is not None and not logged and identical(status, wanted.entry):
             identity = (status.st_dev, status.st_ino)
-            if doubtful(status, wanted.entry, self._settled):
+            doubt = doubtful(status, wanted.entry, self._settled)
+            if doubt and not stands_database(self._folders, parent, name, wanted.entry):
                 self._batch.add(Comparing(self, wanted, identity))
             else:
                 self._found(wanted, identity)
