@@ -349,7 +349,9 @@ def test_a_text_that_fails_says_where_the_old_content_is(hand: Ground, home: Pat
     answer = hand("databases", "import", "site1", MINE, "/home/admin/a.sql", "--yes")
     (kept,) = (home / "mysql_backups").iterdir()
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
-    assert f"what it held before is in /home/admin/mysql_backups/{kept.name}" in answer.err
+    assert f"was put back; what it held before is in /home/admin/mysql_backups/{kept.name}" in answer.err
+    assert mariadb.rows("SELECT x FROM hand_shop.t") == [(1,)]
+    mariadb.run("DELETE FROM hand_shop.t")
     assert hand("databases", "import", "site1", MINE, f"/home/admin/mysql_backups/{kept.name}", "--yes").status == 0
     assert mariadb.rows("SELECT x FROM hand_shop.t") == [(1,)]
 

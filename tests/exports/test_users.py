@@ -91,6 +91,11 @@ def test_roles_of_postgresql_come_back_with_their_passwords(postgresql: PostgreS
         "GRANT stranger TO accadmin",
         "CREATE DATABASE acc_wp OWNER accadmin",
         "CREATE DATABASE stranger OWNER stranger",
+        "CREATE ROLE guest NOLOGIN",
+        "GRANT CONNECT ON DATABASE acc_wp TO guest",
+        "CREATE ROLE both_ways",
+        "GRANT CONNECT ON DATABASE acc_wp TO both_ways",
+        "GRANT CONNECT ON DATABASE stranger TO both_ways",
         'GRANT CREATE, CONNECT ON DATABASE acc_wp TO "acc_we""b"',
         "GRANT CONNECT ON DATABASE acc_wp TO acc_readers WITH GRANT OPTION",
         "ALTER ROLE accadmin SET search_path = \"$user\", 'a, b'",
@@ -104,13 +109,15 @@ def test_roles_of_postgresql_come_back_with_their_passwords(postgresql: PostgreS
         file = server.users(SITE, ALL)
         text = b"".join(file.pieces)
         assert (file.path, file.failure) == (b"postgresql/users.sql", "")
-        for never in (b"stranger", b"acc_super", b"geheim", b"postgres", b"log_statement"):
+        for never in (b"stranger", b"both_ways", b"acc_super", b"geheim", b"postgres", b"log_statement"):
             assert never not in text
         before = _roles(postgresql)
-        postgresql.run("ALTER DATABASE acc_wp OWNER TO postgres", 'REVOKE ALL ON DATABASE acc_wp FROM "acc_we""b", acc_readers')
-        postgresql.run('DROP ROLE accadmin, "acc_we""b", acc_readers')
+        postgresql.run("ALTER DATABASE acc_wp OWNER TO postgres")
+        postgresql.run('REVOKE ALL ON DATABASE acc_wp FROM "acc_we""b", acc_readers, guest')
+        postgresql.run('DROP ROLE accadmin, "acc_we""b", acc_readers, guest')
         assert server.load_users(SITE, ALL, iter([text])) == []
         wanted = [row for row in before if row[0] != "stranger in accadmin" and "log_statement" not in str(row)]
+        assert [row[0] for row in wanted if row[0] == "guest"]
         assert _roles(postgresql) == wanted
         postgresql.connect("acc_wp", user="accadmin", password="geheim").close()
         assert server.load_users(SITE, ALL, iter([text])) == []
@@ -124,7 +131,7 @@ def test_roles_of_postgresql_come_back_with_their_passwords(postgresql: PostgreS
         assert _roles(postgresql) == wanted
     finally:
         postgresql.run("DROP DATABASE acc_wp", "DROP DATABASE stranger")
-        postgresql.run('DROP ROLE IF EXISTS accadmin, "acc_we""b", acc_readers, acc_super, stranger')
+        postgresql.run('DROP ROLE IF EXISTS accadmin, "acc_we""b", acc_readers, acc_super, stranger, guest, both_ways')
 
 
 def _make(mariadb: MariaDB) -> None:
@@ -161,7 +168,7 @@ def _roles(postgresql: PostgreSQL) -> list[tuple[object, ...]]:
     return (
         postgresql.rows(
             "SELECT rolname, rolsuper, rolinherit, rolcanlogin, rolconnlimit, rolpassword, rolvaliduntil::text "
-            "FROM pg_authid WHERE rolname ~ '^acc' ORDER BY 1"
+            "FROM pg_authid WHERE rolname ~ '^(acc|guest)' ORDER BY 1"
         )
         + postgresql.rows(
             "SELECT pg_get_userbyid(roleid) || ' in ' || pg_get_userbyid(member), admin_option FROM pg_auth_members "

@@ -47,7 +47,9 @@ class FakeServer:
     def fault(self, sql: Iterator[bytes]) -> str:
         return "" if b"".join(sql) else "nothing"
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
         held = next(held for held in self.databases.values() if database in held)
         held[database] = b"".join(sql)
         return []

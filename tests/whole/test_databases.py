@@ -317,15 +317,46 @@ def test_a_server_that_dies_in_a_dump_makes_the_point_incomplete_and_status_red(
     assert refused.status == 2 and "take another point" in refused.document["error"]["message"]
 
 
-def test_a_server_that_is_down_names_every_database_that_is_known(shop: Shop, tmp_path: Path) -> None:
-    shop.config.write_text(shop.config.read_text().replace(str(shop.mariadb.socket), "/nowhere/mysqld.sock"))
-    done = shop("--json", "backup", "site1")
-    (point,) = done.document["points"]
-    assert (done.status, point["status"]) == (1, "incomplete")
-    assert any("/nowhere/mysqld.sock" in each["message"] for each in point["warnings"])
-    assert [(each["name"], each["status"]) for each in point["databases"]] == [("whole_blog", "complete")]
+def test_a_server_that_is_down_names_every_database_that_is_known(shop: Shop) -> None:
+    known = shop.backup("site1")
+    config = shop.config.read_text()
+    shop.config.write_text(config.replace(str(shop.mariadb.socket), "/nowhere/mysqld.sock"))
+    for _ in range(2):
+        point = shop.backup("site1", status=1)
+        assert point["status"] == "incomplete"
+        assert any("/nowhere/mysqld.sock" in each["message"] for each in point["warnings"])
+        assert [(each["name"], each["status"]) for each in point["databases"]] == [
+            ("whole_shop", "incomplete"),
+            ("whole_blog", "complete"),
+        ]
     told = shop("accounts", "--json")
     assert told.status == 0 and "/nowhere/mysqld.sock" in told.err and len(told.err.splitlines()) == 1
+    # What falls is what has fallen since the last complete export.
+    shop.config.write_text(config)
+    shop.mariadb.run("DELETE FROM posts WHERE id > 10", database="whole_shop")
+    fallen = shop.backup("site1")
+    assert [each["status"] for each in known["databases"]] == [each["status"] for each in fallen["databases"]]
+    assert any("table posts has 10 rows, and had 300" in each["message"] for each in fallen["warnings"])
+
+
+def test_a_server_without_a_map_of_mail_may_be_down_for_who_has_nothing_there(shop: Shop) -> None:
+    (shop.root / "home/virtual/site1/info/current/pgsql").unlink()
+    config = shop.config.read_text()
+    shop.config.write_text(config.replace(str(shop.postgresql.sockets), "/nowhere"))
+    unknown = shop.backup("site1", status=1)
+    assert [each["message"].partition(": Postgre")[0] for each in unknown["warnings"]] == [
+        "the account's domains and addresses in the panel's map of mail are missing"
+    ]
+    shop.config.write_text(config)
+    shop.backup("site1")
+    shop.config.write_text(config.replace(str(shop.postgresql.sockets), "/nowhere"))
+    for _ in range(2):
+        done = shop.backup("site1")
+        assert done["status"] == "complete"
+        assert [each["message"].partition(": Postgre")[0] for each in done["warnings"]] == [
+            "the account's domains and addresses in the panel's map of mail were not looked for, "
+            "and the last complete point has none"
+        ]
 
 
 def test_no_password_is_seen_by_other_users(shop: Shop, mariadb: MariaDB) -> None:

@@ -405,6 +405,21 @@ def test_a_link_on_the_way_to_what_the_server_has_to_keep_is_named_every_night(n
         assert "no folder" in point["warnings"][0]["message"]
 
 
+@pytest.mark.parametrize("name", ["a b", "\u00fcber", "it's [odd]*", "-x", "l" * 120])
+def test_an_account_of_any_name_comes_back(tmp_path: Path, name: str) -> None:
+    server = Server(tmp_path, PLAIN)
+    file = server.root / "srv" / name / "file"
+    write(file, b"backed up")
+    server.json("init")
+    server.json("backup")
+    write(file, b"changed")
+    server.json("restore", "--yes", "--", name)
+    assert file.read_bytes() == b"backed up"
+    assert os.listdir(file.parents[1]) == [name]
+    server.json("restore", "--to", tmp_path / "out", "--", name)
+    assert (tmp_path / "out/data/file").read_bytes() == b"backed up"
+
+
 def test_who_is_not_root_is_told_once_what_cannot_be_kept(passable: Path) -> None:
     (passable / "own").mkdir()
     server = Server(passable / "own", PLAIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -93,9 +93,11 @@ class MysqlServer:
         """Why a text could not be loaded."""
         return mysql_fault.fault(sql)
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
         """Replace what a database holds by a text that a stranger may have written."""
-        return mysql_load.load(self._settings, database, sql)
+        return mysql_load.load(self._settings, database, sql, before)
 
     def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
         """Replace what a database holds by an export."""

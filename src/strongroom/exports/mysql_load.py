@@ -7,7 +7,7 @@ database alone: what the text tries beyond it, the server refuses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
@@ -59,16 +59,35 @@ _KEY_ELSEWHERE = re.compile(
 )
 
 
-def load(settings: Mysql, database: str, sql: Iterator[bytes]) -> list[str]:
-    """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
+def load(
+    settings: Mysql, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+) -> list[str]:
+    """Replace what a database holds by a text that a stranger may have written; return what had to be left out. Where it fails,
+    what ``before`` gives is put back.
+    """
     with ready_to_load(settings) as root:
-        _empty(root, database, {})
-        with temporary_user(settings, database) as (session, maker):
-            later: list[Refused] = []
-            _run(session, without_standins(_permitted(sql)), later=later)
-            if left := views_again(session, later):
-                raise ExportError(root_cause(left))
-            return list(settle(settings, database, maker, Definers(root, database)))
+        try:
+            return _loaded(settings, root, database, sql)
+        except ExportError as error:
+            if before is None:
+                raise
+            problem = error
+        try:
+            missing = _loaded(settings, root, database, before())
+        except ExportError as error:
+            raise ExportError(f"{problem}; nor could what it held be put back: {error}") from None
+    but = f", but {'; '.join(missing)}" if missing else ""
+    raise ExportError(f"{problem}; what it held was put back{but}")
+
+
+def _loaded(settings: Mysql, root: Connection, database: str, sql: Iterator[bytes]) -> list[str]:
+    _empty(root, database, {})
+    with temporary_user(settings, database) as (session, maker):
+        later: list[Refused] = []
+        _run(session, without_standins(_permitted(sql)), later=later)
+        if left := views_again(session, later):
+            raise ExportError(root_cause(left))
+        return list(settle(settings, database, maker, Definers(root, database)))
 
 
 def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -91,8 +91,10 @@ class PostgresqlServer:
         tail = Tail(sql, END)
         return postgresql_run.fault(Stream(iter(tail)), lambda: tail.ended)
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
-        """Replace what a database holds by a text that a stranger may have written."""
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
+        """Replace what a database holds by a text that a stranger may have written; where it fails, the live one is as it was."""
         return postgresql_load.load(self._settings, database, sql)
 
     def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
@@ -219,9 +221,10 @@ class PostgresqlExport:
     def _files(self) -> Iterator[ExportFile]:
         making = self._making
         relations = postgresql_facts.relations(self._connection)
-        before = self._definitions("pre-data")
-        yield from making.offer("before.sql", [text(before.statements)])
-        with self._tool("data") as tool:
+        # Each reads the whole catalog before it writes a word: all of them at once, and the rows wait in their pipe.
+        with self._tool("data") as tool, self._tool("pre-data") as first, self._tool("post-data") as last:
+            before, after = self._definitions(first), self._definitions(last)
+            yield from making.offer("before.sql", [text(before.statements)])
             data = Data(tool.blocks())
             try:
                 reasons = yield from self._rows(data, relations)
@@ -233,7 +236,6 @@ class PostgresqlExport:
             raise ExportError(_CUT)
         for reason in reasons:
             making.fail(reason)
-        after = self._definitions("post-data")
         yield from making.offer("after.sql", [text(data.rest + after.statements)])
         yield from making.offer("privileges.sql", [text(self._privileges)])
         if before.large_objects != postgresql_facts.large_objects(self._connection):
@@ -260,10 +262,9 @@ class PostgresqlExport:
             read.add(part.identity)
         return gate.missing(known, read - {""})
 
-    def _definitions(self, section: str) -> Definitions:
-        with self._tool(section) as tool:
-            found = Definitions(tool.blocks())
-            tool.finish()
+    def _definitions(self, tool: Tool) -> Definitions:
+        found = Definitions(tool.blocks())
+        tool.finish()
         if not found.ended:
             raise ExportError(_CUT)
         self._privileges += found.privileges

@@ -33,15 +33,16 @@ Own = Callable[[str], bool]
 def users(connection: Connection, databases: Collection[str], own: Own) -> Iterator[bytes]:
     """The statements that make an account's roles anew, passwords as the server keeps them.
 
-    Its roles are those that ``own`` says are, and the owners of its ``databases``; never one who may more than they.
+    Its roles are those that ``own`` says are, the owners of its ``databases``, and those who have something or may something in
+    these and nowhere else; never one who may more than they.
     """
     yield _HEADER.encode()
     found = connection.rows(
         "SELECT a.rolname, rolinherit, rolcanlogin, rolconnlimit, rolpassword, rolvaliduntil::text FROM pg_authid a "
         "WHERE NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls) ORDER BY 1"
     )
-    owners = {name for (name,) in connection.rows(_OWNERS, list(databases))}
-    roles = [row for row in found if own(row[0]) or row[0] in owners]
+    its = {name for query in (_OWNERS, _CONFINED) for (name,) in connection.rows(query, list(databases))}
+    roles = [row for row in found if own(row[0]) or row[0] in its]
     names = {row[0] for row in roles}
     for name, *_ in roles:
         yield f"CREATE ROLE {quoted(name)};\n".encode()
@@ -82,6 +83,12 @@ _COMMENTS = (
     "ORDER BY 1"
 )
 _OWNERS = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = ANY (%s)"
+# The server notes beside each role what it owns or may, and in which database; of what all share, databases alone are one's own.
+_CONFINED = (
+    "SELECT pg_get_userbyid(d.refobjid) FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = "
+    "CASE WHEN d.dbid <> 0 THEN d.dbid WHEN d.classid = 'pg_database'::regclass THEN d.objid END "
+    "WHERE d.refclassid = 'pg_authid'::regclass GROUP BY d.refobjid HAVING bool_and(COALESCE(b.datname = ANY (%s), false))"
+)
 _OWNED = "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datname = ANY (%s) ORDER BY 1"
 _MEMBERS = "SELECT pg_get_userbyid(roleid), pg_get_userbyid(member), admin_option FROM pg_auth_members ORDER BY 1, 2"
 _GRANTS = (

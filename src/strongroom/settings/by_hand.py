@@ -104,9 +104,18 @@ def load(databases: Databases, target: Target, path: bytes, before: Written) -> 
 
     Raise ExportError, which says so.
     """
+    account = databases.accounts[target.account]
+
+    def held() -> Iterator[bytes]:
+        try:
+            with _read(account, before.path.encode()) as pieces:
+                yield from pieces
+        except SettingError as error:
+            raise ExportError(str(error)) from None
+
     try:
-        with _read(databases.accounts[target.account], path) as pieces:
-            left_out = databases.servers[target.engine].load(target.database, pieces)
+        with _read(account, path) as pieces:
+            left_out = databases.servers[target.engine].load(target.database, pieces, held)
     except (ExportError, SettingError) as error:
         raise ExportError(f"{target.name} was not loaded: {error}; what it held before is in {before.path}") from None
     return Loaded(warnings=tuple(left_out))
