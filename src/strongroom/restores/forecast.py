@@ -236,4 +236,3 @@ class _Seer:
     def _note(self, what: str, path: bytes) -> None:
         if len(self._lists[what]) < _MOST:
             self._lists[what].append(path)
-

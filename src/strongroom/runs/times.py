@@ -34,7 +34,10 @@ _DAYS_BACK = {"today": 0, "yesterday": 1}
 _ISO = [
     re.compile(rf"(?P<date>{date})(?:[T ]{clock})? ?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?", re.I | re.A)
     for date, clock in (
-        (r"\d{4}-\d\d-\d\d", r"(?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"),
+        (
+            r"\d{4}-\d\d-\d\d",
+            r"(?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?",
+        ),
         (r"\d{8}", r"(?P<hour>\d\d)(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"),
     )
 ]
