@@ -7,6 +7,7 @@ StrongroomError                 what was wrong, with what, and what to do: one l
 ├── SourceError                 what should be backed up cannot be (a database server's data folder, a missing root)
 ├── ExportError                 a database server, an export, or the loading of one
 ├── ClientError                 the backup software or its storage: absent, full, read-only, wrong passphrase, damaged
+│   └── AwayError               nothing of the storage can be read, so that asking for less is of no use
 ├── BusyError                   another run holds what this one needs
 ├── SettingError                a scope, a schedule or the nightly job cannot be read or changed
 ├── RestoreError                a restore that was refused or could not be finished
@@ -19,6 +20,19 @@ a `Remark` of the point.
 """
 
 from __future__ import annotations
+
+import errno
+
+# What to do about an error of the system, where that can be said.
+_CURES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EROFS: "mount it writable",
+    errno.EACCES: "run as root",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file",
+}
 
 
 class StrongroomError(Exception):
@@ -64,6 +78,13 @@ class ClientError(StrongroomError):
     code = "client"
 
 
+class AwayError(ClientError):
+    """Nothing of a client's storage can be read: it is absent, out of reach, or its passphrase is wrong.
+
+    Whoever asked for many files need not ask for them one by one.
+    """
+
+
 class BusyError(StrongroomError):
     """Another run is at work on the same thing."""
 
@@ -98,3 +119,11 @@ class NotBuiltError(StrongroomError):
     """A promised command that this version does not have yet."""
 
     code = "not-built"
+
+
+def of_system(error: OSError) -> str:
+    """An error of the operating system as one line: with what (where it says so), what was wrong, and what to do."""
+    name = error.filename
+    what = f"{name.decode('utf-8', 'surrogateescape') if isinstance(name, bytes) else name}: " if name else ""
+    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
+    return f"{what}{error.strerror or error}{cure}"

@@ -158,7 +158,9 @@ class Conformance:
         )
         one = kit.json("plan", "site1", "/var/www/same", "--point", points[-1], "--client", NAME)
         assert len(one["reads"]) == 1
-        assert one["reads"][0]["bytes"] == len(b"always here\n")
+        # Of sets that are packed, or brought back whole, more is read than the file.
+        least = len(b"always here\n")
+        assert one["reads"][0]["bytes"] == least or (not self.driver.alone and one["reads"][0]["bytes"] > least)
         assert one["reads"][0]["level"] == ("incremental" if self.driver.alone else "full")
 
     def test_the_state_folder_may_vanish(self, tmp_path: Path) -> None:
@@ -206,10 +208,9 @@ class Conformance:
         (kit.folder / "secret").write_text("wrong\n")
         shutil.rmtree(kit.state / "archive", ignore_errors=True)  # where duplicity keeps copies in clear
         assert "passphrase" in kit.refused("backup", "site1", "--client", NAME)
-        done = kit("restore", "site1", "--client", NAME, "--point", point, "--to", kit.folder / "out")
-        assert done.status != 0
-        assert "passphrase" in done.err + done.out.decode()
-        assert not (kit.folder / "out/data/file").exists()
+        assert "passphrase" in kit.refused("restore", "site1", "--client", NAME, "--point", point, "--to", kit.folder / "out")
+        assert not (kit.folder / "out").exists()
+        assert "passphrase" in kit.refused("download", "site1", "--client", NAME, "-o", kit.folder / "out.tar")
         (kit.folder / "secret").write_text("correct horse\n")
         assert (kit.restored(point, "/file") / "file").read_bytes() == b"kept\n"
 

@@ -17,6 +17,9 @@ from tests.clients.kit import BORG, NAME, RESTIC, Driver, Kit
 from tests.servers.folder import server_folder
 from tests.whole.ground import OWNER
 
+# Names that are no text, and one that a listing of them would look the same as.
+_ODD = (b"odd \xff", b"odd \xe2\x82", b"odd ?", b"odd \xef\xbf\xbd")
+
 
 class Ground(Kit):
     """A server with two accounts, and a repository that was there before Strongroom came."""
@@ -59,6 +62,10 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
         os.setxattr(www / "page", "user.colour", b"green")
         (www / "page").chmod(0o4750)
         os.symlink("page", www / "link")
+        for name in _ODD:
+            folder = made.data / os.fsdecode(name)
+            folder.mkdir()
+            (folder / os.fsdecode(b"in \xff?")).write_bytes(b"in " + name)
         os.utime(www / "page", ns=(1_600_000_000_123456789, 1_600_000_000_123456789))
         made.tool("init", *(["--encryption", "repokey-blake2"] if driver is BORG else []))
         made.save(1, virtual)
@@ -118,6 +125,15 @@ def test_they_are_restored(ground: Ground) -> None:
     assert odd.read_bytes() == b"odd\n"
 
 
+def test_names_that_are_no_text_come_back(ground: Ground) -> None:
+    point = _ids(ground, "site1")[-1]
+    listed = {os.fsencode(entry["path"]) for entry in ground.json("ls", point, "-R")}
+    assert {b"/" + name + b"/in \xff?" for name in _ODD} <= listed
+    back = ground.restored(point, *(f"/{os.fsdecode(name)}" for name in _ODD))
+    for name in _ODD:
+        assert (back / os.fsdecode(name) / os.fsdecode(b"in \xff?")).read_bytes() == b"in " + name
+
+
 def test_a_repository_that_is_away_hides_none(ground: Ground) -> None:
     before = _ids(ground, "site1")
     ground.storage.rename(ground.folder / "away")
@@ -134,6 +150,10 @@ def test_they_are_copied_and_passed_over_and_never_taken_away(ground: Ground) ->
     (only,) = _ids(ground, "site2")
     copied = ground.json("copy", only, "--client", "vault", status=1)
     assert (copied["client"], copied["status"]) == ("vault", "incomplete")
+    listed = ground.json("ls", only, "-R") + ground.json("ls", only, "info:/", "-R")
+    assert copied["entries"] == len(listed) + 2, "and the two trees themselves"
+    assert copied["files"]["seen"] == sum(entry["type"] != "dir" for entry in listed)
+    assert copied["bytes"] == sum(entry["size"] for entry in listed if entry["type"] == "file") > 0
     (entry,) = ground.json("ls", copied["id"], "info:/current/siteinfo")
     assert entry["size"] == (ground.server.root / "home/virtual/site2/info/current/siteinfo").stat().st_size
     assert "adopted" in ground.refused("copy", only, "--client", NAME)

@@ -9,13 +9,47 @@ from pathlib import Path
 import pytest
 
 from strongroom.clients.duplicity import troubles
+from strongroom.clients.duplicity_volumes import containing
 from strongroom.clients.tool import Trouble
 from tests.clients.conformance import Conformance
-from tests.clients.kit import DUPLICITY_DRIVER, Kit
+from tests.clients.kit import DUPLICITY_DRIVER, NAME, Kit
+from tests.servers.folder import server_folder
 
 
 class TestDuplicity(Conformance):
     driver = DUPLICITY_DRIVER
+
+
+def test_a_forecast_names_every_set_that_is_opened_and_no_other(tmp_path: Path) -> None:
+    """What it does not name may be missing, and the file comes back; all that it names has to be there."""
+    with server_folder() as memory:
+        kit = Kit(tmp_path, DUPLICITY_DRIVER, memory=memory).vouch()
+        for name in ("a-file", "same", "z-file"):
+            (kit.data / name).write_bytes(name.encode() * 1000)
+        kit.backup("--level", "full")
+        for name in ("a-file", "new", "z-file"):
+            (kit.data / name).write_bytes(b"changed " + name.encode())
+        kit.backup("--level", "incremental")
+        volumes = sorted(kit.storage.rglob("duplicity-*.difftar*"))
+        for name, sets in (("new", 2), ("same", 1)):
+            plan = kit.json("plan", "site1", f"/{name}", "--client", NAME)
+            assert [read["level"] for read in plan["reads"]] == ["full", "incremental"][:sets]
+            assert plan["bytes"] == sum(volume.stat().st_size for volume in volumes[:sets])
+            for volume in volumes[sets:]:
+                volume.write_bytes(b"")
+            assert (kit.restored("latest", f"/{name}") / name).read_bytes() == (kit.data / name).read_bytes()
+
+
+def test_volumes_that_may_hold_a_path() -> None:
+    manifest = (
+        b'Hostname a\nLocaldir /v\nVolume 1:\n    StartingPath   .  \n    EndingPath     "a/data/b\\x20c" 3\n    Hash SHA1 0\n'
+        b'Volume 2:\n    StartingPath   "a/data/b\\x20c" 4\n    EndingPath     a/info  \n    Hash SHA1 0\n'
+        b"Volume 3:\n    StartingPath   a/strongroom  \n    EndingPath     a/strongroom/sidecar  \n    Hash SHA1 0\n"
+    )
+    assert containing(manifest, b"") == ([1, 2, 3], 3)
+    assert containing(manifest, b"a/data/b c") == ([1, 2], 3)
+    assert containing(manifest, b"a/data/a") == ([1], 3)
+    assert containing(manifest, b"a/strongroom") == ([3], 3)
 
 
 def test_what_the_log_names_as_unread_is_named_by_its_path() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from strongroom.clients.base import ExportFile, Failure, RunHead, Task
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.tool import TAIL, Trouble
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import BusyError, ClientError
+from strongroom.errors import AwayError, BusyError, ClientError
 from strongroom.model import Account, DatabaseCopy, Exclusion, Exported, Level, Location, Point, Status
 from tests.clients.shelf import Shelf
 from tests.fakes import Notes
@@ -188,6 +190,23 @@ def test_a_location_that_is_taken_in_part_is_carried_by_us(bench: Bench) -> None
     assert not bench.shelved(point, "data").exists()
 
 
+def test_what_is_asked_for_by_name_may_be_on_another_file_system(bench: Bench) -> None:
+    for name in ("var", "home"):
+        (bench.data / name).mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", bench.data / name], check=True)
+    try:
+        (bench.data / "var/table").write_bytes(b"rows\n")
+        bench.select = (b"/var/table*", b"/home*/x")
+        asked = bench.backup()
+        bench.select = None
+        whole = bench.backup()
+    finally:
+        for name in ("var", "home"):
+            subprocess.run(["umount", bench.data / name], check=True)
+    assert (asked.warnings, bench.content(asked, b"data/var/table")) == ((), b"rows\n")
+    assert [remark.path for remark in whole.warnings] == [b"data/home", b"data/var"]
+
+
 def test_exports_are_one_more_tree(bench: Bench) -> None:
     (bench.data / "file").write_bytes(b"content\n")
     exports = FakeExports()
@@ -297,3 +316,45 @@ def test_a_tool_that_can_makes_a_chain_into_a_full_set_itself(bench: Bench) -> N
     third = bench.backup(Level.INCREMENTAL)
     assert third.parent == made.id
     assert [read.level for read in bench.client.plan(third, [b"data"]).reads] == ["full", "incremental"]
+
+
+def test_a_tool_that_brings_nothing_is_not_asked_for_ever(tmp_path: Path) -> None:
+    """The same is asked for once; after a few failures, and no success, all is given up."""
+    bench = Bench(tmp_path)
+    for number in range(20):
+        (bench.data / f"{number}").write_bytes(b"%d\n" % number)
+    point = bench.backup()
+    shutil.rmtree(bench.tool.folder / point.id)
+    bench.tool.partial = True
+    asked: list[int] = []
+
+    def bring(handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
+        asked.append(len(places))
+        raise ClientError("there is nothing")
+
+    bench.tool.bring = bring  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(ClientError, match="there is nothing"):
+            bench.content(point, b"data/1")
+    assert asked == [1]
+    with pytest.raises(AwayError, match="nothing can be brought back"):
+        for number in range(20):
+            with contextlib.suppress(ClientError) if number < 7 else contextlib.nullcontext():
+                bench.content(point, b"data/%d" % number)
+    assert len(asked) == 8
+
+
+def test_of_a_tool_that_knows_no_parts_a_whole_set_is_read(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.tool.alone = False
+    (bench.data / "small").write_bytes(b"x" * 10)
+    (bench.data / "large").write_bytes(b"x" * 1000)
+    first = bench.backup()
+    (bench.data / "new").write_bytes(b"x" * 5)
+    second = bench.backup()
+    bench.client = bench.open()
+    assert [step.bytes for step in bench.client.plan(first, [b"data/small"]).reads] == [1010]
+    assert [(step.run, step.level, step.bytes) for step in bench.client.plan(second, [b"data/new"]).reads] == [
+        ("run", Level.INCREMENTAL, 5)
+    ]
+    assert [step.bytes for step in bench.client.plan(second, [b"data/new", b"data/small"]).reads] == [1010, 5]

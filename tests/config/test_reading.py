@@ -236,6 +236,33 @@ def test_a_user_in_a_url_is_no_password() -> None:
     assert isinstance(config.clients["x"], Repository)
 
 
+@pytest.mark.parametrize(
+    ("driver", "url", "taken"),
+    [
+        ("restic", "sftp:me@host:/srv/restic", None),
+        ("restic", "rest:https://host:8000/", None),
+        ("restic", "s3:s3.amazonaws.com/bucket", None),
+        ("restic", "local:/srv/restic", "/srv/restic"),
+        ("borg", "me@host:relative/path", None),
+        ("borg", "host:/srv/borg", None),
+        ("duplicity", "/srv/sets", "file:///srv/sets"),
+        ("duplicity", "boto3+s3://bucket/prefix", None),
+    ],
+)
+def test_a_repository_is_named_as_its_software_names_it(driver: str, url: str, taken: str | None) -> None:
+    settings = parse(f"[clients.x]\ndriver = '{driver}'\nurl = '{url}'".encode(), PATH).clients["x"]
+    assert isinstance(settings, Repository)
+    assert settings.url == (taken or url)
+
+
+@pytest.mark.parametrize(
+    ("driver", "url"),
+    [("restic", "host:/srv"), ("restic", "srv/restic"), ("borg", "srv/borg"), ("borg", "::archive"), ("duplicity", "host:/x")],
+)
+def test_what_no_software_takes_for_a_repository_is_refused(driver: str, url: str) -> None:
+    assert "clients.x.url: must be an absolute path or a URL" in refused(f"[clients.x]\ndriver = '{driver}'\nurl = '{url}'")
+
+
 def test_the_configuration_given_goes_before_the_environment(tmp_path: Path) -> None:
     given, other = tmp_path / "given.toml", tmp_path / "other.toml"
     given.write_text("[backup]\nworkers = 1\n")

@@ -8,12 +8,14 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from strongroom.errors import BusyError, SnapshotError, UnknownError
 from strongroom.model import Status
+from strongroom.runs.locks import Locks
 from strongroom.webapps.snapshots import git as processes
 from strongroom.webapps.snapshots.picture import LARGEST
 from tests.panel.servers import write
@@ -346,6 +348,17 @@ def test_two_at_once_are_refused_and_nothing_is_half_done(keeping: Keeping) -> N
     with keeping.snapshots._opened(keeping.app), pytest.raises(BusyError):
         keeping.snapshots.take(keeping.app, "x")
     keeping.snapshots.take(keeping.app, "x")
+
+
+def test_none_is_changed_while_its_account_is_backed_up(keeping: Keeping) -> None:
+    keeping.snapshots.enable(keeping.app)
+    with Locks(keeping.config.server.state) as backup:
+        assert backup.take([keeping.app.account], 0, print, shared=True) == []
+        for act in (keeping.snapshots.rollback, keeping.snapshots.disable, partial(keeping.snapshots.take, label="x")):
+            with pytest.raises(BusyError, match="site3 is being backed up"):
+                act(keeping.app)
+        assert len(keeping.snapshots.list(keeping.app)) == 1, "to read them is no change"
+    keeping.snapshots.rollback(keeping.app)
 
 
 def test_a_database_of_postgresql(postgresql: PostgreSQL) -> None:

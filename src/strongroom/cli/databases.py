@@ -9,7 +9,7 @@ import click
 
 from strongroom.cli.databases_by_hand import all_databases, export, load, owned_target
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import Group, command
+from strongroom.cli.options import Group, TextOrNothing, command
 from strongroom.cli.output import escaped, size, table
 from strongroom.errors import ExportError, SettingError, UnknownError, UsageError
 
@@ -65,7 +65,7 @@ def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> 
 @click.option("--span", type=int, metavar="DAYS", help="Dump it every so many days (5).")
 @click.option("--preserve", type=int, metavar="N", help="Keep the newest N of its dumps; 0 keeps all (0).")
 @click.option("--extension", type=click.Choice(_EXTENSIONS), help="How dumps are compressed (gz).")
-@click.option("--email", metavar="ADDRESS", help="Who is told of each dump; '' is nobody.")
+@click.option("--email", type=TextOrNothing(), metavar="ADDRESS", help="Who is told of each dump; '' is nobody.")
 @click.option("--remove", is_flag=True, help="Take the schedule away; its dumps stay.")
 @click.pass_obj
 def schedule(

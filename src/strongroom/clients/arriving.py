@@ -40,7 +40,7 @@ class Arrival:
             saved = carrying.save()
             second = spool + b"/second"
             os.mkdir(second, 0o700)
-            made = self._point(point, new.id, saved, client, doubt)
+            made = self._point(carrying.tally.told(point), new.id, saved, client, doubt)
             held = Held(point=made, series=new.series, data=saved.handle, aside=aside)
             return new.commit(held, second, carrying.sidecar, [])
 

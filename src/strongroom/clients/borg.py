@@ -23,7 +23,7 @@ from strongroom.clients.snapshots import Snapshot, moment
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import Damage, FileType, Level, Pruned, Verification
 
 _WARNED = 1
@@ -33,6 +33,8 @@ _NOTHING_THERE = "Repository.DoesNotExist"
 # borg forgets files that it has not seen for so many archives; all accounts share one repository.
 _FILES_CACHE_ARCHIVES = "10000"
 _OWN_NAME = re.compile(rf"[0-9a-f]{{16}}(?:{re.escape(TAIL)})?(?:\.checkpoint.*)?")
+_PATH = re.compile(rb'^ +"path": (".*"),?$')
+_HEXADECIMAL = "\x7f"
 _KINDS = {
     "-": FileType.FILE,
     "d": FileType.DIR,
@@ -41,11 +43,14 @@ _KINDS = {
     "c": FileType.CHAR,
     "b": FileType.BLOCK,
 }
+_NO_ROOM = "Repository.InsufficientFreeSpaceError"
 _MESSAGES = {
     "PassphraseWrong": "the passphrase does not open the borg repository {url}",
     "NoPassphraseFailure": "the borg repository {url} is encrypted: set passphrase_file in the client's table",
     _NOTHING_THERE: "there is no borg repository at {url}: mount its disk, or back up first",
-    "Repository.InsufficientFreeSpaceError": "no room for the borg repository {url}; make room there",
+    _NO_ROOM: "no room for the borg repository {url}; make room there",
+    "ConnectionClosed": "{url} cannot be reached, or there is no borg on its host",
+    "ConnectionClosedWithHint": "{url} cannot be reached, or there is no borg on its host",
     "LockTimeout": "another program holds the borg repository {url}; run again when it has ended",
 }
 
@@ -79,6 +84,7 @@ class _Listed(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     path: str = ""
+    name: str = ""  # the path as it is, where the listing does not have it so
     type: str = ""
     mode: str = ""
     uid: int = 0
@@ -153,7 +159,7 @@ class BorgTool:
         said = [message for message in _messages(ended.err) if message.levelname in ("ERROR", "CRITICAL")]
         for message in said:
             if message.msgid in _MESSAGES:
-                kind = AbsentError if message.msgid == _NOTHING_THERE else ClientError
+                kind = {_NOTHING_THERE: AbsentError, _NO_ROOM: ClientError}.get(message.msgid, AwayError)
                 return kind(_MESSAGES[message.msgid].format(url=self._settings.url))
         lines = [line for message in said for line in message.message.splitlines() if line.strip()]
         told = next((line for line in lines if "No space left" in line), lines[0] if lines else ended.complaint)
@@ -205,7 +211,7 @@ class BorgTool:
     def folders(self, snapshot: str, globs: Sequence[str]) -> Iterator[str]:
         """See `Snapshots`: borg reads what an archive says of all its items for that."""
         items = self._items(snapshot, [f"sh:{glob.lstrip('/')}" for glob in globs], wait="1")
-        return ("/" + item.path for item in items if item.type == "d")
+        return ("/" + item.name for item in items if item.type == "d")
 
     def listed(self, snapshot: str, folders: Sequence[str]) -> Iterator[Row]:
         """See `Snapshots`. A further name of a file is listed with the name that came first, and without its size."""
@@ -214,7 +220,7 @@ class BorgTool:
             kind = _KINDS.get(item.type, FileType.SOCKET)
             sizes[item.path] = item.size or (sizes.get(item.source, 0) if kind is FileType.FILE else 0)
             yield Row(
-                path=os.fsencode("/" + item.path), kind=kind.value, mode=_mode(item.mode), uid=item.uid, gid=item.gid,
+                path=os.fsencode("/" + item.name), kind=kind.value, mode=_mode(item.mode), uid=item.uid, gid=item.gid,
                 size=sizes[item.path], mtime=moment(item.mtime), ctime=moment(item.ctime or item.mtime),
                 target=os.fsencode(item.source) if kind is FileType.SYMLINK else b"",
             )  # fmt: skip
@@ -226,8 +232,27 @@ class BorgTool:
                 *words, f"::{archive}", *map(os.fsencode, patterns), allowed=(0, _WARNED), output=output, wait=wait
             )
             output.seek(0)
+            # A byte that is no text is listed as a question mark.
+            doubtful = any(b"?" in line for line in output)
+            real = self._real_paths(archive, wait) if doubtful else {}
+            output.seek(0)
             for line in output:
-                yield msgspec.convert(json.loads(line), _Item)
+                item = msgspec.convert(json.loads(line), _Item)
+                item.name = next(real.get(item.path, iter(())), item.path)
+                yield item
+
+    def _real_paths(self, archive: str, wait: str) -> dict[str, Iterator[str]]:
+        """What a listing's paths with question marks are, in its order: borg tells it of whole archives alone."""
+        found: dict[str, list[str]] = {}
+        with tempfile.TemporaryFile() as output:
+            self._run("debug", "dump-archive", f"::{archive}", "-", output=output, wait=wait)
+            output.seek(0)
+            for line in output:
+                if told := _PATH.match(line):
+                    path = str(json.loads(told.group(1)))
+                    path = os.fsdecode(bytes.fromhex(path[1:])) if path.startswith(_HEXADECIMAL) else path
+                    found.setdefault(path.encode("utf-8", "replace").decode(), []).append(path)
+        return {listed: iter(paths) for listed, paths in found.items() if "?" in listed}
 
     def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
         """See `Snapshots`. Flags stay away: an immutable file could not be taken away again.

@@ -17,13 +17,15 @@ from strongroom.clients.content_hash import ContentHash
 from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import Held, Tool
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import text
 
 OWN = b"strongroom"
 # Up to so many files are brought by name.
 FEW = 32
 _PIECE = 1 << 20
+# So many calls of a tool fail, and none does anything, before it is believed that none ever will.
+_PATIENCE = 8
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -38,6 +40,18 @@ def place_of(held: Held, row: Row) -> bytes:
     return series + b"/" + row.path
 
 
+def places_of(held: Held, rows: Sequence[Row], scope: Sequence[bytes]) -> list[bytes]:
+    """Which places of a set a tool that can bring single ones is asked for: files by name or, of more than a few, where they are.
+
+    ``scope`` are the stored paths that were asked for. What is in the second part is not among them.
+    """
+    named = [place_of(held, row) for row in rows if row.place >= 0]
+    if len(named) <= FEW:
+        return named
+    series = held.series.encode()
+    return [series + b"/" + path for path in scope] + [series + b"/" + OWN]
+
+
 class Brought:
     """One set, or parts of it, brought back into a folder; use as a context."""
 
@@ -47,10 +61,13 @@ class Brought:
         # For each handle, and whether it is a second part's (a tool may call one as a first part is called): the places that
         # are there (empty bytes: all), and the folders that stand for the view.
         self._there: dict[tuple[str, bool], list[tuple[frozenset[bytes], bytes]]] = {}
+        # What could not be brought, and why: nobody waits for the same failure again.
+        self._failed: dict[tuple[str, bool, frozenset[bytes]], ClientError] = {}
 
     def close(self) -> None:
         """Remove all that was brought."""
         self._there.clear()
+        self._failed.clear()
         self._stack.close()
 
     def _folder(self, handle: str, place: bytes, *, tail: bool = False) -> bytes | None:
@@ -63,19 +80,23 @@ class Brought:
         """See to it that files of one point's set are there; ``scope`` are the stored paths that more will be wanted of."""
         first = [place_of(held, row) for row in rows if row.place >= 0]
         if any(self._folder(held.data, place) is None for place in first):
-            if not self._tool.partial:
-                first = []
-            elif len(first) > FEW:
-                series = held.series.encode()
-                first = [series + b"/" + path for path in scope] + [series + b"/" + OWN]
-            self.bring(held.data, held.series, first)
+            self.bring(held.data, held.series, places_of(held, rows, scope) if self._tool.partial else [])
         if any(row.place < 0 for row in rows) and self._folder(held.tail, held.series.encode(), tail=True) is None:
             self.bring(held.tail, held.series, [], tail=True)
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], *, tail: bool = False) -> bytes:
         """Bring places (none: all) of a set; returns the folder that stands for its view."""
+        wanted = (handle, tail, frozenset(places))
+        if wanted in self._failed:
+            raise self._failed[wanted]
         target = self._stack.enter_context(self._room.spare())
-        folder = self._tool.bring(handle, series, places, target, tail=tail)
+        try:
+            folder = self._tool.bring(handle, series, places, target, tail=tail)
+        except ClientError as error:
+            self._failed[wanted] = error
+            if not self._there and len(self._failed) >= _PATIENCE:
+                raise AwayError(f"nothing can be brought back: {error}") from error
+            raise
         self._there.setdefault((handle, tail), []).append((frozenset(places or [b""]), folder))
         return folder
 

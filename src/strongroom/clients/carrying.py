@@ -14,7 +14,7 @@ from strongroom.clients.box import Bind
 from strongroom.clients.content_hash import ContentHash
 from strongroom.clients.new_set import HOLES, NewSet
 from strongroom.clients.sidecar import Row, write
-from strongroom.clients.staging import Extents, batches, holes_of, readable, stage
+from strongroom.clients.staging import Extents, Tally, batches, holes_of, readable, stage
 from strongroom.clients.tool import Saved
 from strongroom.clients.vault_carry import trees
 from strongroom.errors import ClientError
@@ -33,6 +33,7 @@ class Carrying:
         self._apart = os.path.join(spool, b"first/apart")
         self._tree = os.path.join(spool, b"tree")
         self._numbers = 0
+        self.tally = Tally()
         # Folders that are built, and links; both get what they need at the end, so that no link is there while files are written.
         self._folders: dict[bytes, Entry] = {}
         self._links: list[Entry] = []
@@ -64,7 +65,7 @@ class Carrying:
 
     def _rows(self, names: Sequence[str]) -> Iterator[Row]:
         walked = self._source.walk(self._point, [name.encode() for name in names])
-        for batch in batches(walked):
+        for batch in batches(self.tally.over(walked)):
             yield from self._batch(batch)
 
     def _batch(self, batch: list[Entry]) -> Iterator[Row]:

@@ -64,10 +64,14 @@ class CommandTool:
         return all(0x20 <= byte < 0x7F and byte not in b"*?[]{}\\\"'" for byte in path)
 
     def save(self, order: Order) -> Saved:
-        """See the port. Status 0: all copied; 1: something is missing; more: there is no set."""
+        """See the port. Status 0: all copied; 1: something is missing; more: there is no set. Where the set to compare with
+        is not listed any more, all is saved.
+        """
         series = order.view.folder + b"/" + order.series.encode()
         sources = [order.view.folder + b"/" + bind.place for bind in order.view.binds]
-        words = {"point": order.name, "since": order.since}
+        names = self._names() if order.since else None
+        since = order.since if names is None or order.since in names else ""
+        words = {"point": order.name, "since": since}
         arguments: list[bytes | str] = []
         for argument in self._settings.backup:
             arguments += sources if argument == "{sources}" else [_filled(argument, words)]
@@ -75,7 +79,7 @@ class CommandTool:
         if ended.status > _WARNED:
             raise ClientError(f"{self._settings.backup[0]} ended with status {ended.status}: {ended.complaint}")
         troubles = (Trouble(path=b"", message=ended.complaint),) if ended.status == _WARNED else ()
-        return Saved(handle=order.name, troubles=troubles)
+        return Saved(handle=order.name, troubles=troubles, level=None if since else Level.FULL)
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
         """See the port: all of a set, since a command knows no parts."""

@@ -7,19 +7,20 @@ Status 0 is success; what could not be read is told in the log, which is read by
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from strongroom.clients import box, opening, storage_size
+from strongroom.clients import box, duplicity_volumes, opening, storage_size
 from strongroom.clients.foreign import ForeignClient
 from strongroom.clients.sidecar import Row
 from strongroom.clients.tool import AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import Damage, Level, Pruned, Verification
 
 _TAILS = "strongroom-tails"
@@ -27,7 +28,8 @@ _SET = re.compile(rb"^ (full|inc) (\d{8}T\d{6}Z) ", re.MULTILINE)
 # Warnings of duplicity's log (`WarningCode` in its log.py) about something that it could not list, stat, read or process, or
 # left out for that reason: code, quoted path, and the text in the line below.
 _UNREAD = re.compile(rb"^WARNING (?:8|9|10|12|13) '(.*)'$(?:\n\. (.*)$)?", re.MULTILINE)
-_GPG_FAILED = 31
+_GPG_FAILED, _BACKEND_FAILED = 31, 50
+_NOTHING_TO_BUILD_ON = 17
 _OLDEST = 3
 
 
@@ -94,10 +96,11 @@ class DuplicityTool:
 
     def _failed(self, word: str, ended: box.Ended) -> ClientError:
         if ended.status == _GPG_FAILED:
-            return ClientError(
+            return AwayError(
                 f"the passphrase does not open the duplicity sets at {self._settings.url}, or gpg failed"
             )
-        return ClientError(f"duplicity {word} ended with status {ended.status}: {ended.complaint}")
+        kind = AwayError if ended.status == _BACKEND_FAILED else ClientError
+        return kind(f"duplicity {word} ended with status {ended.status}: {ended.complaint}")
 
     def _url(self, series: str) -> str:
         return f"{self._settings.url.rstrip('/')}/{series}"
@@ -132,14 +135,25 @@ class DuplicityTool:
         before = storage_size.of(self._url(series))
         if not order.tail and before:
             self._run("cleanup", series, "--force", self._url(series))
-        word = "incremental" if order.base else "full"
+        known = order.base and not self._lost(series, order.base)
         words = ["--allow-source-mismatch", "--no-print-statistics", os.fsdecode(order.view.folder), self._url(series)]
-        _, told = self._run(word, series, *words, view=order.view)
+        ended, told = self._run(
+            "incremental" if known else "full", series, *words, view=order.view, allowed=(0, _NOTHING_TO_BUILD_ON)
+        )
+        if ended.status:
+            known = ""
+            _, told = self._run("full", series, *words, view=order.view)
         return Saved(
             handle=self._times(series)[-1],
             bytes=max(storage_size.of(self._url(series)) - before, 0),
             troubles=tuple(troubles(told, order.view.folder)),
+            level=None if known else Level.FULL,
         )
+
+    def _lost(self, series: str, handle: str) -> bool:
+        """Whether a set is known to be gone; of storage elsewhere duplicity finds out by itself."""
+        folder = self._url(series).removeprefix("file://")
+        return not self.remote and not glob.glob(f"{glob.escape(folder)}/duplicity-*.{handle}.manifest*")
 
     def _times(self, series: str) -> list[str]:
         """The times of the sets of a chain's place, oldest first."""
@@ -150,13 +164,37 @@ class DuplicityTool:
         """See the port. duplicity brings one path at a time, so that several are brought with what they have in common."""
         chain = _TAILS if tail else series
         words: list[str | bytes] = ["--time", _iso(handle), "--no-restore-ownership"]
-        common = os.path.commonpath(places) if places else b""
+        common = _common(places)
         into = os.path.join(target, common) if common else target + b"/all"
         if common:
             words += ["--path-to-restore", os.fsdecode(common)]
             os.makedirs(os.path.dirname(into), mode=0o700, exist_ok=True)
         self._run("restore", chain, *words, self._url(chain), into)
         return target if common else into
+
+    def reads(self, chain: Sequence[Held], places: Sequence[bytes]) -> list[int]:
+        """See the port: each set's volumes that may hold something of what the places have in common."""
+        common = _common(places)
+        if not all(self._manifest(held) for held in chain):
+            self._times(chain[-1].series)  # has duplicity bring what this machine does not have
+        return [self._read_of(held, common) for held in chain]
+
+    def _read_of(self, held: Held, path: bytes) -> int:
+        manifest = self._manifest(held)
+        if not manifest:
+            raise ClientError(f"the duplicity set {held.data} of point {held.point.id} is not there any more")
+        with open(manifest, "rb") as file:
+            found, volumes = duplicity_volumes.containing(file.read(), path)
+        if self.remote:
+            return held.point.stored_bytes * len(found) // max(volumes, 1)
+        folder = glob.escape(self._url(held.series).removeprefix("file://"))
+        names = (f"{folder}/duplicity-*.{held.data}.vol{number}.difftar*" for number in found)
+        return sum(os.path.getsize(name) for pattern in names for name in glob.glob(pattern))
+
+    def _manifest(self, held: Held) -> str:
+        """A set's manifest in the state folder; empty where there is none."""
+        folder = glob.escape(f"{os.fsdecode(self._folder)}/archive/{held.series}")
+        return next(iter(glob.glob(f"{folder}/duplicity-*.{held.data}.manifest")), "")
 
     def tails(self) -> list[str] | None:
         """See the port."""
@@ -214,6 +252,11 @@ class DuplicityTool:
                 self.bring(held.data, held.series, [], os.fsencode(folder))
             except ClientError as error:
                 yield Damage(object=f"{held.series} {held.data}", message=str(error), points=(held.point.id,))
+
+
+def _common(places: Sequence[bytes]) -> bytes:
+    """The one path that duplicity is asked for to bring several back."""
+    return os.path.commonpath(places) if places else b""
 
 
 def _iso(handle: str) -> str:

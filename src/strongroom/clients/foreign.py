@@ -25,7 +25,7 @@ from strongroom.clients.tool import Consolidating, Held, Overlooking, Tool
 from strongroom.clients.vault_feed import iso
 from strongroom.clients.verdicts import Verdict
 from strongroom.clients.workroom import Workroom
-from strongroom.errors import ClientError, SourceError, UnknownError, UsageError
+from strongroom.errors import AwayError, ClientError, SourceError, UnknownError, UsageError
 from strongroom.model import (
     Damage,
     Entry,
@@ -146,7 +146,15 @@ class ForeignClient:
             except ClientError as error:
                 monitor.note(f"{task.account.name}: {error}; a full one is made")
                 parent = None
-        sidecar = self._sidecar(last) if last is not None else None
+        sidecar = None
+        if last is not None:
+            try:
+                sidecar = self._sidecar(last)
+            except AwayError:
+                raise
+            except ClientError as error:
+                monitor.note(f"{task.account.name}: {error}; a full one is made")
+                parent = None
         # To such a tool what changed is what differs from the set that it builds on, in what it looks at.
         overlooks = isinstance(self._tool, Overlooking) or by_age(self._tool)
         before = self._sidecar(parent) if parent is not None and overlooks else None
@@ -268,12 +276,13 @@ class ForeignClient:
         held = self.held(point.id)
         numbered: dict[str, list[tuple[int, Row, Row]]] = {}
         holders: dict[str, Held] = {}
-        for number, wanted in enumerate(entries):
-            if not isinstance(wanted.content, Content):
-                raise ClientError("content was asked of something that is no file of this client")
-            holder, row = self._chains.holder(held, wanted.content.row)
+        asked_of = [wanted.content.row for wanted in entries if isinstance(wanted.content, Content)]
+        if len(asked_of) != len(entries):
+            raise ClientError("content was asked of something that is no file of this client")
+        few = self._chains.few(self._files(held, self._scope.get(point.id) or tuple(row.path for row in asked_of)))
+        for number, (holder, row) in enumerate(self._chains.holders(held, asked_of, few=few)):
             holders[holder.point.id] = holder
-            numbered.setdefault(holder.point.id, []).append((number, row, wanted.content.row))
+            numbered.setdefault(holder.point.id, []).append((number, row, asked_of[number]))
         for id, files in numbered.items():
             brought = self._brought_of(holders[id])
             rows = [row for _, row, _ in files]
@@ -282,6 +291,9 @@ class ForeignClient:
             for number, row, asked in files:
                 for offset, data in brought.content(holders[id], row, asked):
                     yield number, offset, data
+
+    def _files(self, held: Held, paths: Sequence[bytes]) -> Iterator[Row]:
+        return (row for row in self._rows(held, paths) if row.kind == FileType.FILE)
 
     def _brought_of(self, held: Held) -> Brought:
         return self._brought.setdefault(held.point.id, Brought(self._tool, self._room))
@@ -296,8 +308,8 @@ class ForeignClient:
         """See the port."""
         held = self.held(point.id)
         whole = {path.split(b"/")[0] for path in paths} == set(paths) or not paths
-        rows = self._rows(held, paths or self._trees(held))
-        return self._chains.plan(held, [row for row in rows if row.kind == FileType.FILE], whole=whole)
+        scope = paths or self._trees(held)
+        return self._chains.plan(held, list(self._files(held, scope)), scope, whole=whole)
 
     def _trees(self, held: Held) -> list[bytes]:
         return [place for place in (b"data", b"databases", b"info") if self._sidecar(held).lookup(place) is not None]

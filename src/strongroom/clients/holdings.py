@@ -195,6 +195,10 @@ class Holdings:
                 second.close()
         os.rename(new, self._cached(id))
 
+    def has_sidecar(self, id: str) -> bool:
+        """Whether this machine has a copy of a point's sidecar."""
+        return os.path.exists(self._cached(id))
+
     def sidecar(self, id: str) -> Sidecar | None:
         """The copy of a point's sidecar, or None where there is none (any more)."""
         try:

@@ -23,7 +23,7 @@ from strongroom.clients.snapshots import Snapshot, expanded, moment
 from strongroom.clients.tool import TAIL, AbsentError, Held, Order, Saved, Trouble
 from strongroom.config import Config
 from strongroom.config.values import Repository
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import Damage, FileType, Level, Pruned, Verification
 
 _TAG = "strongroom"
@@ -40,6 +40,9 @@ _KINDS = {
 _BITS = ((1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000))
 _WRONG_KEY = b"wrong password or no key found"
 _NOTHING_THERE = (b"unable to open config file", b"Is there a repository at the following location")
+_UNDECODED = rb"\ufffd"
+_NO_TEXT = re.compile("[\udc80-\udcff]")
+_NOT_OPENED = b"unable to open repository"
 
 
 class _Message(msgspec.Struct):
@@ -115,12 +118,13 @@ class ResticTool:
 
     def _failed(self, word: str | bytes, ended: box.Ended) -> ClientError:
         if _WRONG_KEY in ended.err:
-            return ClientError(f"the passphrase does not open the restic repository {self._settings.url}")
+            return AwayError(f"the passphrase does not open the restic repository {self._settings.url}")
         if any(told in ended.err for told in _NOTHING_THERE):
             return AbsentError(
                 f"there is no restic repository at {self._settings.url}: mount its disk, or back up first"
             )
-        return ClientError(f"restic {os.fsdecode(word)} ended with status {ended.status}: {ended.complaint}")
+        kind = AwayError if _NOT_OPENED in ended.err else ClientError
+        return kind(f"restic {os.fsdecode(word)} ended with status {ended.status}: {ended.complaint}")
 
     def prepare(self, *, make: bool) -> None:
         """See the port."""
@@ -143,7 +147,8 @@ class ResticTool:
         words.append(order.view.folder + b"/" + order.series.encode())
         ended = self._run(*words, view=order.view, allowed=(0, _SOME_UNREAD))
         added = sum(message.data_added for message in _messages(ended.out))
-        return Saved(handle=order.name, bytes=added, troubles=tuple(troubles(ended)))
+        level = None if parent else Level.FULL
+        return Saved(handle=order.name, bytes=added, troubles=tuple(troubles(ended)), level=level)
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], target: bytes, *, tail: bool = False) -> bytes:
         """See the port."""
@@ -190,12 +195,20 @@ class ResticTool:
             )  # fmt: skip
 
     def _nodes(self, snapshot: str, folders: Sequence[str], *words: str) -> Iterator[_Node]:
-        with tempfile.TemporaryFile() as output:
-            self._run("ls", "--json", "--no-lock", *words, "--", snapshot, *map(os.fsencode, folders), output=output)
+        listing: list[str | bytes] = ["--no-lock", *words, "--", snapshot, *map(os.fsencode, folders)]
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as plain:
+            self._run("ls", "--json", *listing, output=output)
             output.seek(0)
+            if any(_UNDECODED in line for line in output):
+                self._run("ls", *listing, output=plain)
+            output.seek(0)
+            plain.seek(0)
             next(output, None)  # of the snapshot itself
+            next(plain, None)
             for line in output:
-                yield msgspec.json.decode(line, type=_Node)
+                node = msgspec.json.decode(line, type=_Node)
+                node.path = _verbatim(node.path, plain)
+                yield node
 
     def fetch(self, snapshot: str, places: Sequence[bytes], target: bytes) -> None:
         """See `Snapshots`. Nobody else has a digest of it: what restic brought with errors is not relied on."""
@@ -237,6 +250,12 @@ class ResticTool:
             damage.append(Damage(object=self._settings.url, message=f"restic check: {ended.complaint}"))
         read = int(storage_size.of(self._settings.url) * read_data)
         return Verification(objects=len(there), bytes_read=read, damage=tuple(damage))
+
+
+def _verbatim(path: str, plain: IO[bytes]) -> str:
+    """A listed path as it is: the next of a listing as text, which has it with a byte where the other has a replacement."""
+    told = os.fsdecode(b"".join(plain.readline() for _ in range(path.count("\n") + 1)).removesuffix(b"\n"))
+    return told if _NO_TEXT.sub("\ufffd", told) == path else path
 
 
 def _mode(mode: int) -> int:

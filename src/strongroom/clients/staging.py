@@ -9,14 +9,39 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from strongroom.clients.base import Client
 from strongroom.errors import ClientError
-from strongroom.model import Entry, FileType, Point, text
+from strongroom.model import Entry, FileCounts, FileType, Point, text
 
 # Where a file has data, as (offset, length), ascending; what touches is one.
 Extents = tuple[tuple[int, int], ...]
 # Entries are carried so many at once, or fewer with so many bytes (but no fewer than a tool brings by name).
 _MOST, _BYTES, _FEWEST = 5000, 64 << 20, 100
+
+
+class Tally:
+    """Counts entries on their way, for a point that others made and nobody has counted."""
+
+    def __init__(self) -> None:
+        self._entries = self._bytes = self._seen = self._read = 0
+
+    def over(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The entries, counted as they pass."""
+        for entry in entries:
+            self._entries += 1
+            self._seen += entry.type is not FileType.DIR
+            self._bytes += entry.size if entry.type is FileType.FILE else 0
+            self._read += entry.stored if readable(entry) else 0
+            yield entry
+
+    def told(self, point: Point) -> Point:
+        """A point with its own counts, or with these where it has none."""
+        if point.entries:
+            return point
+        files = FileCounts(seen=self._seen, changed=self._seen, bytes_read=self._read)
+        return msgspec.structs.replace(point, entries=self._entries, bytes=self._bytes, files=files)
 
 
 def readable(entry: Entry) -> bool:

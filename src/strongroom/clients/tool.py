@@ -11,14 +11,14 @@ from typing import Protocol, runtime_checkable
 
 from strongroom.clients.box import View
 from strongroom.clients.sidecar import Row
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError
 from strongroom.model import Frozen, Level, Point, Pruned, Verification
 
 # A set's second part, and a set that holds nothing but a point's record and corrections, end so.
 TAIL = ".tail"
 
 
-class AbsentError(ClientError):
+class AbsentError(AwayError):
     """There is no storage where the configuration says."""
 
 
@@ -129,6 +129,17 @@ class Overlooking(Tool, Protocol):
 
     def overlooks(self, before: Row, now: Row) -> bool:
         """Whether it takes a file for what was in the set that the new one is built on; such a change is carried by us."""
+
+
+@runtime_checkable
+class Measuring(Tool, Protocol):
+    """What a tool may have beside that replays chains, and reads more of its sets than what is asked for."""
+
+    def reads(self, chain: Sequence[Held], places: Sequence[bytes]) -> list[int]:
+        """How many bytes of each set of a chain it reads to bring places (none: all) back from the last; 0: it needs none.
+
+        Raise ClientError where a set is known to be missing.
+        """
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from strongroom.clients.workroom import Workroom
 from strongroom.errors import ClientError
 from strongroom.model import Entry, FileType, Level, Origin, Point
 from strongroom.vault.feed import CarriedEntry
+from strongroom.vault.messages import Counts
 from strongroom.vault.record import NOTHING, Defect, Extra, Row, Type
 from strongroom.vault.run import Progress
 from strongroom.vault.series import Outcome, Request
@@ -87,7 +88,7 @@ def carry(vault: Vault, room: Workroom, point: Point, source: Client, client: st
     made: list[Point] = []
 
     def describe(outcome: Outcome) -> bytes:
-        made.append(_carried(outcome, point, client))
+        made.append(_carried(outcome, counted(point, outcome.counts), client))
         return msgspec.msgpack.encode(made[-1])
 
     def progress(done: Progress) -> None:
@@ -100,6 +101,13 @@ def carry(vault: Vault, room: Workroom, point: Point, source: Client, client: st
         if not isinstance(outcome, Outcome):
             raise ClientError(f"point {point.id} cannot be copied: {outcome.message}")
     return made[-1]
+
+
+def counted(point: Point, counts: Counts) -> Point:
+    """A point with its own counts, or with these where others made it, and nobody counted."""
+    if point.entries:
+        return point
+    return msgspec.structs.replace(point, entries=counts.entries, bytes=counts.size, files=counts_of(counts))
 
 
 def _carried(outcome: Outcome, point: Point, client: str) -> Point:

@@ -149,7 +149,10 @@ class Survey:
                 why = f"could not be read: {error.strerror}"
             self.say(sight.path, why, defect=not gone)
             return None
-        return Sight(sight.path, os.fstat(fd), fd, b"", sight.device)
+        tree, _, below = sight.path.partition(b"/")
+        own = os.fstat(fd)
+        device = own.st_dev if self._filters[tree.decode()].leads(below) else sight.device
+        return Sight(sight.path, own, fd, b"", device)
 
     def _entered(self, folder: Sight, depth: int) -> list[tuple[bytes, os.stat_result]]:
         """What is to be looked at in a folder, last name first; nothing where it is another's, too deep or too full."""

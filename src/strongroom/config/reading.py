@@ -37,7 +37,12 @@ ENGINES = ("mysql", "postgresql")
 
 # What ships with Strongroom is known without asking the installed distributions, which would take longer than all else.
 _LAYOUTS = ("apiscp", "plain")
-_REPOSITORIES = ("duplicity", "restic", "borg")
+# What each takes for a repository beside a folder and a URL: restic a backend's name and a colon, borg what scp takes.
+_REPOSITORIES = {
+    "duplicity": None,
+    "restic": re.compile(r"local:/.*|(?:sftp|rest|s3|b2|azure|gs|swift|rclone):[^:].*"),
+    "borg": re.compile(r"[A-Za-z0-9_.@-]+:[^:].*"),
+}
 _BACULA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,99}")
 _DRIVERS = (*_REPOSITORIES, "bacula", "command", "jetbackup")
 
@@ -244,6 +249,7 @@ def _webapps(table: Table) -> Webapps:
         settle_seconds=table.integer("settle_seconds", 0, 600),
         command_seconds=table.integer("command_seconds", 1, 86400),
         browser=table.choice("browser", BROWSER),
+        keep_snapshots=table.integer("keep_snapshots", 0, 100_000),
     )
     table.done()
     return webapps
@@ -277,10 +283,14 @@ def _client(table: Table) -> ClientSettings:
 
 
 def _repository(table: Table, driver: str) -> Repository:
-    url, passphrase_file = table.url("url"), table.path("passphrase_file")
+    url, passphrase_file = table.url("url", _REPOSITORIES[driver]), table.path("passphrase_file")
     hosts = None if driver == "duplicity" else table.texts("hosts")
     table.done()
     table.need("url")
+    if driver == "restic" and url:
+        url = url.removeprefix("local:")
+    elif driver == "duplicity" and url and url.startswith("/"):
+        url = f"file://{url}"
     return _build(Repository, driver=driver, url=url, passphrase_file=passphrase_file, hosts=hosts)
 
 

@@ -103,8 +103,8 @@ class Table:
             raise self.wrong(key, "an absolute path")
         return normal(value)
 
-    def url(self, key: str) -> str | None:
-        """An absolute path of a folder, or a URL without a password in it."""
+    def url(self, key: str, also: re.Pattern[str] | None = None) -> str | None:
+        """An absolute path of a folder, or a URL without a password in it; ``also`` is what else a software takes for one."""
         value = self.text(key)
         if value is None:
             return None
@@ -112,7 +112,7 @@ class Table:
             return normal(value).decode()
         if _USER_AND_PASSWORD.search(value):
             raise self.error(key, "holds a password; secrets stand in files, never in the configuration")
-        if not _SCHEME.match(value):
+        if not _SCHEME.match(value) and (also is None or not also.fullmatch(value)):
             raise self.wrong(key, "an absolute path or a URL such as s3://bucket/prefix")
         return value
 

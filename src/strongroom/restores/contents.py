@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from strongroom.clients.base import Readable
-from strongroom.errors import ClientError
+from strongroom.errors import AwayError, ClientError
 from strongroom.model import Entry, Point
 
 # A client decodes each of its bundles once for a batch, so batches are many files; whoever takes the pieces keeps a
@@ -35,19 +35,26 @@ class Recipient(Protocol):
 
 
 def deliver(client: Readable, point: Point, recipients: Sequence[Recipient]) -> None:
-    """Give every recipient its file's pieces. A damaged one fails alone: the rest of its batch is fetched singly."""
+    """Give every recipient its file's pieces. A damaged one fails alone: its batch is fetched by halves, down to it.
+
+    Raise AwayError where the client's storage cannot be read at all.
+    """
     if not recipients:
         return
     try:
         _stream(client, point, recipients)
+    except AwayError:
+        raise
     except ClientError as error:
         if len(recipients) == 1:
             recipients[0].fail(str(error))
             return
-        for recipient in recipients:
-            if not recipient.done:
-                recipient.restart()
-                deliver(client, point, [recipient])
+        left = [recipient for recipient in recipients if not recipient.done]
+        for recipient in left:
+            recipient.restart()
+        half = (len(left) + 1) // 2
+        deliver(client, point, left[:half])
+        deliver(client, point, left[half:])
 
 
 def _stream(client: Readable, point: Point, recipients: Sequence[Recipient]) -> None:

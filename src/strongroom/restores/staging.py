@@ -13,6 +13,8 @@ import os
 import re
 import stat
 
+from blake3 import blake3
+
 from strongroom.errors import BusyError, RestoreError
 from strongroom.model import text
 from strongroom.restores.beneath import FOLDER, open_folder, remove
@@ -148,6 +150,8 @@ def _cleared(parent: int, name: bytes) -> bool:
 
 
 def _safe(word: str) -> bytes:
-    if not re.fullmatch(r"[\w.@-]{1,100}", word, re.ASCII):
-        raise RestoreError(f"{word[:80]!r} cannot be part of a file's name")
-    return word.encode()
+    """A word as a part of a file's name: itself or, with what is odd in one or too long, what is left of it and a hash."""
+    if re.fullmatch(r"[\w.@-]{1,100}", word, re.ASCII):
+        return word.encode()
+    plain = re.sub(r"[^\w.@-]+", "-", word, flags=re.ASCII)[:40]
+    return f"{plain}.{blake3(word.encode('utf-8', 'surrogateescape')).hexdigest(8)}".encode()
