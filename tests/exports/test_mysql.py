@@ -98,6 +98,27 @@ def test_one_writes_through_views_on_views_as_before(mariadb: MariaDB, server: M
         mariadb.run(f"REVOKE ALL ON {other}.* FROM {OWNER}@localhost")
 
 
+def test_grants_on_what_is_made_again_stay(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    mariadb.run(f"CREATE DATABASE {other}", "CREATE USER shop_reader@localhost")
+    try:
+        mariadb.run(
+            "CREATE TABLE t (id INT, name INT)",
+            "CREATE PROCEDURE p() SELECT 1",
+            "GRANT SELECT (id) ON t TO shop_reader@localhost",
+            f"GRANT EXECUTE ON PROCEDURE {other}.p TO shop_reader@localhost",
+            database=other,
+        )
+        before = mariadb.rows("SHOW GRANTS FOR shop_reader@localhost")
+        taken, text = take(server.export(other)), list(server.dump(other))
+        assert server.load_export(other, taken.manifest, taken.read) == []
+        assert mariadb.rows("SHOW GRANTS FOR shop_reader@localhost") == before
+        server.load(other, iter(text))
+        assert mariadb.rows("SHOW GRANTS FOR shop_reader@localhost") == before
+        assert mariadb.rows("SELECT User FROM mysql.procs_priv WHERE User LIKE 'strongroom%'") == []
+    finally:
+        mariadb.run("DROP USER shop_reader@localhost")
+
+
 def test_a_database_that_did_not_change_exports_to_the_same_bytes(server: MysqlServer, shop: Taken) -> None:
     again = take(server.export("shop_wp", shop.files["manifest.json"]))
     assert again.said == shop.said
