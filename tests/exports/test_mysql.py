@@ -98,6 +98,23 @@ def test_one_writes_through_views_on_views_as_before(mariadb: MariaDB, server: M
         mariadb.run(f"REVOKE ALL ON {other}.* FROM {OWNER}@localhost")
 
 
+def test_defaults_from_a_sequence_go_to_another_database_with_it(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    mariadb.run("CREATE DATABASE `shop_``seq`")
+    try:
+        mariadb.run(
+            "CREATE SEQUENCE numbers START WITH 5",
+            "CREATE TABLE t (id INT DEFAULT NEXTVAL(numbers), x INT)",
+            "INSERT INTO t (x) VALUES (1)",
+            database="shop_`seq",
+        )
+        taken = take(server.export("shop_`seq"))
+        assert server.load_export(other, taken.manifest, taken.read) == []
+    finally:
+        mariadb.run("DROP DATABASE `shop_``seq`")
+    mariadb.run("INSERT INTO t (x) VALUES (2)", database=other)
+    assert mariadb.rows("SELECT COUNT(DISTINCT id) FROM t", database=other) == [(2,)]
+
+
 def test_grants_on_what_is_made_again_stay(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
     mariadb.run(f"CREATE DATABASE {other}", "CREATE USER shop_reader@localhost")
     try:
