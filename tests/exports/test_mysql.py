@@ -71,6 +71,9 @@ def test_all_of_it_comes_back_in_place(mariadb: MariaDB, server: MysqlServer, sh
 def test_it_comes_back_under_another_name(mariadb: MariaDB, server: MysqlServer, shop: Taken, other: str) -> None:
     server.load_export(other, shop.manifest, shop.read)
     assert state(mariadb, other) == state(mariadb, "shop_wp")
+    # What a dump of the server's own program has not.
+    comment = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+    assert mariadb.rows(comment, other) == mariadb.rows(comment, "shop_wp") == [("its 'own' \\ one",)]
 
 
 def test_one_writes_through_views_on_views_as_before(mariadb: MariaDB, server: MysqlServer, other: str) -> None:

@@ -139,6 +139,8 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
     if attributes:
         wanted = (attributes["character_set"], attributes["collation"])
         root.run(f"ALTER DATABASE {name} CHARACTER SET {quoted(wanted[0])} COLLATE {quoted(wanted[1])}")
+        if "comment" in attributes:
+            root.comment(f"ALTER DATABASE {name}", attributes["comment"])
     root.run("SET foreign_key_checks = 0")
     things = root.rows("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s", database)
     things += root.rows(
