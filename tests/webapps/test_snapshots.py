@@ -457,6 +457,13 @@ def test_a_database_that_cannot_be_exported_any_more_is_rolled_back(shopping: Ke
     assert shopping.snapshots.list(shopping.app)[0].status is Status.INCOMPLETE
 
 
+def test_where_there_can_be_no_first_snapshot_there_is_no_repository(shopping: Keeping, mariadb: MariaDB) -> None:
+    mariadb.run("CREATE VIEW broken AS SELECT * FROM empty", "DROP TABLE empty", database=SMALL_DATABASE)
+    with pytest.raises(SnapshotError, match="broken"):
+        shopping.snapshots.enable(shopping.app)
+    assert not (shopping.folder / ".git").exists()
+
+
 @pytest.mark.parametrize("below", ["", "/public_html"])
 def test_an_account_that_is_just_a_folder(small: Apps, below: str) -> None:
     account = small.folder / "srv/anna"
@@ -473,6 +480,8 @@ def test_an_account_that_is_just_a_folder(small: Apps, below: str) -> None:
     before = keeping.copy(small.folder / "before")
     (keeping.folder / "index.php").write_text("changed")
     (keeping.folder / "lib/new.php").write_text("new")
+    write(account / "webapp_reports/of-an-update.html", "what was seen")
     back = keeping.snapshots.rollback(keeping.app)
     assert (back.status, back.files.deleted) == (Status.COMPLETE, 1)
-    assert keeping.differs(before, b"cache") == []
+    assert keeping.differs(before, b"cache", b"webapp_reports") == []
+    assert (account / "webapp_reports/of-an-update.html").exists(), "it tells of what is no more, and stays"

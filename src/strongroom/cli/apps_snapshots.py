@@ -110,7 +110,8 @@ def rollback(invocation: Invocation, app: str, snapshot: str, only: str | None) 
     with invocation.updates.alone(found):
         back = invocation.snapshots.rollback(found, snapshot, only=only)
         invocation.updater.forget(found, invocation.layout.account(found.account))
-    if (note := invocation.layout.after_restore(found.account)) is not None:
+    changed = back.files.written or back.files.deleted
+    if changed and (note := invocation.layout.after_restore(found.account)) is not None:
         invocation.teller.note(note)
     counts = {name: getattr(back.files, name) for name in ("written", "unchanged", "deleted", "bytes")}
     document = {

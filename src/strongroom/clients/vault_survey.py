@@ -20,7 +20,8 @@ from strongroom.clients.content_hash import ContentHash
 from strongroom.clients.sidecar import Row
 from strongroom.errors import SourceError
 from strongroom.model import FileType, Location, Remark, text
-from strongroom.vault.content import foreign, inode_flags, open_file
+from strongroom.vault.attributes import inode_flags
+from strongroom.vault.content import foreign, open_file
 from strongroom.vault.holes import extents
 from strongroom.vault.scan import identity, open_folder
 from strongroom.vault.source import Filter, Source, Take

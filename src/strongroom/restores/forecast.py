@@ -9,17 +9,18 @@ from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType
 from strongroom.restores.attributes import same_attributes, same_xattrs
 from strongroom.restores.beneath import FOLDER, Folders, lstat, split
-from strongroom.restores.companions import beside, may_be_database, standing
+from strongroom.restores.companions import beside, may_be_database, standing, stands_database
 from strongroom.restores.contents import Batch
 from strongroom.restores.exclusions import Exclusions
 from strongroom.restores.ground import ground_of, parents_of
 from strongroom.restores.mirror import extras
 from strongroom.restores.policy import Policy, policy_of
-from strongroom.restores.present import Verdict, identical, judge, open_identity
-from strongroom.restores.recipients import Comparing, Wanted
+from strongroom.restores.present import Verdict, doubtful, identical, judge, open_identity, settled_before
+from strongroom.restores.recipients import Comparing
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreForecast, RestoreRequest
 from strongroom.restores.target import Place
+from strongroom.restores.wanted import Wanted
 
 _MOST = 100
 
@@ -56,6 +57,7 @@ class _Seer:
         self._remarks = remarks
         self._batch = Batch(client, request.point)
         self._groups: dict[bytes, _Seen | None] = {}
+        self._settled = settled_before(request.point)
         self._lost: set[bytes] = set()
         self._pending: dict[bytes, _Seen] = {}
         self._counts: dict[str, int] = {"written": 0, "replaced": 0, "deleted": 0, "unchanged": 0, "bytes": 0}
@@ -167,7 +169,11 @@ class _Seer:
             self._deleted(seen.wanted)
             self._decide(seen, Verdict.REPLACE)
         elif same:
-            self._decide(seen, Verdict.UNCHANGED)
+            doubt = doubtful(seen.status, entry, self._settled)
+            if doubt and not stands_database(self._folders, parent, name, entry):
+                self._compare(seen)
+            else:
+                self._decide(seen, Verdict.UNCHANGED)
         else:
             self._judge(seen)
 
@@ -182,10 +188,13 @@ class _Seer:
         wanted, status = seen.wanted, seen.status
         verdict = judge(self._folders.fd(wanted.parent), wanted.name, status, wanted.entry)
         if verdict is Verdict.COMPARE:
-            self._pending[wanted.entry.path] = seen
-            self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
+            self._compare(seen)
         else:
             self._decide(seen, verdict)
+
+    def _compare(self, seen: _Seen) -> None:
+        self._pending[seen.wanted.entry.path] = seen
+        self._batch.add(Comparing(self, seen.wanted, (seen.status.st_dev, seen.status.st_ino)))
 
     def _deleted(self, wanted: Wanted) -> None:
         """Count what belongs to a database that is replaced; a mirror finds it among what is extra."""

@@ -21,9 +21,10 @@ from strongroom.errors import RestoreError, StrongroomError
 from strongroom.model import Point
 from strongroom.restores.contents import deliver
 from strongroom.restores.making import Maker
-from strongroom.restores.recipients import Wanted, Writing
+from strongroom.restores.recipients import Writing
 from strongroom.restores.remarks import Remarks, Said
 from strongroom.restores.staging import Staging
+from strongroom.restores.wanted import Wanted
 
 # A load: so few files that several porters share an account, so many that each bundle is decoded about once.
 LOAD_FILES = 2048

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Set
 from operator import itemgetter
 
-from strongroom.vault import content, record
+from strongroom.vault import record
 from strongroom.vault.content import ContentReader
 from strongroom.vault.errors import VaultError
 from strongroom.vault.findings import Findings
 from strongroom.vault.messages import Linked, Work
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
+from strongroom.vault.rows import same
 from strongroom.vault.scan import Scan
 from strongroom.vault.state import Known
 from strongroom.vault.substitute import Substitute, companions, mains
@@ -115,7 +116,7 @@ class Recorder:
         return row
 
     def _as_before(self, last: Row, stat: os.stat_result) -> bool:
-        if last.extra.defect or last.extra.remark or stat.st_ctime_ns >= self._horizon or not content.same(last, stat):
+        if last.extra.defect or last.extra.remark or stat.st_ctime_ns >= self._horizon or not same(last, stat):
             return False
         return self._tools.all_there(last)
 

@@ -18,6 +18,9 @@ from strongroom.restores.request import RestoreCounts
 
 __all__ = ["DATABASES", "FILES"]
 
+# The folder of an owner's home that has the reports of updates.
+REPORTS = b"webapp_reports"
+
 
 class Lock(StrEnum):
     """Which updates an app takes: all, those of its major version, those of its minor version."""
@@ -193,7 +196,8 @@ class Change(Frozen):
 class RolledBack(Frozen):
     """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it.
 
-    ``lost`` are files (stored paths) whose content snapshots do not keep, and which are not there any more as they were.
+    ``lost`` are files (stored paths) whose content snapshots do not keep, and which are not there any more as they were;
+    ``stays`` are such files that came since, and were not taken away.
     """
 
     app: str
@@ -204,6 +208,7 @@ class RolledBack(Frozen):
     databases: tuple[str, ...] = ()
     warnings: tuple[Remark, ...] = ()
     lost: tuple[bytes, ...] = ()
+    stays: tuple[bytes, ...] = ()
 
 
 class Snapshots(Protocol):

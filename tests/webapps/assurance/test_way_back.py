@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from strongroom.runs.locks import Locks
 from strongroom.webapps.assurance.serving import free_port
 from tests.webapps.assurance.ground import MORE, Tree, serving, tree
 from tests.webapps.ground import SMALL, SMALL_UID, Apps, folder_of_apps, small_site
@@ -47,7 +49,7 @@ class Small:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Small]:
     with folder_of_apps() as server:
-        server.config.write_text(server.config.read_text() + MORE)
+        server.config.write_text(server.config.read_text() + MORE + "keep_snapshots = 0\n")
         small_site(server)
         port = free_port()
         with serving(server.docroot(3), port, server.folder / "php.log", SMALL_UID):
@@ -109,6 +111,14 @@ def test_uploads_that_are_gone_are_named_since_no_snapshot_has_them(small: Small
     shutil.chown(photo, SMALL_UID, SMALL_UID)
 
 
+def test_what_came_among_uploads_stays_and_is_told(small: Small) -> None:
+    document = small.by(f"echo x > uploads/one.jpg; echo x > uploads/two.jpg; {BREAKS}", status=1)
+    (told,) = [each for each in document["evidence"] if each["kind"] == "stays"]
+    assert told["text"].startswith("/var/www/html/uploads/one.jpg and 1 file more are new, and left")
+    for name in ("one", "two"):
+        (small.docroot / f"uploads/{name}.jpg").unlink()
+
+
 def test_snapshots_stay_where_an_update_that_is_good_took_them_away(small: Small) -> None:
     script = "cp -a ../html ../next; rm -rf ../next/.git; mv ../html ../away; mv ../next ../html"
     assert small.by(script, status=0)["verdict"] == "confirmed"
@@ -129,9 +139,36 @@ def test_killed_where_the_way_back_was_taken_away_it_goes_back(small: Small) -> 
         while small.docroot.exists():
             assert process.poll() is None
             time.sleep(0.02)
+        with Locks(os.fsencode(small.server.folder / "state")) as backup:
+            assert backup.take(["site3"], 0, lambda name: None, shared=True) == ["site3"], "no backup sees it half done"
         process.kill()
     assert "was rolled back" in small.server("apps", "list").err
     assert small.files() == before
+
+
+def test_who_the_account_is_written_to_is_told_where_that_is_asked_for(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small.server.folder
+    program = folder / "sendmail"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {folder}/to; cat >> {folder}/mail\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    facts = small.server.data(3).parent / "info/current/siteinfo"
+    facts.write_text(facts.read_text() + "email = owner@small.example\n")
+    small.by("exit 3", status=1)
+    small.server("apps", "reset", SMALL)
+    notify = ("apps", "update", SMALL, "--url", small.url, "--notify", "--")
+    assert small.server(*notify, "true").status == 0
+    assert not (folder / "to").exists(), "nobody asked, and then nothing failed"
+    assert small.server(*notify, "sh", "-c", "exit 3").status == 1
+    assert (folder / "to").read_text() == "-oi owner@small.example\n"
+    mail = (folder / "mail").read_text()
+    assert f"Subject: Update of {SMALL}: rolled back" in mail and "the command ended with status 3" in mail
+    assert "webapp_reports" in mail
+    (folder / "mail").unlink()
+    assert small.server(*notify, "true").status == 2, "it is not tried again"
+    assert not (folder / "mail").exists()
 
 
 def test_none_of_its_other_names_is_the_owners_to_reach(small: Small) -> None:

@@ -23,6 +23,7 @@ from strongroom.webapps.assurance.journal import Entry, Journal, Stage
 from strongroom.webapps.assurance.outcome import Outcome, Verdict
 from strongroom.webapps.assurance.probe import Prober
 from strongroom.webapps.assurance.trial import Change, Subject, Trial
+from strongroom.webapps.assurance.verdict import Evidence, Sort
 from strongroom.webapps.base import App, RolledBack, Snapshots
 from strongroom.webapps.snapshots import refuge
 from strongroom.webapps.states import States
@@ -131,6 +132,7 @@ class Updater:
                 if back.status is not Status.COMPLETE:
                     left += [*_said(back), _cure(app, snapshot)]
                 left += _lost(app, back)
+                trial.evidence += _staying(app, back)
             except StrongroomError as error:
                 left += [str(error), _cure(app, snapshot)]
         reasons = trial.outcome(Verdict.FAILED).reasons
@@ -175,12 +177,25 @@ def _lost(app: App, back: RolledBack) -> list[str]:
     """What to do where files are gone that no snapshot has."""
     if not back.lost:
         return []
-    first, more = text(app.path.rstrip(b"/") + back.lost[0][len(app.stored) :]), len(back.lost) - 1
-    what = f"{first} and {counted(more, 'file')} more are" if more else f"{first} is"
+    first, what = _few(app, back.lost)
     return [
         f"{what} not as before, and snapshots do not keep what is in such files; the account's points do: "
         f"strongroom restore {app.account} {first}"
     ]
+
+
+def _staying(app: App, back: RolledBack) -> list[Evidence]:
+    """What came since the snapshot, and was not taken away: it may be a visitor's, and nobody else has it."""
+    if not back.stays:
+        return []
+    what = _few(app, back.stays)[1]
+    return [Evidence(sort=Sort.STAYS, text=f"{what} new, and left where no snapshot would have it", fails=False)]
+
+
+def _few(app: App, paths: tuple[bytes, ...]) -> tuple[str, str]:
+    """The first of some files, and all of them in words that a verb follows."""
+    first, more = text(app.path.rstrip(b"/") + paths[0][len(app.stored) :]), len(paths) - 1
+    return first, f"{first} and {counted(more, 'file')} more are" if more else f"{first} is"
 
 
 def _cure(app: App, snapshot: str) -> str:

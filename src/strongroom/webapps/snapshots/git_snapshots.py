@@ -85,8 +85,13 @@ class GitSnapshots:
                     raise SnapshotError(f"{app.app} has snapshots already; see: strongroom apps snapshots {app.app}")
                 if repository.state is State.NONE:
                     repository.create([*app.caches, *app.uploads])
-                with Git(repository.open(), place.user) as git:
-                    taken = self._take(_Opened(account, app, place, repository, git), FIRST)
+                try:
+                    with Git(repository.open(), place.user) as git:
+                        taken = self._take(_Opened(account, app, place, repository, git), FIRST)
+                except (StrongroomError, OSError):
+                    # Nothing is in it.
+                    repository.remove()
+                    raise
             finally:
                 repository.close()
         self._states.change(app, kind=app.kind, assurance=True)

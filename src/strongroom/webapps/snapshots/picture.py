@@ -12,7 +12,7 @@ from strongroom.model import Account, Entry, FileType, text
 from strongroom.panel.sources import literal
 from strongroom.restores.live import LiveData, Pieces
 from strongroom.restores.remarks import Remarks
-from strongroom.webapps.base import App
+from strongroom.webapps.base import REPORTS, App
 from strongroom.webapps.snapshots import repository, sqlite
 
 # The content of a larger file stays out of snapshots, like that of uploads: it is in the account's backups.
@@ -33,7 +33,10 @@ class Patterns:
     """
 
     def __init__(self, app: App, caches: Sequence[str], uploads: Sequence[str], apart: Sequence[bytes]) -> None:
-        ours = (f"/{text(repository.NAME)}", f"/{text(repository.OURS)}*", "/.strongroom")
+        ours = [f"/{text(repository.NAME)}", f"/{text(repository.OURS)}*", "/.strongroom"]
+        if app.path == b"/":
+            # Its owner's home: reports of updates come and go beside what they tell of.
+            ours.append(f"/{text(REPORTS)}")
         others = (text(literal(app.path.rstrip(b"/") + b"/" + path)) + "/" for path in apart)
         self.left = (*_below(app, (*ours, *caches)), *others)
         self.uploads = tuple(_below(app, uploads))

@@ -45,6 +45,7 @@ class Back(msgspec.Struct, frozen=True):
     warnings: tuple[Remark, ...] = ()
     incomplete: bool = False
     lost: tuple[bytes, ...] = ()
+    stays: tuple[bytes, ...] = ()
 
     def told(self, begun: Begun) -> RolledBack:
         """It as commands show it."""
@@ -57,6 +58,7 @@ class Back(msgspec.Struct, frozen=True):
             databases=self.databases,
             warnings=self.warnings,
             lost=self.lost,
+            stays=self.stays,
         )
 
 
@@ -70,6 +72,7 @@ class Rollback:
         self._only = only
         self._full = False
         self._lost: list[bytes] = []
+        self._stays: list[bytes] = []
         self._remarks = Remarks()
         entries = stored.entries()
         own = (user.uid, user.gid)
@@ -125,6 +128,7 @@ class Rollback:
             warnings=(*self._remarks.all(), *warnings),
             incomplete=incomplete or self._remarks.incomplete,
             lost=tuple(self._lost),
+            stays=tuple(self._stays),
         )
 
     def _same_database(self, target: Target, before: Stored | None) -> bool:
@@ -173,17 +177,21 @@ class Rollback:
             mode=Mode.MIRROR,
             users=own,
             groups=frozenset({self._user.gid}),
-            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries), *self._too_large(there)),
+            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries), *self._came_since(there)),
         )
         return restore(request, source, monitor)
 
-    def _too_large(self, there: Collection[Entry]) -> Iterator[str]:
-        """Patterns for files that came since, and that no snapshot keeps: taken away, they would be lost."""
+    def _came_since(self, there: Collection[Entry]) -> Iterator[str]:
+        """Patterns for files that came since, and that no snapshot keeps: taken away, they would be lost. So are uploads."""
         wanted = {entry.path for entry in self._entries}
-        uploads = self._patterns
         for entry in there:
-            if entry.path not in wanted and not uploads.is_upload(entry) and not self._full:
+            if entry.path in wanted:
+                continue
+            if self._patterns.is_upload(entry):
+                self._stays += [entry.path] if entry.type is FileType.FILE else []
+            elif not self._full:
                 for pattern in _left_out([entry]):
+                    self._stays.append(entry.path)
                     self._remarks.warn(entry.path, "came since, and is too large to be kept: it stays", missing=False)
                     yield pattern
 
