@@ -45,7 +45,7 @@ DEFINITIONS = (
     "SET sql_mode = 'ALLOW_INVALID_DATES'",
     "CREATE TABLE `lines\nlines` (at DATE)",
     "INSERT INTO `lines\nlines` VALUES ('2021-02-31'), ('0000-00-00'), ('2021-00-00')",
-    "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00' COMMENT 'c' DO DELETE FROM log",
+    "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00' COMMENT 'c\\\\;''%s' DO DELETE FROM log",
 )
 NASTY = "line\nbreak\r\tquote'\"`; -- Dump completed\n/*!40000 ALTER TABLE `x` ENABLE KEYS */;\n\\ backslash \\n \x00 \x1a é 𝄞"
 
@@ -54,7 +54,7 @@ def make(server: MariaDB, database: str) -> None:
     """The database anew, with its owner."""
     server.run(
         f"DROP DATABASE IF EXISTS {database}",
-        f"CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci",
+        f"CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_czech_ci COMMENT 'its ''own'' \\\\ one'",
     )
     server.run(f"CREATE USER IF NOT EXISTS {OWNER}@localhost IDENTIFIED BY 'geheim'")
     server.run(f"GRANT ALL ON {database}.* TO {OWNER}@localhost")

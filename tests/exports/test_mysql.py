@@ -71,6 +71,9 @@ def test_all_of_it_comes_back_in_place(mariadb: MariaDB, server: MysqlServer, sh
 def test_it_comes_back_under_another_name(mariadb: MariaDB, server: MysqlServer, shop: Taken, other: str) -> None:
     server.load_export(other, shop.manifest, shop.read)
     assert state(mariadb, other) == state(mariadb, "shop_wp")
+    # What a dump of the server's own program has not.
+    comment = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+    assert mariadb.rows(comment, other) == mariadb.rows(comment, "shop_wp") == [("its 'own' \\ one",)]
 
 
 def test_one_writes_through_views_on_views_as_before(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
@@ -96,6 +99,44 @@ def test_one_writes_through_views_on_views_as_before(mariadb: MariaDB, server: M
             server.load(other, iter([b"".join(text).replace(b"from `t`", b"from `gone`")]))
     finally:
         mariadb.run(f"REVOKE ALL ON {other}.* FROM {OWNER}@localhost")
+
+
+def test_defaults_from_a_sequence_go_to_another_database_with_it(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    mariadb.run("CREATE DATABASE `shop_``seq`")
+    try:
+        mariadb.run(
+            "CREATE SEQUENCE numbers START WITH 5",
+            "CREATE TABLE t (id INT DEFAULT NEXTVAL(numbers), x INT)",
+            "INSERT INTO t (x) VALUES (1)",
+            database="shop_`seq",
+        )
+        taken = take(server.export("shop_`seq"))
+        assert server.load_export(other, taken.manifest, taken.read) == []
+    finally:
+        mariadb.run("DROP DATABASE `shop_``seq`")
+    mariadb.run("INSERT INTO t (x) VALUES (2)", database=other)
+    assert mariadb.rows("SELECT COUNT(DISTINCT id) FROM t", database=other) == [(2,)]
+
+
+def test_grants_on_what_is_made_again_stay(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    mariadb.run(f"CREATE DATABASE {other}", "CREATE USER shop_reader@localhost")
+    try:
+        mariadb.run(
+            "CREATE TABLE t (id INT, name INT)",
+            "CREATE PROCEDURE p() SELECT 1",
+            "GRANT SELECT (id) ON t TO shop_reader@localhost",
+            f"GRANT EXECUTE ON PROCEDURE {other}.p TO shop_reader@localhost",
+            database=other,
+        )
+        before = mariadb.rows("SHOW GRANTS FOR shop_reader@localhost")
+        taken, text = take(server.export(other)), list(server.dump(other))
+        assert server.load_export(other, taken.manifest, taken.read) == []
+        assert mariadb.rows("SHOW GRANTS FOR shop_reader@localhost") == before
+        server.load(other, iter(text))
+        assert mariadb.rows("SHOW GRANTS FOR shop_reader@localhost") == before
+        assert mariadb.rows("SELECT User FROM mysql.procs_priv WHERE User LIKE 'strongroom%'") == []
+    finally:
+        mariadb.run("DROP USER shop_reader@localhost")
 
 
 def test_a_database_that_did_not_change_exports_to_the_same_bytes(server: MysqlServer, shop: Taken) -> None:

@@ -8,7 +8,9 @@ import signal
 from strongroom.exports.mysql_temporary import ready_to_load, temporary_user
 from tests.servers.mariadb import MariaDB
 
-SETTINGS = "SELECT @@GLOBAL.max_allowed_packet, @@GLOBAL.log_bin_trust_function_creators"
+SETTINGS = (
+    "SELECT @@GLOBAL.max_allowed_packet, @@GLOBAL.log_bin_trust_function_creators, @@GLOBAL.automatic_sp_privileges"
+)
 
 
 def ours(mariadb: MariaDB) -> list[str]:
@@ -25,9 +27,9 @@ def test_the_next_load_undoes_what_a_killed_one_left(mariadb: MariaDB) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(child, 0)
         assert len(ours(mariadb)) == 3
-        assert mariadb.rows(SETTINGS) == [(1 << 30, 1)] != before
+        assert mariadb.rows(SETTINGS) == [(1 << 30, 1, 0)] != before
         with ready_to_load(mariadb.settings):
-            assert mariadb.rows(SETTINGS) == [(1 << 30, 1)]
+            assert mariadb.rows(SETTINGS) == [(1 << 30, 1, 0)]
         assert mariadb.rows(SETTINGS) == before
         # One with such a name that is none of ours stays.
         assert ours(mariadb) == ["strongroom_shop"]

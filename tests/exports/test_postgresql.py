@@ -235,6 +235,21 @@ def test_the_servers_own_are_never_replaced(postgresql: PostgreSQL, server: Post
         postgresql.run("ALTER DATABASE shop_mould IS_TEMPLATE false", "DROP DATABASE shop_mould")
 
 
+def test_a_database_sorts_as_it_did(postgresql: PostgreSQL, server: PostgresqlServer, other: str) -> None:
+    postgresql.run(f"CREATE DATABASE {other} LOCALE_PROVIDER icu ICU_LOCALE 'de-u-co-phonebk' TEMPLATE template0")
+    postgresql.run("CREATE TABLE t (a text)", database=other)
+    query = "SELECT datlocprovider, daticulocale, datcollate FROM pg_database WHERE datname = %s"
+    before = postgresql.rows(query, [other])
+    taken = take(server.export(other))
+    assert server.load_export(other, taken.manifest, taken.read) == []
+    assert postgresql.rows(query, [other]) == before
+    assert server.load(other, iter([b"CREATE TABLE u (a text);"])) == []
+    assert postgresql.rows(query, [other]) == before
+    postgresql.run(f"DROP DATABASE {other}")
+    assert server.load_export(other, taken.manifest, taken.read) == []
+    assert postgresql.rows(query, [other]) == before
+
+
 def test_one_table_has_types_from_any_schema(
     postgresql: PostgreSQL, server: PostgresqlServer, shop: Taken, other: str
 ) -> None:

@@ -31,11 +31,15 @@ def test_users_of_mariadb_come_back_with_their_passwords(mariadb: MariaDB) -> No
         assert (file.path, file.failure) == (b"mysql/users.sql", "")
         for never in (b"oth_wp", b"powerful", b"shared", b"othadmin", b"root", b"*.*", b"geheim"):
             assert never not in text
+        everybody = "SELECT Db, Select_priv FROM mysql.db WHERE User = 'PUBLIC' ORDER BY Db"
+        assert mariadb.rows(everybody) == [("acc_wp", "Y"), ("oth_wp", "Y")]
+        mariadb.run("REVOKE SELECT ON acc_wp.* FROM PUBLIC", "REVOKE SELECT ON oth_wp.* FROM PUBLIC")
         own = [("accadmin", "localhost"), ("acc_w'eb", "10.%"), ("guest", "localhost")]
         before = [_grants(mariadb, f"`{user}`@`{host}`") for user, host in own]
         mariadb.run("DROP USER accadmin@localhost, `acc_w'eb`@`10.%`, guest@localhost", "DROP ROLE acc_readers")
         assert server.load_users(SITE, ALL, iter([text])) == []
         after = [_grants(mariadb, f"`{user}`@`{host}`") for user, host in own]
+        assert mariadb.rows(everybody) == [("acc_wp", "Y")]
         foreign = {grant for grant in before[0] if "oth_wp" in grant}
         assert [grant for grant in after[0] if "`acc\\_%`" in grant]
         assert after == [before[0] - foreign, *before[1:]]
@@ -46,6 +50,7 @@ def test_users_of_mariadb_come_back_with_their_passwords(mariadb: MariaDB) -> No
     finally:
         users = "accadmin@localhost, `acc_w'eb`@`10.%`, guest@localhost, powerful@localhost, shared@localhost, othadmin@localhost"
         mariadb.run(f"DROP USER IF EXISTS {users}", "DROP ROLE IF EXISTS acc_readers")
+        mariadb.run("DELETE FROM mysql.db WHERE User = 'PUBLIC'", "FLUSH PRIVILEGES")
         mariadb.run("DROP DATABASE acc_wp", "DROP DATABASE oth_wp")
 
 
@@ -62,6 +67,8 @@ def test_users_of_mariadb_come_back_with_their_passwords(mariadb: MariaDB) -> No
         "CREATE USER IF NOT EXISTS `root`@`localhost` IDENTIFIED BY 'x'",
         "GRANT `mariadb.sys` TO `accadmin`@`localhost`",
         "DROP USER `root`@`localhost`",
+        "GRANT SELECT ON `oth_wp`.* TO PUBLIC",
+        "CREATE ROLE IF NOT EXISTS PUBLIC",
         "CREATE USER IF NOT EXISTS `accadmin`@`localhost`, `evil`@`%`; GRANT ALL ON *.* TO `evil`@`%`",
     ],
 )
@@ -156,6 +163,8 @@ def _make(mariadb: MariaDB) -> None:
         "GRANT SELECT ON acc_wp.* TO powerful@localhost",
         "GRANT SELECT ON acc_wp.* TO shared@localhost",
         "GRANT SELECT ON oth_wp.* TO shared@localhost",
+        "GRANT SELECT ON acc_wp.* TO PUBLIC",
+        "GRANT SELECT ON oth_wp.* TO PUBLIC",
     )
 
 

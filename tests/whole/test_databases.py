@@ -165,6 +165,15 @@ def test_a_destroyed_account_gets_files_databases_and_users_back(shop: Shop) -> 
     assert (site / "shadow/var/www/html/index.php").read_text() == "<?php"
 
 
+def test_databases_alone_of_an_account_that_is_gone_are_refused_in_one_line(shop: Shop) -> None:
+    shop.backup("site1")
+    before = shop.mariadb.rows("SELECT COUNT(*) FROM posts", database="whole_shop")
+    shutil.rmtree(shop.root / "home/virtual/site1")
+    done = shop("restore", "site1", "--only", "databases", "--yes")
+    assert (done.status, done.err.count("\n")) == (2, 1) and "no account 'site1'" in done.err
+    assert shop.mariadb.rows("SELECT COUNT(*) FROM posts", database="whole_shop") == before
+
+
 def test_a_database_in_place_is_asked_about_and_what_stood_there_is_kept(shop: Shop) -> None:
     point = shop.backup("site1")
     before = shop.content()

@@ -74,6 +74,12 @@ class Connection:
         found = self.rows(query, *values)
         return str(found[0][0]) if found and found[0][0] is not None else ""
 
+    def comment(self, statement: str, comment: str) -> None:
+        """Run a statement that ends with a comment: it takes a literal alone, which is spelled by what the session's mode says of
+        backslashes.
+        """
+        self.rows(statement.replace("%", "%%") + " COMMENT %s", comment)
+
     def run(self, statement: str | bytes) -> None:
         """Run one statement, and read and forget whatever it gives."""
         try:

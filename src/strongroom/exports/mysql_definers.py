@@ -79,7 +79,7 @@ def settle(settings: Mysql, database: str, maker: str, definers: Definers, *, re
 def _settle_event(root: Connection, database: str, name: str, user: str) -> None:
     query = "SELECT EVENT_COMMENT FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s AND EVENT_NAME = %s"
     comment = root.value(query, database, name)
-    root.run(f"ALTER DEFINER = {_account(user)} EVENT {quoted(name)} COMMENT {literal(comment)}")
+    root.comment(f"ALTER DEFINER = {_account(user)} EVENT {quoted(name)}", comment)
 
 
 def _settle_routine(root: Connection, database: str, routine: Definer, user: str) -> None:

@@ -33,12 +33,19 @@ def unescaped(pattern: str) -> str:
 
 
 def attributes(connection: Connection, database: str) -> dict[str, str]:
-    """Character set and collation of a database; empty when there is none of that name."""
+    """Character set, collation and comment of a database; empty when there is none of that name."""
     found = connection.rows(
         "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",
         database,
     )
-    return dict(zip(("character_set", "collation"), found[0], strict=True)) if found else {}
+    if not found:
+        return {}
+    known = dict(zip(("character_set", "collation"), found[0], strict=True))
+    # Older servers, and MySQL, know none.
+    if connection.rows("SHOW COLUMNS FROM information_schema.SCHEMATA LIKE 'SCHEMA_COMMENT'"):
+        query = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+        known["comment"] = connection.value(query, database)
+    return known
 
 
 def definers(connection: Connection, database: str) -> tuple[Definer, ...]:

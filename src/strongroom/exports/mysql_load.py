@@ -98,7 +98,8 @@ def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader
     with ready_to_load(settings) as root:
         _empty(root, database, manifest.attributes)
         with temporary_user(settings, database) as (session, maker):
-            _run(session, without_standins(_definitions(found("before.sql"))), said)
+            before = without_standins(_definitions(found("before.sql")))
+            _run(session, _moved(before, manifest.database, database), said)
             for table in manifest.tables:
                 _run(session, _grouped(found(table.file), table.identity.encode(), table.identity.encode()))
             refused = mysql_after.make(session, _definitions(found("after.sql")))
@@ -138,6 +139,8 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
     if attributes:
         wanted = (attributes["character_set"], attributes["collation"])
         root.run(f"ALTER DATABASE {name} CHARACTER SET {quoted(wanted[0])} COLLATE {quoted(wanted[1])}")
+        if "comment" in attributes:
+            root.comment(f"ALTER DATABASE {name}", attributes["comment"])
     root.run("SET foreign_key_checks = 0")
     things = root.rows("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s", database)
     things += root.rows(
@@ -182,6 +185,15 @@ def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The statements of a file of definitions, without definers: they are set when all is there."""
     for statement in statements(Stream(pieces)):
         yield _DEFINER.sub(rb"\1", statement.text, count=1)
+
+
+def _moved(work: Iterable[bytes], old: str, new: str) -> Iterator[bytes]:
+    """Definitions for another database: of all that the server's program writes, sequences of defaults alone are named
+    with their database.
+    """
+    named = re.compile(rb"\b((?:next|last)val\()" + re.escape(quoted(old).encode()) + rb"(?=\.`)")
+    for statement in work:
+        yield named.sub(lambda found: found[1] + quoted(new).encode(), statement) if old != new else statement
 
 
 def _grouped(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:

@@ -16,14 +16,14 @@ from strongroom.exports.mysql_connection import Connection, account, literal, pa
 from strongroom.model import Frozen
 
 PREFIX = "strongroom_"
-# What a load needs of the whole server: rows with large values, and functions and triggers of users where there is a
-# binary log.
-_NEEDED = {"max_allowed_packet": 1 << 30, "log_bin_trust_function_creators": 1}
+# What a load needs of the whole server: rows with large values, functions and triggers of users where there is a binary log, and
+# that grants on routines stay, as those on tables do, while what they are about is dropped and made again.
+_NEEDED = {"max_allowed_packet": 1 << 30, "log_bin_trust_function_creators": 1, "automatic_sp_privileges": 0}
 _LOCK = "strongroom loads"
 _PATIENCE = 86400
 # What servers may ask of passwords.
 _ALL_KINDS = "aA1!"
-_WAS = re.compile(re.escape(PREFIX) + r"was_([0-9]+)_([0-9]+)")
+_WAS = re.compile(re.escape(PREFIX) + r"was((?:_[0-9]+)+)")
 _WHO = re.compile(re.escape(PREFIX) + r"[0-9a-f]{12}")
 
 
@@ -34,7 +34,7 @@ def ready_to_load(settings: Mysql) -> Iterator[Connection]:
         root.rows("SELECT GET_LOCK(%s, %s)", _LOCK, _PATIENCE)
         _put_right(root)
         before = [int(root.value(f"SELECT @@GLOBAL.{name}")) for name in _NEEDED]
-        memory = account(f"{PREFIX}was_{before[0]}_{before[1]}", "localhost")
+        memory = account("_".join([f"{PREFIX}was", *map(str, before)]), "localhost")
         root.run(f"CREATE USER {memory} IDENTIFIED BY {literal(_ALL_KINDS + secrets.token_hex(24))}")
         try:
             _set(root, _NEEDED.values())
@@ -62,13 +62,14 @@ def _put_right(root: Connection) -> None:
         "SELECT User, Host FROM mysql.user WHERE User LIKE %s", PREFIX.replace("_", r"\_") + "%"
     ):
         if was := _WAS.fullmatch(user):
-            _set(root, map(int, was.groups()))
+            _set(root, map(int, was[1].split("_")[1:]))
         if was or _WHO.fullmatch(user):
             root.run(f"DROP USER {account(user, host)}")
 
 
 def _set(root: Connection, values: Iterable[int]) -> None:
-    for name, value in zip(_NEEDED, values, strict=True):
+    # An earlier version remembered fewer.
+    for name, value in zip(_NEEDED, values, strict=False):
         root.run(f"SET GLOBAL {name} = {value}")
 
 

@@ -12,7 +12,9 @@ from strongroom.exports.mysql_text import statements
 from strongroom.exports.stream import Stream
 
 _NAME = r"`((?:[^`]|``)*)`"
-_USER = rf"{_NAME}(?:@{_NAME})?"
+# A role that is everybody's from the beginning: nobody's to make, and what it may in a database is that database's account's.
+EVERYBODY = "PUBLIC"
+_USER = rf"(?:{_NAME}(?:@{_NAME})?|{EVERYBODY})"
 _HEADER = "-- Users, roles and grants of one account's databases\n"
 _GRANT = re.compile(
     rf"GRANT (?!PROXY)[A-Z ]+(?:\([^()]*\))?(?:, [A-Z ]+(?:\([^()]*\))?)* ON (?:PROCEDURE |FUNCTION |PACKAGE |PACKAGE BODY )?"
@@ -31,7 +33,8 @@ Own = Callable[[str], bool]
 def users(connection: Connection, databases: Collection[str], own: Own) -> Iterator[bytes]:
     """The statements that make an account's users anew, passwords as the server keeps them.
 
-    Its users are those that ``own`` says are, and those who have grants on its ``databases`` and on nothing else.
+    Its users are those that ``own`` says are, and those who have grants on its ``databases`` and on nothing else; what everybody
+    may in these is with them.
     """
     yield _HEADER.encode()
     found = _found(connection, databases, own)
@@ -45,6 +48,8 @@ def users(connection: Connection, databases: Collection[str], own: Own) -> Itera
             yield f"{created.replace('CREATE USER', 'CREATE USER IF NOT EXISTS', 1)};\n".encode()
             yield f"{created.replace('CREATE USER', 'ALTER USER', 1)};\n".encode()
         granted += (_ESCAPED_PASSWORD.sub("", grant).strip() for grant in grants)
+    if connection.rows("SELECT 1 FROM mysql.user WHERE User = %s AND is_role = 'Y'", EVERYBODY):
+        granted += (grant for (grant,) in connection.rows(f"SHOW GRANTS FOR {EVERYBODY}"))
     roles = {name for name, _, is_role in found if is_role}
     yield from (f"{grant};\n".encode() for grant in granted if _is_own(grant, databases, roles, own))
 
@@ -77,7 +82,7 @@ def _found(connection: Connection, databases: Collection[str], own: Own) -> list
     return [
         (user, host, bool(is_role))
         for user, host, is_role in everyone
-        if own(user) or ((user, host) in named and _harmless(connection, user, databases))
+        if user != EVERYBODY and (own(user) or ((user, host) in named and _harmless(connection, user, databases)))
     ]
 
 

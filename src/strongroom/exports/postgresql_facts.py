@@ -65,20 +65,25 @@ def large_objects(connection: Connection) -> int:
 
 
 def attributes(connection: Connection, database: str) -> dict[str, str]:
-    """Encoding, locale, owner, limit and comment of a database, what everybody may do with it (``public``), and what is set for
-    its sessions, all (``set NAME``) or those of one role (``role ROLE set NAME``); empty when it is not there.
+    """Encoding, locale (``provider`` as the server keeps it, ``c`` for the system's), owner, limit and comment of a database,
+    what everybody may do with it (``public``), and what is set for its sessions, all (``set NAME``) or those of one role
+    (``role ROLE set NAME``); empty when it is not there.
     """
     found = connection.rows(
         "SELECT pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba), t.spcname, datconnlimit::text, "
         "COALESCE(shobj_description(d.oid, 'pg_database'), ''), "
         "ARRAY_TO_STRING(ARRAY(SELECT privilege_type FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) "
-        "WHERE grantee = 0 ORDER BY 1), ' ') "
+        "WHERE grantee = 0 ORDER BY 1), ' '), "
+        # Older servers have none of these columns, and newer ones call one of them otherwise.
+        "COALESCE(to_jsonb(d) ->> 'datlocprovider', 'c'), "
+        "COALESCE(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''), "
+        "COALESCE(to_jsonb(d) ->> 'daticurules', '') "
         "FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s",
         database,
     )
     if not found:
         return {}
-    names = ("encoding", "collate", "ctype", "owner", "tablespace", "limit", "comment", "public")
+    names = ("encoding", "collate", "ctype", "owner", "tablespace", "limit", "comment", "public", "provider", "locale", "rules")
     settings = connection.rows(
         "SELECT CASE WHEN setrole = 0 THEN '' ELSE 'role ' || pg_get_userbyid(setrole) || ' ' END, unnest(setconfig) "
         "FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = %s",

@@ -27,6 +27,8 @@ from strongroom.exports.stream import Stream
 
 _LARGE = re.compile(r"large-objects(-\d+)?\.sql")
 _SETTING = re.compile(r"(?:role (.+) )?set (\S+)", re.DOTALL)
+# Whose locales are not the system's.
+_PROVIDERS = {"i": "ICU", "b": "BUILTIN"}
 _CLOSED = "SELECT FROM pg_database WHERE datname = %s AND (datistemplate OR NOT datallowconn)"
 _PATH = '"$user", public'
 
@@ -144,7 +146,11 @@ def _fresh(root: Connection, wanted: dict[str, str], attributes: dict[str, str],
     """A new database of a role's; gone at the end, unless it has another name by then."""
     name = PREFIX + secrets.token_hex(6)
     parts = [SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(Identifier(name), Identifier(role))]
-    for word, key in (("ENCODING", "encoding"), ("LC_COLLATE", "collate"), ("LC_CTYPE", "ctype")):
+    words = {"ENCODING": "encoding", "LC_COLLATE": "collate", "LC_CTYPE": "ctype"}
+    if provider := _PROVIDERS.get(attributes.get("provider") or wanted.get("provider", "")):
+        parts.append(SQL(f"LOCALE_PROVIDER {provider}").format())
+        words |= {f"{provider}_LOCALE": "locale", f"{provider}_RULES": "rules"}
+    for word, key in words.items():
         value = attributes.get(key) or wanted.get(key)
         if value:
             parts.append(SQL(word + " {}").format(Literal(value)))

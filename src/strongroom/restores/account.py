@@ -51,9 +51,10 @@ def forecast(order: Order, client: Client, monitor: Monitor, restorer: Restorer)
 
 def restore(order: Order, client: Client, monitor: Monitor, restorer: Restorer) -> RestoreResult:
     """Do it; a database that fails stops no other. Raises what `forecast` raises."""
-    if order.named:
+    if order.named or order.files is None:
+        # Without its files, an account that is gone is not there at the end either.
         before = restorer()
-        for wish in order.databases:
+        for wish in order.databases if order.named else ():
             before.forecast(wish)
     files = restore_files(order.files, client, monitor) if order.files is not None else _nothing(order)
     if not order.databases and not order.users:
