@@ -22,9 +22,14 @@ if _HEEDED:
 
 
 def _program(run: Callable[[], int]) -> int:
-    """Run to the end. All that is in memory then goes with the process: Python need not look through it for garbage."""
+    """Run to the end. All that is in memory then goes with the process: Python need not look through it for garbage.
+
+    What is done cannot be interrupted any more: Python would show where in its own end it was.
+    """
     try:
-        return run()
+        status = run()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return status
     finally:
         gc.freeze()
 

@@ -21,6 +21,19 @@ a `Remark` of the point.
 
 from __future__ import annotations
 
+import errno
+
+# What to do about an error of the system, where that can be said.
+_CURES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EROFS: "mount it writable",
+    errno.EACCES: "run as root",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file",
+}
+
 
 class StrongroomError(Exception):
     """Something the user has to know; the message is one line. Raise a leaf, not this."""
@@ -106,3 +119,11 @@ class NotBuiltError(StrongroomError):
     """A promised command that this version does not have yet."""
 
     code = "not-built"
+
+
+def of_system(error: OSError) -> str:
+    """An error of the operating system as one line: with what (where it says so), what was wrong, and what to do."""
+    name = error.filename
+    what = f"{name.decode('utf-8', 'surrogateescape') if isinstance(name, bytes) else name}: " if name else ""
+    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
+    return f"{what}{error.strerror or error}{cure}"

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from strongroom.cli.main import backup_dbs
+from strongroom.exports.base import DatabaseServer
 from strongroom.settings import durable
 from tests.cli.ground import Ground
+from tests.settings.servers import FakeServer
 
 SHOP = "mysql:shop_wp"
 
@@ -48,6 +51,17 @@ def test_databases_are_listed_with_their_schedules(strongroom: Ground) -> None:
     assert [each["schedule"] and each["schedule"]["span"] for each in listed] == [None, 1]
     assert strongroom.json("databases", "list", "site2") == []
     assert "site1    mysql:shop_wp    day    all    gz" in strongroom("databases", "list").out
+
+
+def test_a_server_that_is_silent_hides_no_other(strongroom: Ground) -> None:
+    silent = FakeServer("postgresql", {})
+    silent.fails = "postgresql is away"
+    strongroom.servers = lambda config: [cast(DatabaseServer, server) for server in (strongroom.mysql, silent)]
+    answer = strongroom("databases", "list", "--json")
+    assert (answer.status, answer.err) == (1, "strongroom: postgresql is away\n")
+    assert [each["name"] for each in answer.document] == ["shop_blog", "shop_wp"]
+    strongroom.mysql.fails = "mysql is away"
+    assert strongroom("databases", "list").status == 2
 
 
 def test_what_lies_in_the_owners_folders_is_listed(strongroom: Ground, dumps: Path) -> None:

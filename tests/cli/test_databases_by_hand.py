@@ -271,6 +271,50 @@ def test_a_file_that_is_not_whole_is_refused_before_anything_is_touched(
     assert not (home / "mysql_backups").exists()
 
 
+@pytest.mark.parametrize(
+    ("database", "text", "why"),
+    [
+        (MINE, "-- nothing but a comment\n", "it makes no table and nothing else"),
+        (MINE, "SET NAMES utf8mb4;\nSELECT 1;\n", "it makes no table and nothing else"),
+        (MINE, "CREATE DATABASE a;\nUSE a;\n", "it makes no table and nothing else"),
+        (MINE, "INSERT INTO t VALUES (2);\n", "it makes no table and nothing else"),
+        (MINE, "CREATE TABLE t (x INT);\n\\! touch /tmp/x\n", "statement 2 is no SQL: \\! touch"),
+        (MINE, "CREATE TABLE t (x INT);\nsource /etc/passwd\n;", "statement 2 is no SQL: source"),
+        (MINE, "CREATE TABLE t (x TEXT);\nLOAD DATA INFILE '/etc/passwd' INTO TABLE t;", "statement 2 is about files"),
+        (MINE, "CREATE TABLE t (x TEXT);\nSELECT 'a' INTO OUTFILE '/tmp/x';", "statement 2 is about files"),
+        (MINE, "USE `a`;\nCREATE TABLE t (x INT);\nUSE b;", "several databases (a, b)"),
+        (THEIRS, "-- nothing but a comment\n", "it makes no table and nothing else"),
+        (THEIRS, "CREATE TABLE t (x int);\n\\! touch /tmp/x\n", "a command of the client program psql"),
+        (THEIRS, "\\connect other\nCREATE TABLE t (x int);\n", "several databases"),
+    ],
+)
+def test_a_text_that_cannot_take_its_place_is_refused_before_anything_is_dropped(
+    hand: Ground, home: Path, mariadb: MariaDB, postgresql: PostgreSQL, database: str, text: str, why: str
+) -> None:
+    write(home / "a.sql", text)
+    answer = hand("databases", "import", "site1", database, "/home/admin/a.sql", "--yes")
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert f"/home/admin/a.sql is not loaded, and {database} is as it was: " in answer.err and why in answer.err
+    assert mariadb.rows("SELECT x FROM hand_shop.t") == [(1,)]
+    assert postgresql.rows("SELECT x FROM t", database="hand_shop") == [(1,)]
+    assert not (home / "mysql_backups").exists() and not (home / "pgsql_backups").exists()
+
+
+@pytest.mark.parametrize("database", [MINE, THEIRS])
+def test_the_dump_of_an_empty_database_empties_one(
+    hand: Ground, home: Path, mariadb: MariaDB, postgresql: PostgreSQL, database: str
+) -> None:
+    mariadb.run("DROP TABLE hand_shop.t")
+    postgresql.run("DROP TABLE t", database="hand_shop")
+    assert hand("databases", "export", "site1", database, "/home/admin/none.sql").status == 0
+    mariadb.run("CREATE TABLE hand_shop.later (x INT)")
+    postgresql.run("CREATE TABLE later (x INT)", database="hand_shop")
+    assert hand("databases", "import", "site1", database, "/home/admin/none.sql", "--yes").status == 0
+    left = mariadb.rows("SHOW TABLES FROM hand_shop")
+    left += postgresql.rows("SELECT relname FROM pg_class WHERE relname = 'later'", database="hand_shop")
+    assert left == [("later",)]
+
+
 def test_a_bomb_is_refused(hand: Ground, home: Path, mariadb: MariaDB) -> None:
     block = bz2.compress(bytes(45 << 20))
     write(home / "a.bz2", block * 24)
@@ -301,11 +345,13 @@ def test_what_is_somebody_elses_or_no_file_is_not_read(hand: Ground, home: Path)
 
 
 def test_a_text_that_fails_says_where_the_old_content_is(hand: Ground, home: Path, mariadb: MariaDB) -> None:
-    write(home / "a.sql", b"CREATE TABLE t (x INT);\nNO SUCH THING;\n")
+    write(home / "a.sql", b"CREATE TABLE t (x INT);\nSELECT * FROM nothing;\n")
     answer = hand("databases", "import", "site1", MINE, "/home/admin/a.sql", "--yes")
     (kept,) = (home / "mysql_backups").iterdir()
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
-    assert f"what it held before is in /home/admin/mysql_backups/{kept.name}" in answer.err
+    assert f"was put back; what it held before is in /home/admin/mysql_backups/{kept.name}" in answer.err
+    assert mariadb.rows("SELECT x FROM hand_shop.t") == [(1,)]
+    mariadb.run("DELETE FROM hand_shop.t")
     assert hand("databases", "import", "site1", MINE, f"/home/admin/mysql_backups/{kept.name}", "--yes").status == 0
     assert mariadb.rows("SELECT x FROM hand_shop.t") == [(1,)]
 

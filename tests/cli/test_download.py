@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.ground import Ground
 from tests.fakes import file, tree
+from tests.panel.servers import write
 
 
 @pytest.fixture
@@ -60,9 +61,39 @@ def test_it_streams_to_standard_output(strongroom: Ground, tmp_path: Path) -> No
         assert "etc/passwd" in archive.getnames()
 
 
+def test_an_archive_that_nobody_reads_to_its_end_is_not_done(strongroom: Ground) -> None:
+    site = strongroom.folder / "root/home/virtual/site2/shadow"
+    (site / "large").write_bytes(os.urandom(1 << 20))
+    program = f"{sys.executable} -m strongroom --config {strongroom.config} download site2 -o -"
+    script = f"set -o pipefail; {program} | head -c 5"
+    done = subprocess.run(["bash", "-c", script], capture_output=True)
+    assert (done.returncode, len(done.stdout), done.stderr.count(b"\n")) == (2, 5, 1)
+    assert b"closed before the archive was whole" in done.stderr
+
+
+def test_of_the_server_only_what_is_backed_up_is_in_an_archive(strongroom: Ground) -> None:
+    root = strongroom.folder / "root"
+    write(root / "var/log/mailer_table", b"rows")
+    write(root / "var/log/secure", b"of nobody's business")
+    target = strongroom.folder / "server.tar"
+    assert strongroom.json("download", "server", "-o", str(target))["status"] == "complete"
+    with tarfile.open(target) as archive:
+        assert archive.getnames() == ["var", "var/log", "var/log/mailer_table"]
+    for path in ("/home/virtual/site1", "/var/log/secure"):
+        error = strongroom.json("download", "server", path, "-o", str(target), status=2)["error"]
+        assert error["code"] == "unknown" and "left out" in error["message"]
+
+
+def test_a_path_that_is_left_out_of_backups_is_told_so(strongroom: Ground) -> None:
+    write(strongroom.folder / "root/home/virtual/site1/shadow/var/lib/mysql/shop/rows", b"rows")
+    for path in ("/var/lib/mysql", "/var/lib/mysql/shop/rows"):
+        answer = strongroom("download", "site1", path, "-o", str(strongroom.folder / "x.tar"))
+        assert answer.status == 2 and f"'{path}' of site1 is left out" in answer.err
+
+
 def test_a_path_that_is_not_there_is_named_as_its_owner_writes_it(strongroom: Ground) -> None:
     answer = strongroom("download", "site1", "/nothing", "-o", str(strongroom.folder / "x.tar"))
-    assert answer.err == "strongroom: no '/nothing' in what site1 has now\n"
+    assert answer.err == "strongroom: no '/nothing' in what site1 has now; look for it on the server\n"
 
 
 def test_a_pipe_is_written_to_and_not_replaced(strongroom: Ground) -> None:
@@ -91,9 +122,8 @@ def test_a_name_that_promises_another_format_is_refused(strongroom: Ground, name
 
 def test_a_folder_that_is_missing_is_told_by_the_name_that_was_given(strongroom: Ground) -> None:
     target = strongroom.folder / "missing" / "site2.tar"
-    assert (
-        strongroom("download", "site2", "-o", str(target)).err == f"strongroom: {target}: No such file or directory\n"
-    )
+    said = strongroom("download", "site2", "-o", str(target)).err
+    assert said == f"strongroom: {target}: No such file or directory; check the path\n"
 
 
 def test_a_full_disk_is_told_with_the_name_of_the_file(strongroom: Ground) -> None:

@@ -138,6 +138,29 @@ def test_a_usage_error_is_one_line_and_status_2(strongroom: Ground, arguments: l
     assert "\n" not in error["message"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("restore", "site1", "--yes", "--point", ""),
+        ("restore", "site1", "--yes", "--at", ""),
+        ("restore", "site1", "--yes", "--mailbox", ""),
+        ("restore", "site1", "--yes", "--database", ""),
+        ("restore", "site1", "--to", ""),
+        ("download", "site1", "-o", ""),
+        ("points", "--since", ""),
+        ("backup", "--client", ""),
+        ("points", "--config", ""),
+    ],
+)
+def test_an_option_that_is_given_and_empty_is_not_as_if_it_were_left_out(
+    strongroom: Ground, arguments: tuple[str, ...]
+) -> None:
+    strongroom.client.add("site1")
+    answer = strongroom(*arguments)
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    assert arguments[-2] in answer.err and "empty" in answer.err
+
+
 def test_global_options_stand_before_and_after_the_command(strongroom: Ground) -> None:
     strongroom.client.add("site1")
     before = strongroom("--json", "-q", "--no-progress", "points")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -187,6 +188,23 @@ def test_a_location_that_is_taken_in_part_is_carried_by_us(bench: Bench) -> None
     assert [entry.path for entry in bench.client.ls(point, b"data")] == [b"data/taken"]
     assert bench.content(point, b"data/taken") == b"taken\n"
     assert not bench.shelved(point, "data").exists()
+
+
+def test_what_is_asked_for_by_name_may_be_on_another_file_system(bench: Bench) -> None:
+    for name in ("var", "home"):
+        (bench.data / name).mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", bench.data / name], check=True)
+    try:
+        (bench.data / "var/table").write_bytes(b"rows\n")
+        bench.select = (b"/var/table*", b"/home*/x")
+        asked = bench.backup()
+        bench.select = None
+        whole = bench.backup()
+    finally:
+        for name in ("var", "home"):
+            subprocess.run(["umount", bench.data / name], check=True)
+    assert (asked.warnings, bench.content(asked, b"data/var/table")) == ((), b"rows\n")
+    assert [remark.path for remark in whole.warnings] == [b"data/home", b"data/var"]
 
 
 def test_exports_are_one_more_tree(bench: Bench) -> None:

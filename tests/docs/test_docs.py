@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 import msgspec
 import pytest
 
+from strongroom.cli.invocation import Invocation
 from strongroom.cli.main import program
 from strongroom.cli.options import GLOBAL_OPTIONS
 from strongroom.config import values
@@ -161,3 +163,18 @@ def test_the_readme_begins_with_what_a_fresh_machine_needs() -> None:
     commands = re.findall(r"^```\n(.*?)^```", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
     assert commands[0] == "apt-get install -y git make\n"
     assert re.findall(r"^make (\w+)", commands[1], re.MULTILINE) == ["demo", "test"]
+
+
+def examples() -> list[str]:
+    """The command lines of the program that stand in blocks of the documents."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", EVERYTHING, re.DOTALL | re.MULTILINE)
+    return sorted({line for block in blocks for line in re.findall(r"^(?:# )?(strongroom .+)$", block, re.MULTILINE)})
+
+
+@pytest.mark.parametrize("line", examples())
+def test_every_command_line_that_is_shown_is_one_that_the_program_takes(line: str) -> None:
+    _, *words = shlex.split(line, comments=True)
+    command: click.Command = program
+    while isinstance(command, click.Group):
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(command.name, words, obj=Invocation())

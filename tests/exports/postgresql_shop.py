@@ -150,7 +150,8 @@ def state(server: PostgreSQL, database: str) -> dict[str, Any]:
 
 def attributes(server: PostgreSQL, database: str) -> list[Any]:
     return server.rows(
-        "SELECT pg_get_userbyid(datdba), datcollate, datctype, pg_encoding_to_char(encoding), datacl::text, datconnlimit, "
+        "SELECT pg_get_userbyid(datdba), datcollate, datctype, pg_encoding_to_char(encoding), "
+        "ARRAY(SELECT unnest(datacl)::text ORDER BY 1)::text, datconnlimit, "
         "shobj_description(d.oid, 'pg_database'), ARRAY(SELECT setrole::regrole::text || setconfig::text "
         "FROM pg_db_role_setting s WHERE s.setdatabase = d.oid ORDER BY 1) FROM pg_database d WHERE datname = %s",
         [database],

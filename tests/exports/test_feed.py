@@ -176,7 +176,13 @@ def test_a_database_that_was_dropped_is_told_and_makes_nothing_incomplete(both: 
     down: list[DatabaseServer] = [MysqlServer(Mysql(socket=b"/nowhere/mysqld.sock"))]
     exports = AccountExports(plain, [plain], down, no_previous, held=held)
     drained(exports)
-    assert gone not in repr(exports.result().remarks) and exports.result().incomplete
+    result = exports.result()
+    assert gone not in repr(result.remarks) and result.incomplete
+    # They are missed by name, so that the next point knows of them too.
+    assert [(copy.engine, copy.name, copy.status) for copy in result.databases] == [
+        ("mysql", "gone_shop", Status.INCOMPLETE)
+    ]
+    assert result.remarks[0].message.startswith("mysql:gone_shop: incomplete: MySQL server at /nowhere/mysqld.sock cannot")
 
 
 def test_databases_of_a_server_that_is_not_configured_are_incomplete() -> None:

@@ -73,7 +73,7 @@ def test_a_map_that_cannot_be_read_makes_the_point_incomplete(mail: Panel, serve
     _, result = drawn(SITE, server)
     assert result.incomplete
     assert [remark.message for remark in result.remarks] == [
-        "mail domains and addresses are not whole: database appldb has no table email_lookup"
+        "the account's domains and addresses in the panel's map of mail are not whole: database appldb has no table email_lookup"
     ]
 
 

@@ -73,6 +73,31 @@ def test_it_comes_back_under_another_name(mariadb: MariaDB, server: MysqlServer,
     assert state(mariadb, other) == state(mariadb, "shop_wp")
 
 
+def test_one_writes_through_views_on_views_as_before(mariadb: MariaDB, server: MysqlServer, other: str) -> None:
+    mariadb.run(f"CREATE DATABASE {other}", f"GRANT ALL ON {other}.* TO {OWNER}@localhost")
+    try:
+        mariadb.run(
+            "CREATE TABLE t (id INT)",
+            f"CREATE DEFINER = {OWNER}@localhost VIEW zbase AS SELECT id FROM t",
+            f"CREATE DEFINER = {OWNER}@localhost VIEW among AS SELECT id FROM zbase",
+            f"CREATE DEFINER = {OWNER}@localhost VIEW checked AS SELECT id FROM among WHERE id > 0 WITH CASCADED CHECK OPTION",
+            database=other,
+        )
+        query = f"SELECT * FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{other}' ORDER BY TABLE_NAME"
+        before = mariadb.rows(query)
+        taken, text = take(server.export(other)), list(server.dump(other))
+        assert server.load_export(other, taken.manifest, taken.read) == []
+        assert mariadb.rows(query) == before
+        assert server.load(other, iter(text)) == []
+        assert mariadb.rows(query) == before
+        mariadb.run("INSERT INTO checked VALUES (1)", database=other)
+        # One that nothing helps ends a stranger's text, as any other statement would.
+        with pytest.raises(ExportError, match="view zbase was refused: .*gone"):
+            server.load(other, iter([b"".join(text).replace(b"from `t`", b"from `gone`")]))
+    finally:
+        mariadb.run(f"REVOKE ALL ON {other}.* FROM {OWNER}@localhost")
+
+
 def test_a_database_that_did_not_change_exports_to_the_same_bytes(server: MysqlServer, shop: Taken) -> None:
     again = take(server.export("shop_wp", shop.files["manifest.json"]))
     assert again.said == shop.said

@@ -82,6 +82,14 @@ def test_the_servers_files_are_not_read_by_a_function(server: MysqlServer, maria
     assert mariadb.rows("SELECT content FROM mine_db.f") == [(None,)]
 
 
+def test_the_servers_own_are_never_emptied(server: MysqlServer, mariadb: MariaDB) -> None:
+    tables = mariadb.rows("SHOW TABLES FROM mysql")
+    for name in ("mysql", "MYSQL", "sys"):
+        with pytest.raises(ExportError, match="the server's own"):
+            server.load(name, pieces("CREATE TABLE t (x INT);"))
+    assert mariadb.rows("SHOW TABLES FROM mysql") == tables
+
+
 def test_definers_become_the_databases_own_user(server: MysqlServer, mariadb: MariaDB) -> None:
     """Also in the spellings of dumps, and never one who may more."""
     text = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from strongroom.exports.base import Owned
-from strongroom.exports.ownership import known, of_each, own_user, owned
+from strongroom.exports.ownership import is_servers, known, of_each, own_user, owned
 from strongroom.model import Account, DatabaseClaim
 
 
@@ -36,6 +36,16 @@ ALL = [SHOP, LONGER, OTHER, NAMED]
 def test_a_database_has_one_owner(database: str, users: tuple[str, ...], owner: str | None) -> None:
     found = {one.name: owned("mysql", one, ALL, {database: users}).names for one in ALL}
     assert {name for name, names in found.items() if names} == ({owner} if owner else set())
+
+
+@pytest.mark.parametrize("engine", ["mysql", "postgresql"])
+def test_the_servers_own_are_nobodys_to_make(engine: str) -> None:
+    claims = (DatabaseClaim(engine=engine, prefix="shop_", names=("mysql", "template1")),)
+    asked = ["mysql", "MySQL", "sys", "information_schema", "performance_schema", "shop_new", "new"]
+    asked += ["postgres", "template0", "template1"]
+    free = owned(engine, Account(name="site1", claims=claims), [], {}, asked).free
+    assert not [name for name in free if is_servers(engine, name)]
+    assert {"shop_new", "new"} <= set(free) and len(free) == (5 if engine == "mysql" else 7)
 
 
 def test_two_owners_are_named_and_neither_has_it() -> None:

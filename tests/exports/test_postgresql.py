@@ -6,13 +6,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from strongroom.errors import ExportError
 from strongroom.exports.names import parts
 from strongroom.exports.postgresql import PostgresqlServer
 from strongroom.model import Status
-from tests.exports.postgresql_shop import OWNER, WEIRD, attributes, make, state
+from tests.exports.postgresql_shop import OWNER, READER, WEIRD, attributes, make, state
 from tests.exports.taken import Taken, take
 from tests.servers.postgresql import USER, PostgreSQL, programs
 
@@ -105,6 +106,62 @@ def test_it_comes_back_under_another_name(
     assert state(postgresql, other) == state(postgresql, "shop_wp")
 
 
+def test_what_a_superuser_made_comes_back_as_far_as_it_may(
+    postgresql: PostgreSQL, server: PostgresqlServer, shop: Taken
+) -> None:
+    postgresql.run("DROP DATABASE IF EXISTS shop_super", f"CREATE DATABASE shop_super OWNER {OWNER}")
+    try:
+        postgresql.run("REVOKE TEMPORARY ON DATABASE shop_super FROM PUBLIC")
+        postgresql.run(
+            "COMMENT ON SCHEMA public IS 'of its own'",
+            "CREATE EXTENSION postgres_fdw",
+            "CREATE EXTENSION file_fdw",
+            "CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'nowhere')",
+            f"ALTER SERVER elsewhere OWNER TO {READER}",
+            f"CREATE USER MAPPING FOR {OWNER} SERVER elsewhere OPTIONS (user 'u', password 'p')",
+            "CREATE FOREIGN TABLE far (a int OPTIONS (column_name 'b')) SERVER elsewhere OPTIONS (table_name 't')",
+            "CREATE TABLE theirs (id serial PRIMARY KEY)",
+            "INSERT INTO theirs DEFAULT VALUES",
+            f"GRANT SELECT ON theirs TO {OWNER}",
+            "CREATE FUNCTION who() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user::text'",
+            database="shop_super",
+        )
+        before, known = state(postgresql, "shop_super"), attributes(postgresql, "shop_super")
+        foreign = (
+            "SELECT s.srvname, srvowner::regrole::text, usename, ARRAY(SELECT unnest(umoptions) ORDER BY 1) "
+            "FROM pg_user_mappings m JOIN pg_foreign_server s ON m.srvid = s.oid"
+        )
+        servers = postgresql.rows(foreign, database="shop_super")
+        assert [row[:3] for row in servers] == [("elsewhere", READER, OWNER)]
+        taken = take(server.export("shop_super"))
+        postgresql.run("DROP DATABASE shop_super")
+        assert server.load_export("shop_super", taken.manifest, taken.read) == []
+        assert state(postgresql, "shop_super") == before
+        assert attributes(postgresql, "shop_super")[0][5:] == known[0][5:]
+        assert "=T" not in attributes(postgresql, "shop_super")[0][4]
+        assert postgresql.rows(foreign, database="shop_super") == servers
+        # A name that only this server makes a superuser's gets nothing that a tenant may have written.
+        none = msgspec.structs.replace(taken.manifest, superusers=())
+        said = server.load_export("shop_super", none, taken.read)
+        assert said == ["owners and privileges of role postgres were left out: it is a superuser"]
+        assert postgresql.rows("SELECT who()", database="shop_super") == [(OWNER,)]
+        # What the role that loads may not make is told, and stops nothing else.
+        postgresql.run(
+            "CREATE FUNCTION raw(int, int) RETURNS int LANGUAGE internal IMMUTABLE AS 'int4pl'",
+            "CREATE VIEW rests AS SELECT raw(id, 1) FROM theirs",
+            "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw",
+            "CREATE FOREIGN TABLE hosts (line text) SERVER files OPTIONS (filename '/etc/hosts')",
+            database="shop_super",
+        )
+        taken = take(server.export("shop_super"))
+        said = server.load_export("shop_super", taken.manifest, taken.read)
+        assert [line for line in said if "raw" in line and "permission denied for language internal" in line]
+        assert [line for line in said if "rests" in line] and [line for line in said if "hosts" in line]
+        assert postgresql.rows("SELECT id FROM theirs", database="shop_super") == [(1,)]
+    finally:
+        postgresql.run("DROP DATABASE IF EXISTS shop_super")
+
+
 def test_a_database_that_did_not_change_exports_to_the_same_bytes(server: PostgresqlServer, shop: Taken) -> None:
     again = take(server.export("shop_wp", shop.files["manifest.json"]))
     assert again.said == ""
@@ -165,6 +222,37 @@ def test_one_table_comes_back_beside_the_live_one(
             server.load_table("shop_wp", shop.manifest, shop.read, "public.child", "nowhere.x")
     finally:
         postgresql.run('DROP TABLE "sche.ma"."child of then"', database="shop_wp")
+
+
+def test_the_servers_own_are_never_replaced(postgresql: PostgreSQL, server: PostgresqlServer) -> None:
+    postgresql.run("CREATE DATABASE shop_mould IS_TEMPLATE true")
+    try:
+        for name, why in (("postgres", "the server's own"), ("template1", "the server's own"), ("shop_mould", "a template")):
+            with pytest.raises(ExportError, match=why):
+                server.load(name, iter([b"CREATE TABLE t (x int);"]))
+        assert len(postgresql.rows("SELECT FROM pg_database WHERE datname IN ('postgres', 'template1', 'shop_mould')")) == 3
+    finally:
+        postgresql.run("ALTER DATABASE shop_mould IS_TEMPLATE false", "DROP DATABASE shop_mould")
+
+
+def test_one_table_has_types_from_any_schema(
+    postgresql: PostgreSQL, server: PostgresqlServer, shop: Taken, other: str
+) -> None:
+    postgresql.run(f"CREATE DATABASE {other} OWNER {OWNER}")
+    postgresql.run(
+        "CREATE SCHEMA aside",
+        "CREATE EXTENSION hstore SCHEMA aside",
+        "CREATE TABLE t (h aside.hstore)",
+        "INSERT INTO t VALUES ('a=>1')",
+        database=other,
+    )
+    taken = take(server.export(other))
+    assert server.load_table(other, taken.manifest, taken.read, "public.t", "public.again") == []
+    assert postgresql.rows("SELECT h::text FROM again", database=other) == [('"a"=>"1"',)]
+    assert postgresql.rows("SELECT nspacl::text FROM pg_namespace WHERE nspname = 'aside'", database=other) in (
+        [(None,)],
+        [("{postgres=UC/postgres}",)],
+    )
 
 
 def test_a_load_that_fails_leaves_the_live_database_alone(

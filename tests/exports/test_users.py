@@ -91,31 +91,47 @@ def test_roles_of_postgresql_come_back_with_their_passwords(postgresql: PostgreS
         "GRANT stranger TO accadmin",
         "CREATE DATABASE acc_wp OWNER accadmin",
         "CREATE DATABASE stranger OWNER stranger",
+        "CREATE ROLE guest NOLOGIN",
+        "GRANT CONNECT ON DATABASE acc_wp TO guest",
+        "CREATE ROLE both_ways",
+        "GRANT CONNECT ON DATABASE acc_wp TO both_ways",
+        "GRANT CONNECT ON DATABASE stranger TO both_ways",
         'GRANT CREATE, CONNECT ON DATABASE acc_wp TO "acc_we""b"',
+        "GRANT CONNECT ON DATABASE acc_wp TO acc_readers WITH GRANT OPTION",
+        "ALTER ROLE accadmin SET search_path = \"$user\", 'a, b'",
+        "ALTER ROLE accadmin SET statement_timeout = '1min'",
+        "ALTER ROLE accadmin SET own.thing = 'it''s \\ so'",
+        "ALTER ROLE accadmin SET log_statement = 'all'",
+        "COMMENT ON ROLE accadmin IS 'whose ''it'' is'",
     )
     server = PostgresqlServer(postgresql.settings)
     try:
         file = server.users(SITE, ALL)
         text = b"".join(file.pieces)
         assert (file.path, file.failure) == (b"postgresql/users.sql", "")
-        for never in (b"stranger", b"acc_super", b"geheim", b"postgres"):
+        for never in (b"stranger", b"both_ways", b"acc_super", b"geheim", b"postgres", b"log_statement"):
             assert never not in text
         before = _roles(postgresql)
-        postgresql.run("ALTER DATABASE acc_wp OWNER TO postgres", 'REVOKE ALL ON DATABASE acc_wp FROM "acc_we""b"')
-        postgresql.run('DROP ROLE accadmin, "acc_we""b", acc_readers')
+        postgresql.run("ALTER DATABASE acc_wp OWNER TO postgres")
+        postgresql.run('REVOKE ALL ON DATABASE acc_wp FROM "acc_we""b", acc_readers, guest')
+        postgresql.run('DROP ROLE accadmin, "acc_we""b", acc_readers, guest')
         assert server.load_users(SITE, ALL, iter([text])) == []
-        assert _roles(postgresql) == [row for row in before if row[0] != "stranger in accadmin"]
+        wanted = [row for row in before if row[0] != "stranger in accadmin" and "log_statement" not in str(row)]
+        assert [row[0] for row in wanted if row[0] == "guest"]
+        assert _roles(postgresql) == wanted
         postgresql.connect("acc_wp", user="accadmin", password="geheim").close()
         assert server.load_users(SITE, ALL, iter([text])) == []
         refused = (
             b'CREATE ROLE "stranger"; ALTER ROLE "stranger" WITH SUPERUSER; GRANT "postgres" TO "accadmin"; '
-            b'ALTER DATABASE "stranger" OWNER TO "accadmin"; ALTER ROLE "accadmin" WITH SUPERUSER;'
+            b'ALTER DATABASE "stranger" OWNER TO "accadmin"; ALTER ROLE "accadmin" WITH SUPERUSER; '
+            b'CREATE ROLE "accadmin"; ALTER ROLE "accadmin" SET "log_statement" TO \'all\'; '
+            b"ALTER ROLE \"stranger\" SET \"work_mem\" TO '1GB'; COMMENT ON ROLE \"stranger\" IS 'mine'"
         )
-        assert len(server.load_users(SITE, ALL, iter([refused]))) == 5
-        assert _roles(postgresql) == [row for row in before if row[0] != "stranger in accadmin"]
+        assert len(server.load_users(SITE, ALL, iter([refused]))) == 8
+        assert _roles(postgresql) == wanted
     finally:
         postgresql.run("DROP DATABASE acc_wp", "DROP DATABASE stranger")
-        postgresql.run('DROP ROLE IF EXISTS accadmin, "acc_we""b", acc_readers, acc_super, stranger')
+        postgresql.run('DROP ROLE IF EXISTS accadmin, "acc_we""b", acc_readers, acc_super, stranger, guest, both_ways')
 
 
 def _make(mariadb: MariaDB) -> None:
@@ -152,13 +168,18 @@ def _roles(postgresql: PostgreSQL) -> list[tuple[object, ...]]:
     return (
         postgresql.rows(
             "SELECT rolname, rolsuper, rolinherit, rolcanlogin, rolconnlimit, rolpassword, rolvaliduntil::text "
-            "FROM pg_authid WHERE rolname ~ '^acc' ORDER BY 1"
+            "FROM pg_authid WHERE rolname ~ '^(acc|guest)' ORDER BY 1"
         )
         + postgresql.rows(
             "SELECT pg_get_userbyid(roleid) || ' in ' || pg_get_userbyid(member), admin_option FROM pg_auth_members "
             "WHERE pg_get_userbyid(member) ~ '^acc' ORDER BY 1"
         )
         + postgresql.rows(
-            "SELECT datname, pg_get_userbyid(datdba), datacl::text FROM pg_database WHERE datname = 'acc_wp'"
+            "SELECT datname, pg_get_userbyid(datdba), ARRAY(SELECT unnest(datacl)::text ORDER BY 1) FROM pg_database "
+            "WHERE datname = 'acc_wp'"
+        )
+        + postgresql.rows(
+            "SELECT setrole::regrole::text, unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = 0 UNION ALL "
+            "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'accadmin' ORDER BY 1, 2"
         )
     )

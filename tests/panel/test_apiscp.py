@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from strongroom.config import Config, Server
-from strongroom.errors import SourceError, UnknownError
+from strongroom.errors import SourceError, UnknownError, UsageError
 from strongroom.model import Account, DatabaseClaim, DocumentRoot, Location
 from strongroom.panel.apiscp import Apiscp
 from tests.panel.servers import configured, site, write
@@ -129,7 +129,7 @@ def test_a_primary_domain_goes_before_the_same_name_as_an_addon(root: Path) -> N
 def test_a_domain_of_two_accounts_names_both(root: Path) -> None:
     site(root, 1, "one.com", "both.com")
     site(root, 2, "two.com", "both.com")
-    with pytest.raises(UnknownError, match="site1 and site2"):
+    with pytest.raises(UsageError, match="site1 and site2"):
         layout(root).account("both.com")
 
 

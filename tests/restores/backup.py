@@ -88,6 +88,8 @@ class Memory:
             id="p1",
             account=account,
             time="2026-11-22T00:00:00Z",
+            # All files were made long before.
+            started="2100-01-01T00:00:00Z",
             level=Level.FULL,
             client="memory",
             status=status,

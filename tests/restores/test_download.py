@@ -169,6 +169,22 @@ def test_live_data_of_a_stranger_gives_away_nothing_of_others(server: Server, tm
         fetch(server, None, ArchiveFormat.TAR, b"data/../../shadow-file")
 
 
+def test_live_files_all_of_whose_names_are_the_account_s_are_its_own_whoever_owns_them(
+    server: Server, tmp_path: Path
+) -> None:
+    server.write(b"www/upload", b"by the web server", uid=48)
+    server.write(b"www/half", b"of somebody else", uid=48)
+    os.makedirs(server.shadow + b"/mail")
+    os.link(server.shadow + b"/www/upload", server.shadow + b"/mail/again")
+    for name in (server.shadow + b"/mail/half", os.fsencode(tmp_path / "outside")):
+        os.link(server.shadow + b"/www/half", name)
+    content, result = fetch(server, None, ArchiveFormat.TAR)
+    out = unpacked(content, tmp_path / "out")
+    assert os.path.samefile(out + b"/www/upload", out + b"/mail/again")
+    assert sorted(remark.path for remark in result.warnings) == [b"data/mail/half", b"data/www/half"]
+    assert result.status is Status.COMPLETE and b"of somebody else" not in content
+
+
 def test_a_live_file_that_shrinks_meanwhile_leaves_the_archive_whole(server: Server, tmp_path: Path) -> None:
     place = server.write(b"a-log", os.urandom(5 << 20))
     server.write(b"b", b"after")

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from strongroom.clients.base import RunHead, Task
 from strongroom.clients.vault import VaultClient
 from strongroom.clients.workroom import Workroom
+from strongroom.exports.sqlite import HEADER
 from strongroom.model import Entry, FileType, Level, Point, Status, Time
 from strongroom.restores.beneath import Folder, Folders
 from strongroom.restores.request import RestoreRequest
@@ -198,6 +200,60 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_content(server: Server, ba
     os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns))
     assert back(client).files.written == 1
     assert Path(os.fsdecode(place)).read_bytes() == b"A" * 1000
+
+
+@pytest.mark.parametrize("seconds", [-5, 59, 61])
+def test_what_was_written_to_around_the_backup_is_known_by_its_content_alone(
+    server: Server, back: Back, seconds: int
+) -> None:
+    """A store through a page that was mapped before leaves times and ctime as they were."""
+    place = server.write(b"page", b"A" * 1000, uid=0)
+    os.chmod(place, 0o4755)
+    client = Memory(piece=300).snapshot(b"data", server.shadow)
+    before = os.stat(place)
+    with open(place, "r+b") as file:
+        file.write(b"B")
+    os.utime(place, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    stands = os.stat(place)
+    client.change(b"data/page", ctime=Time(*divmod(stands.st_ctime_ns, 10**9)))
+    began = datetime.fromtimestamp(stands.st_ctime_ns / 10**9 + seconds, UTC).isoformat()
+    point = msgspec.structs.replace(client.point(), started=began)
+    old = seconds > 60
+    told = back(client, point=point, dry_run=True).forecast
+    assert told is not None and (told.replaced, told.unchanged) == ((0, 2) if old else (1, 1))
+    result = back(client, point=point)
+    assert (result.files.written, result.files.unchanged) == ((0, 2) if old else (1, 1))
+    if old:
+        assert result.warnings == ()
+    else:
+        assert Path(os.fsdecode(place)).read_bytes() == b"A" * 1000
+        # What is written anew is written as anything is: with no rights that are not the account's to have.
+        assert "set-id bits" in result.warnings[0].message and stat.S_IMODE(os.stat(place).st_mode) == 0o755
+
+
+def test_what_was_fresh_and_is_as_it_was_stays_with_all_its_rights(server: Server, back: Back) -> None:
+    place = server.write(b"page", uid=0)
+    os.chmod(place, 0o4755)
+    client = Memory().snapshot(b"data", server.shadow)
+    before = os.stat(place)
+    began = datetime.fromtimestamp(before.st_ctime, UTC).isoformat()
+    result = back(client, point=msgspec.structs.replace(client.point(), started=began))
+    assert (result.files.written, result.files.unchanged, result.warnings) == (0, 2, ())
+    after = os.stat(place)
+    assert (after.st_ino, after.st_ctime_ns, after.st_mode) == (before.st_ino, before.st_ctime_ns, before.st_mode)
+    assert client.fetched == [b"data/page"]
+
+
+def test_a_database_that_stands_as_it_was_is_not_compared_with_the_copy_of_it(server: Server, back: Back) -> None:
+    place = server.write(b"app.db", HEADER + b"x" * (4096 - len(HEADER)))
+    client = Memory().snapshot(b"data", server.shadow)
+    client.change(b"data/app.db", content=((0, HEADER + b"y" * (4096 - len(HEADER))),))
+    status = os.stat(place)
+    point = msgspec.structs.replace(client.point(), started=datetime.fromtimestamp(status.st_ctime, UTC).isoformat())
+    told = back(client, point=point, dry_run=True).forecast
+    assert told is not None and (told.replaced, told.unchanged) == (0, 2)
+    assert back(client, point=point).files.written == 0
+    assert os.stat(place).st_ino == status.st_ino
 
 
 def test_one_path_brings_its_parents_with_their_attributes_and_nothing_else(

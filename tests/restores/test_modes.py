@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -151,6 +152,24 @@ def test_a_dry_run_counts_hard_links_as_the_restore_does(server: Server, back: B
     assert (wanted.written + wanted.replaced, wanted.unchanged) == (done.written, done.unchanged) == (4, 3)
 
 
+def test_a_dry_run_leaves_out_and_names_what_the_restore_does(server: Server, back: Back) -> None:
+    here = server.shadow
+    for name, device in ((b"null", os.makedev(1, 3)), (b"gone", os.makedev(0, 0))):
+        os.mknod(here + b"/" + name, stat.S_IFCHR | 0o666, device)
+    os.link(here + b"/null", here + b"/zero")
+    os.chmod(server.write(b"tool", uid=0), 0o4755)
+    client = Memory().snapshot(b"data", here)
+    for name in (b"null", b"zero", b"gone", b"tool"):
+        os.unlink(here + b"/" + name)
+    for _ in range(2):
+        told = back(client, dry_run=True)
+        done = back(client)
+        assert told.forecast is not None
+        assert (told.forecast.written, told.forecast.unchanged) == (done.files.written, done.files.unchanged)
+        assert [remark.path for remark in told.warnings] == [b"data/null", b"data/tool"]
+    assert done.files.unchanged == 3
+
+
 def test_a_dry_run_of_a_destroyed_account_counts_everything(client: Memory, server: Server, back: Back) -> None:
     subprocess.run(["rm", "-rf", server.site], check=True)
     told = back(client, b"data", b"info", dry_run=True).forecast
@@ -257,8 +276,9 @@ def test_a_folder_that_is_not_empty_is_refused_unless_a_mode_is_given(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/other").write_bytes(b"x")
-    with pytest.raises(RestoreError, match="not empty"):
-        back(client, to=os.fsencode(tmp_path / "out"))
+    for dry_run in (True, False):
+        with pytest.raises(RestoreError, match="not empty"):
+            back(client, to=os.fsencode(tmp_path / "out"), dry_run=dry_run)
     back(client, to=os.fsencode(tmp_path / "out"), mode=MERGE)
     assert sorted(os.listdir(tmp_path / "out")) == ["data", "other"]
 
@@ -324,8 +344,10 @@ def test_a_place_that_cannot_be_written_is_one_line(client: Memory, back: Back, 
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", small], check=True)
     try:
-        with pytest.raises(RestoreError, match="Read-only"):
+        with pytest.raises(RestoreError, match=f"^{small}/out: Read-only file system; mount it writable"):
             back(client, to=os.fsencode(small / "out"))
+        with pytest.raises(RestoreError, match=f"^{small}: Read-only file system; mount it writable"):
+            back(client, to=os.fsencode(small))
     finally:
         subprocess.run(["umount", small], check=True)
 

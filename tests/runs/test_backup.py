@@ -178,6 +178,22 @@ def test_the_only_account_being_busy_is_refused(ground: Ground) -> None:
             ground.runner().run(Order(accounts=("site1",)), ground.notes)
 
 
+def test_an_account_whose_app_is_being_changed_fails_alone_and_holds_up_nobody(ground: Ground) -> None:
+    state = ground.config.server.state
+    with Locks(state) as other:
+        assert other.take(["site1"], 0, lambda name: None) == []
+        result = ground.runner().run(Order(), ground.notes)
+        assert [(each.account, each.message) for each in result.failures] == [
+            ("site1", "one of its web apps is being changed; run again when that has ended")
+        ]
+        assert len(result.points) == 2
+        assert other.take(["vault/site1", "site2"], 0, print) == [], "what was not backed up is let go"
+        other.release("vault/site1")
+        with pytest.raises(BusyError, match="site1: one of its web apps is being changed; run again"):
+            ground.runner().run(Order(accounts=("site1",)), ground.notes)
+    assert ground.runner().run(Order(accounts=("site1",)), ground.notes).exit_status == 0
+
+
 def test_a_run_waits_for_an_account_that_is_freed_soon(ground: Ground) -> None:
     other = Locks(ground.config.server.state)
     other.take(["vault/site1"], 0, lambda name: None)

@@ -63,6 +63,14 @@ def test_a_machine_without_the_panels_tree_still_finds_accounts(tmp_path: Path, 
     assert find_account("example.com", bare, catalog, "another").who.account == "site1"
 
 
+def test_a_domain_of_several_accounts_is_told_with_what_to_write_instead(
+    tmp_path: Path, layout: Layout, catalog: Catalog
+) -> None:
+    site(tmp_path, 3, "example.com")
+    with pytest.raises(UsageError, match="site1 and site3; name the account by its siteN"):
+        find_account("example.com", layout, catalog, "here")
+
+
 def test_nobodys_name_is_unknown(layout: Layout, catalog: Catalog) -> None:
     with pytest.raises(UnknownError, match="nobody.example"):
         find_account("nobody.example", layout, catalog, "here")
@@ -113,6 +121,17 @@ def test_a_time_before_the_first_point_names_the_first(layout: Layout, catalog: 
 def test_point_and_at_contradict_each_other(layout: Layout, catalog: Catalog) -> None:
     with pytest.raises(UsageError, match="contradict"):
         choose(catalog, layout, point="latest", at="yesterday")
+
+
+def test_a_point_that_is_named_has_to_be_what_else_was_asked_for(
+    layout: Layout, catalog: Catalog, client: FakeClient
+) -> None:
+    partly = client.add("site1", status=Status.INCOMPLETE)
+    catalog.refresh(client)
+    for more in ({"complete": True}, {"client": "elsewhere"}):
+        with pytest.raises(UsageError, match=f"point {partly.id} is "):
+            choose(catalog, layout, point=partly.id, **more)
+    assert choose(catalog, layout, point=partly.id, client=client.name) == partly.id
 
 
 def test_another_accounts_point_is_refused(layout: Layout, catalog: Catalog, client: FakeClient) -> None:

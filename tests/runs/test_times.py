@@ -51,7 +51,45 @@ def test_an_offset_is_honoured() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "2026-13-01", "2026-02-30", "25:00", "2026-11-20T25:00", "-3 days ago", "9" * 40]
+    ("text", "begins", "lasts"),
+    [
+        ("20261120Z", (2026, 11, 20), 86400),
+        ("20261120T1011Z", (2026, 11, 20, 10, 11), 60),
+        ("20261120T101112Z", (2026, 11, 20, 10, 11, 12), 1),
+        ("2026-11-20T10Z", (2026, 11, 20, 10), 3600),
+        ("2026-11-20T10:11:12+02", (2026, 11, 20, 8, 11, 12), 1),
+        ("9999-12-31Z", (9999, 12, 31), 86400),
+    ],
+)
+def test_every_form_of_iso_8601_names_its_span(text: str, begins: tuple[int, ...], lasts: int) -> None:
+    start = seconds(*begins)
+    assert times.parse(text, NOW, Edge.BEGINNING) == Time(start)
+    assert times.parse(text, NOW, Edge.END) == Time(start + lasts - 1, 999_999_999)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31"])
+def test_the_first_and_the_last_day_of_a_calendar_are_days_everywhere(text: str) -> None:
+    assert times.parse(text, datetime.now().astimezone(), Edge.BEGINNING) < times.parse(
+        text, datetime.now().astimezone(), Edge.END
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "2026-1120",
+        "202611-20",
+        "2026-11-20T1011",
+        "20261120T10:11",
+        "2026-13-01",
+        "2026-02-30",
+        "25:00",
+        "2026-11-20T25:00",
+        "-3 days ago",
+        "9" * 40,
+    ],
 )
 def test_what_is_no_time_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError) as caught:

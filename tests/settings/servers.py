@@ -44,7 +44,12 @@ class FakeServer:
         finally:
             self.closed.append(database)
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+    def fault(self, sql: Iterator[bytes]) -> str:
+        return "" if b"".join(sql) else "nothing"
+
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
         held = next(held for held in self.databases.values() if database in held)
         held[database] = b"".join(sql)
         return []

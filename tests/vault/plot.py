@@ -96,10 +96,17 @@ class Ground:
 
     def age(self) -> None:
         """Let the minute pass in which nothing is trusted: what was scanned until now counts as old."""
+        self._scanned_at(time.time_ns() + FRESH)
+
+    def rejuvenate(self) -> None:
+        """Let no time have passed between the making of the files and the look at them, however long it was."""
+        places = [self.source, *self.source.rglob("*")]
+        self._scanned_at(min(place.lstat().st_ctime_ns for place in places))
+
+    def _scanned_at(self, moment: int) -> None:
         state = self.vault().state
         summaries = state.summaries().values()
-        now = time.time_ns() + FRESH
-        state.remember_summaries([msgspec.structs.replace(item, scan_started=now) for item in summaries])
+        state.remember_summaries([msgspec.structs.replace(item, scan_started=moment) for item in summaries])
 
     def lose_state(self) -> None:
         shutil.rmtree(self.state)

@@ -22,6 +22,8 @@ from tests.vault.ground import in_memory
 from tests.vault.plot import PASSPHRASE, SERIES, SMALL_CHUNKS, Ground, Seen
 from tests.vault.second_reader import SecondReader
 
+# Two processes meet within this (seconds), unless one never begins.
+PATIENCE = 300
 CONTENT = {
     b"mysql/shop/before.sql": b"CREATE TABLE posts;\n",
     b"mysql/shop/tables/posts.sql": b"".join(rows(30_000)),
@@ -283,7 +285,7 @@ def test_feeds_of_two_series_are_drawn_beside_each_other(ground: Ground) -> None
     def meeting(own: int) -> MadeFeed:
         def pieces() -> Iterator[bytes]:
             (ground.base / f"begun {own}").touch()
-            for _ in range(3000):
+            for _ in range(PATIENCE * 100):
                 if (ground.base / f"begun {1 - own}").exists():
                     yield b"met"
                     return

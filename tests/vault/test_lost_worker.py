@@ -16,7 +16,8 @@ from strongroom.vault.storage import Spool
 from strongroom.vault.vault import Vault
 from tests.vault.ground import PASSPHRASE, quick_vault, request
 
-PATIENCE = 60
+# Nothing here takes longer than this (seconds) unless it hangs.
+PATIENCE = 300
 
 
 class SlowStorage(FolderStorage):

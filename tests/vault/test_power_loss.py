@@ -191,7 +191,10 @@ def test_a_snapshot_is_put_when_all_it_needs_is_durable_and_told_when_it_is_dura
             assert f"snapshots/{told.id}" in disk.durable
         kinds = [done.name.partition("/")[0] or done.what for done in disk.log if done.what in ("put", "barrier")]
         order = [kind for kind, _ in itertools.groupby(kinds)]
-        assert order == ["sessions", "packs", "barrier", "index", "barrier", "snapshots", "barrier"]
+        assert order[0] == "sessions"
+        # Once; more often on a machine so slow that who is ready does not wait for the others.
+        commit = ["packs", "barrier", "index", "barrier", "snapshots", "barrier"]
+        assert order[1:] == commit * (len(order) // len(commit))
 
 
 def test_a_writer_shows_its_session_before_it_looks_and_looks_for_tombstones_first(ground: Ground) -> None:

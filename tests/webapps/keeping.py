@@ -11,6 +11,7 @@ from typing import Any
 from strongroom.config import load
 from strongroom.exports.feed import servers
 from strongroom.panel import load_layout
+from strongroom.runs.locks import Changes
 from strongroom.webapps.base import App
 from strongroom.webapps.finding import Finder
 from strongroom.webapps.kinds import all_kinds
@@ -29,6 +30,8 @@ class Keeping:
         self.server, self.reference = server, reference
         self.config = load(str(server.config))
         self.notes = Notes()
+        self.keep = self.config.webapps.keep_snapshots
+        self.needed: set[str] = set()
 
     @property
     def states(self) -> States:
@@ -41,11 +44,24 @@ class Keeping:
     @property
     def snapshots(self) -> GitSnapshots:
         accounts = load_layout(self.config).accounts()
-        return GitSnapshots(self.config.server.state, accounts, servers(self.config), self.notes)
+        state = self.config.server.state
+        changes = Changes(state, self.notes.note, patience=0)
+        return GitSnapshots(
+            state, accounts, servers(self.config), self.notes, changes, self.keep, lambda app: self.needed
+        )
 
     @property
     def folder(self) -> Path:
         return Path(os.fsdecode(self.app.place))
+
+    def git(self, *arguments: str, given: bytes = b"") -> str:
+        """What the owner's own git says in the app's folder."""
+        owner = self.folder.stat()
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.folder, capture_output=True, check=True, input=given,
+            user=owner.st_uid, group=owner.st_gid, extra_groups=[], env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        )  # fmt: skip
+        return done.stdout.decode().strip()
 
     def copy(self, to: Path) -> Path:
         """The app's folder as it is now, elsewhere, to compare with."""

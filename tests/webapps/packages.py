@@ -8,7 +8,7 @@ from pathlib import Path
 from strongroom.demo.packages import WORDPRESS, unpacked
 
 _CACHE = Path(__file__).parents[2] / ".venv" / "packages"
-_APPS = {"wordpress": WORDPRESS, "dokuwiki": ("dokuwiki",)}
+_APPS = {"wordpress": WORDPRESS, "dokuwiki": ("dokuwiki",), "mediawiki": ("mediawiki", "mediawiki-classes")}
 
 
 def app(name: str) -> bytes:

@@ -52,7 +52,8 @@ def trap(small: Apps) -> Trap:
 
 
 def everything(keeping: Keeping) -> None:
-    """Every command that works on a repository."""
+    """Every command that works on a repository, and what drops old snapshots of it."""
+    keeping.keep = 1
     snapshots, app = keeping.snapshots, keeping.app
     snapshots.take(app, "again")
     snapshots.list(app)
@@ -296,10 +297,13 @@ def test_paths_of_a_forged_snapshot_lead_nowhere(keeping: Keeping) -> None:
 
 def test_a_damaged_file_of_a_snapshot_refuses_the_rollback_before_anything_changed(keeping: Keeping) -> None:
     first = keeping.snapshots.enable(keeping.app)
-    blob = subprocess.run(
-        ["git", "rev-parse", "HEAD:lib/a.php"], cwd=keeping.folder, capture_output=True, check=True, text=True,
-        user=SMALL_UID, group=SMALL_UID, extra_groups=[], env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
-    ).stdout.strip()  # fmt: skip
+    blob = keeping.git("rev-parse", "HEAD:lib/a.php")
+    packs = [path for path in (keeping.folder / ".git/objects/pack").iterdir() if path.suffix == ".pack"]
+    packed = [path.read_bytes() for path in packs]
+    for path in (keeping.folder / ".git/objects/pack").iterdir():
+        path.unlink()
+    for pack in packed:
+        keeping.git("unpack-objects", given=pack)
     (keeping.folder / "lib/a.php").write_text("<?php // changed")
     (keeping.folder / "index.php").write_text("<?php // changed")
     (keeping.folder / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()

@@ -148,6 +148,25 @@ def test_a_snapshot(small: Apps, monkeypatch: pytest.MonkeyPatch) -> None:
     assert left == []
 
 
+def test_a_snapshot_with_which_old_ones_go(small: Apps) -> None:
+    keeping = Keeping(small, SMALL)
+    keeping.keep = 2
+    keeping.snapshots.enable(keeping.app)
+
+    def take() -> None:
+        keeping.snapshots.take(keeping.app, "x")
+
+    def look() -> None:
+        assert 2 <= len(keeping.snapshots.list(keeping.app)) <= 3
+        assert keeping.snapshots.diff(keeping.app, "latest") == []
+        keeping.git("fsck", "--strict")
+
+    assert every(take, take, look, stride=5) > 3
+    take()
+    assert len(keeping.snapshots.list(keeping.app)) == 2
+    assert len(list((keeping.folder / ".git/objects/pack").glob("*.pack"))) == 1
+
+
 def test_a_rollback_that_cannot_be_ended_says_so_until_it_can(small: Apps) -> None:
     keeping = Keeping(small, SMALL)
     first = keeping.snapshots.enable(keeping.app)

@@ -8,12 +8,14 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from strongroom.errors import BusyError, SnapshotError, UnknownError
 from strongroom.model import Status
+from strongroom.runs.locks import Locks
 from strongroom.webapps.snapshots import git as processes
 from strongroom.webapps.snapshots.picture import LARGEST
 from tests.panel.servers import write
@@ -348,6 +350,17 @@ def test_two_at_once_are_refused_and_nothing_is_half_done(keeping: Keeping) -> N
     keeping.snapshots.take(keeping.app, "x")
 
 
+def test_none_is_changed_while_its_account_is_backed_up(keeping: Keeping) -> None:
+    keeping.snapshots.enable(keeping.app)
+    with Locks(keeping.config.server.state) as backup:
+        assert backup.take([keeping.app.account], 0, print, shared=True) == []
+        for act in (keeping.snapshots.rollback, keeping.snapshots.disable, partial(keeping.snapshots.take, label="x")):
+            with pytest.raises(BusyError, match="site3 is being backed up"):
+                act(keeping.app)
+        assert len(keeping.snapshots.list(keeping.app)) == 1, "to read them is no change"
+    keeping.snapshots.rollback(keeping.app)
+
+
 def test_a_database_of_postgresql(postgresql: PostgreSQL) -> None:
     with folder_of_apps(more=f'[databases.postgresql]\nhost = "{postgresql.sockets}"\n') as server:
         docroot = small_site(server)
@@ -444,6 +457,13 @@ def test_a_database_that_cannot_be_exported_any_more_is_rolled_back(shopping: Ke
     assert shopping.snapshots.list(shopping.app)[0].status is Status.INCOMPLETE
 
 
+def test_where_there_can_be_no_first_snapshot_there_is_no_repository(shopping: Keeping, mariadb: MariaDB) -> None:
+    mariadb.run("CREATE VIEW broken AS SELECT * FROM empty", "DROP TABLE empty", database=SMALL_DATABASE)
+    with pytest.raises(SnapshotError, match="broken"):
+        shopping.snapshots.enable(shopping.app)
+    assert not (shopping.folder / ".git").exists()
+
+
 @pytest.mark.parametrize("below", ["", "/public_html"])
 def test_an_account_that_is_just_a_folder(small: Apps, below: str) -> None:
     account = small.folder / "srv/anna"
@@ -460,6 +480,8 @@ def test_an_account_that_is_just_a_folder(small: Apps, below: str) -> None:
     before = keeping.copy(small.folder / "before")
     (keeping.folder / "index.php").write_text("changed")
     (keeping.folder / "lib/new.php").write_text("new")
+    write(account / "webapp_reports/of-an-update.html", "what was seen")
     back = keeping.snapshots.rollback(keeping.app)
     assert (back.status, back.files.deleted) == (Status.COMPLETE, 1)
-    assert keeping.differs(before, b"cache") == []
+    assert keeping.differs(before, b"cache", b"webapp_reports") == []
+    assert (account / "webapp_reports/of-an-update.html").exists(), "it tells of what is no more, and stays"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -13,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from tests.panel.servers import write
@@ -116,7 +118,7 @@ def test_a_point_holds_databases_and_files_and_says_how_far_apart_they_are(shop:
     synchrony = point["synchrony"]
     moments = [synchrony[key] for key in ("exports_started", "transaction_opened", "files_started", "files_finished")]
     assert moments == sorted(moments) and synchrony["method"] == "sequence"
-    assert 0 < synchrony["gap_seconds"] < 60
+    assert synchrony["gap_seconds"] > 0
     assert point["warnings"] == [] and point["status"] == "complete"
     names = {each["path"] for each in shop.json("ls", point["id"], "databases:/mysql/whole_shop", "-R")}
     assert {"databases:/mysql/whole_shop/manifest.json", "databases:/mysql/whole_shop/tables/posts.sql"} <= names
@@ -198,6 +200,11 @@ def test_beside_the_live_one_whole_or_one_table(shop: Shop) -> None:
     assert shop.postgresql.rows("SELECT * FROM posts ORDER BY id", database="whole_again") == before["blog"]
     taken = shop("--json", "restore", "site1", "--database", "mysql:whole_shop", "--into", "whole_again", "--yes")
     assert taken.status == 2 and "there already" in taken.document["error"]["message"]
+    tables = len(shop.mariadb.rows("SHOW TABLES FROM mysql"))
+    for engine, name in (("mysql:whole_shop", "mysql"), ("mysql:whole_shop", "sys"), ("postgresql:whole_blog", "postgres")):
+        servers = shop("--json", "restore", "site1", "--database", engine, "--into", name, "--yes")
+        assert servers.status == 2 and f"{name} is not a database of site1" in servers.document["error"]["message"]
+    assert len(shop.mariadb.rows("SHOW TABLES FROM mysql")) == tables
     foreign = shop("--json", "restore", "site1", "--database", "mysql:whole_shop", "--into", "whole_two_x", "--yes")
     assert foreign.status == 2 and "not a database of site1" in foreign.document["error"]["message"]
 
@@ -234,7 +241,7 @@ def test_what_the_certificate_says_is_the_difference(shop: Shop) -> None:
     folder.mkdir()
     for number in range(2000):
         write(folder.parent / f"bulk/{number % 50}/{number}", b"x" * 2000)
-    ended = threading.Event()
+    began, ended = threading.Event(), threading.Event()
 
     def count() -> None:
         with shop.mariadb.connect("whole_shop") as connection, connection.cursor() as cursor:
@@ -243,13 +250,16 @@ def test_what_the_certificate_says_is_the_difference(shop: Shop) -> None:
                 cursor.execute("INSERT INTO numbers VALUES (%s)", (number,))
                 (folder / f"{number:06d}").write_bytes(b"")
                 number += 1
-                time.sleep(0.002)
+                began.set()
+                time.sleep(0.01)  # of what changes in the gap, a thousand files are named
 
     writer = threading.Thread(target=count)
     writer.start()
     try:
-        time.sleep(0.3)
-        point = shop.backup("site1")
+        began.wait()
+        # On a busy machine the writer may stand still for as long as the gap is.
+        points = (shop.backup("site1") for _ in range(50))
+        point = next(point for point in points if point["synchrony"]["changed_in_gap"])
     finally:
         ended.set()
         writer.join()
@@ -277,19 +287,21 @@ def test_a_server_that_dies_in_a_dump_makes_the_point_incomplete_and_status_red(
     ended = threading.Event()
 
     def kill() -> None:
-        # As soon as a dump has its connection, it loses it.
+        # As soon as a dump reads the table, it loses its connection.
         while not ended.is_set():
             with mariadb.connect() as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SQL_NO_CACHE%posts%'")
                 for (thread,) in cursor.fetchall():
                     if thread != connection.thread_id():
-                        cursor.execute(f"KILL {thread}")
-                        ended.set()
+                        with contextlib.suppress(pymysql.err.OperationalError):  # it has ended meanwhile
+                            cursor.execute(f"KILL {thread}")
 
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        done = shop("--json", "backup", "site1")
+        # On a busy machine it may be read before anybody saw it.
+        nights = (shop("--json", "backup", "site1") for _ in range(50))
+        done = next(done for done in nights if done.status)
     finally:
         ended.set()
         killer.join()
@@ -305,15 +317,46 @@ def test_a_server_that_dies_in_a_dump_makes_the_point_incomplete_and_status_red(
     assert refused.status == 2 and "take another point" in refused.document["error"]["message"]
 
 
-def test_a_server_that_is_down_names_every_database_that_is_known(shop: Shop, tmp_path: Path) -> None:
-    shop.config.write_text(shop.config.read_text().replace(str(shop.mariadb.socket), "/nowhere/mysqld.sock"))
-    done = shop("--json", "backup", "site1")
-    (point,) = done.document["points"]
-    assert (done.status, point["status"]) == (1, "incomplete")
-    assert any("/nowhere/mysqld.sock" in each["message"] for each in point["warnings"])
-    assert [(each["name"], each["status"]) for each in point["databases"]] == [("whole_blog", "complete")]
+def test_a_server_that_is_down_names_every_database_that_is_known(shop: Shop) -> None:
+    known = shop.backup("site1")
+    config = shop.config.read_text()
+    shop.config.write_text(config.replace(str(shop.mariadb.socket), "/nowhere/mysqld.sock"))
+    for _ in range(2):
+        point = shop.backup("site1", status=1)
+        assert point["status"] == "incomplete"
+        assert any("/nowhere/mysqld.sock" in each["message"] for each in point["warnings"])
+        assert [(each["name"], each["status"]) for each in point["databases"]] == [
+            ("whole_shop", "incomplete"),
+            ("whole_blog", "complete"),
+        ]
     told = shop("accounts", "--json")
     assert told.status == 0 and "/nowhere/mysqld.sock" in told.err and len(told.err.splitlines()) == 1
+    # What falls is what has fallen since the last complete export.
+    shop.config.write_text(config)
+    shop.mariadb.run("DELETE FROM posts WHERE id > 10", database="whole_shop")
+    fallen = shop.backup("site1")
+    assert [each["status"] for each in known["databases"]] == [each["status"] for each in fallen["databases"]]
+    assert any("table posts has 10 rows, and had 300" in each["message"] for each in fallen["warnings"])
+
+
+def test_a_server_without_a_map_of_mail_may_be_down_for_who_has_nothing_there(shop: Shop) -> None:
+    (shop.root / "home/virtual/site1/info/current/pgsql").unlink()
+    config = shop.config.read_text()
+    shop.config.write_text(config.replace(str(shop.postgresql.sockets), "/nowhere"))
+    unknown = shop.backup("site1", status=1)
+    assert [each["message"].partition(": Postgre")[0] for each in unknown["warnings"]] == [
+        "the account's domains and addresses in the panel's map of mail are missing"
+    ]
+    shop.config.write_text(config)
+    shop.backup("site1")
+    shop.config.write_text(config.replace(str(shop.postgresql.sockets), "/nowhere"))
+    for _ in range(2):
+        done = shop.backup("site1")
+        assert done["status"] == "complete"
+        assert [each["message"].partition(": Postgre")[0] for each in done["warnings"]] == [
+            "the account's domains and addresses in the panel's map of mail were not looked for, "
+            "and the last complete point has none"
+        ]
 
 
 def test_no_password_is_seen_by_other_users(shop: Shop, mariadb: MariaDB) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,8 +96,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 @pytest.fixture
 def memory() -> Iterator[Path]:
     """A folder on a tmpfs."""
-    folder = Path(f"/dev/shm/strongroom-test-{os.getpid()}")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-test-", dir="/dev/shm"))
     yield folder
     _cleared(folder)
 

@@ -354,6 +354,45 @@ def test_an_account_of_a_plain_layout_keeps_what_is_excluded_in_a_mirror(tmp_pat
     assert os.listdir(tmp_path / "out") == ["data"]
 
 
+def test_what_the_server_has_on_other_file_systems_is_in_its_point(nights: Nights) -> None:
+    """Many a server has /var on a disk of its own, and /var/lib/mysql on another."""
+    server = nights.server
+    mounts = [server.root / "var", server.root / "var/lib/mysql", server.root / "var/log/mailer_tables.d"]
+    for mount in mounts:
+        mount.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", mount], check=True)
+    try:
+        write(mounts[0] / "log/mailer_table", b"rows")
+        write(mounts[0] / "log/secure", b"of nobody's business")
+        write(mounts[1] / "mysql-grants.sql", b"GRANT")
+        write(mounts[2] / "inside", b"asked for by name")
+        elsewhere = mounts[2] / "elsewhere"
+        elsewhere.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", elsewhere], check=True)
+        try:
+            write(elsewhere / "x", b"not asked for")
+            first, second = server.backup("server"), server.backup("server")
+            live = server.folder / "live.tar"
+            assert server("download", "server", "-o", live).status == 0
+        finally:
+            subprocess.run(["umount", elsewhere], check=True)
+        wanted = ["log/mailer_table", "log/mailer_tables.d/inside", "lib/mysql/mysql-grants.sql"]
+        for point in (first, second):
+            assert [each["path"] for each in point["warnings"]] == ["/var/log/mailer_tables.d/elsewhere"]
+            held = server.json("ls", point["id"], "-R")
+            assert {each["path"] for each in held if each["type"] == "file"} == {f"/var/{each}" for each in wanted}
+        assert second["files"]["unchanged"] == len(wanted)
+        with tarfile.open(live) as archive:
+            assert {each.name for each in archive if each.isfile()} == {f"var/{each}" for each in wanted}
+        for each in wanted:
+            (server.root / "var" / each).unlink()
+        assert server.json("restore", "server", "--yes")["files"]["written"] == len(wanted)
+        assert (mounts[1] / "mysql-grants.sql").read_bytes() == b"GRANT"
+    finally:
+        for mount in reversed(mounts):
+            subprocess.run(["umount", mount], check=True)
+
+
 @pytest.mark.parametrize("name", ["a b", "\u00fcber", "it's [odd]*", "-x", "l" * 120])
 def test_an_account_of_any_name_comes_back(tmp_path: Path, name: str) -> None:
     server = Server(tmp_path, PLAIN)

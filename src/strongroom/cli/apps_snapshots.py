@@ -109,8 +109,9 @@ def rollback(invocation: Invocation, app: str, snapshot: str, only: str | None) 
     found = invocation.finder.find(app)
     with invocation.updates.alone(found):
         back = invocation.snapshots.rollback(found, snapshot, only=only)
-        invocation.updates.remove(found)
-    if (note := invocation.layout.after_restore(found.account)) is not None:
+        invocation.updater.forget(found, invocation.layout.account(found.account))
+    changed = back.files.written or back.files.deleted
+    if changed and (note := invocation.layout.after_restore(found.account)) is not None:
         invocation.teller.note(note)
     counts = {name: getattr(back.files, name) for name in ("written", "unchanged", "deleted", "bytes")}
     document = {
@@ -139,7 +140,7 @@ def reset(invocation: Invocation, app: str) -> None:
     found = invocation.finder.find(app)
     with invocation.updates.alone(found):
         invocation.states.change(found, failed="")
-        invocation.updates.remove(found)
+        invocation.updater.forget(found, invocation.layout.account(found.account))
     line = f"{escaped(found.app)}: no longer marked as failed"
     invocation.answer({"app": found.app, "failed": False}, [line], summary=True)
 

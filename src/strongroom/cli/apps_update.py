@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from strongroom.cli.apps_command import command
+from strongroom.cli.apps_command import AppCommand
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.output import escaped
-from strongroom.errors import AssuranceError, UsageError
+from strongroom.errors import AssuranceError, StrongroomError, UsageError
 
 if TYPE_CHECKING:
     from strongroom.model import Account
@@ -22,12 +22,29 @@ if TYPE_CHECKING:
     from strongroom.webapps.base import App
 
 
-@command("update")
+# Where what stands after "--" is kept: of it, click tells no more than that it is an argument.
+_AFTER = "strongroom.after"
+
+
+class _Update(AppCommand):
+    """The command that has another one after ``--``."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Put the other one aside."""
+        if "--" in arguments:
+            at = arguments.index("--")
+            context.meta[_AFTER] = tuple(arguments[at + 1 :])
+            arguments = arguments[:at]
+        return super().parse_args(context, arguments)
+
+
+@click.command("update", cls=_Update)
 @click.argument("words", nargs=-1, metavar="[APP] [-- COMMAND...]")
 @click.option("--all", "everything", is_flag=True, help="Every app that is assured, one after the other.")
 @click.option("--from", "source", metavar="PATH", help="A folder or an archive with a new core, plugins or themes.")
 @click.option("--url", metavar="URL", help="Where the app is seen, if it does not know that itself.")
 @click.option("--dry-run", is_flag=True, help="Try it on a copy from the latest point; the app is not touched.")
+@click.option("--notify", is_flag=True, help="Mail what failed to the account's address, else as cron.notify says.")
 @click.pass_obj
 def update(
     invocation: Invocation,
@@ -36,40 +53,64 @@ def update(
     source: str | None,
     url: str | None,
     dry_run: bool,
+    notify: bool,
 ) -> int:
     """Update an app, and roll it back where that breaks it.
 
     COMMAND runs as the account in the app's folder. Before and after it the app's pages are looked at. Exit status 0: the
     update stays; 1: it was rolled back, and everything is as before; 2: it was not, and what is left to do is said.
     """
-    from strongroom.webapps.assurance.session import Wish, why_not
+    from strongroom.webapps.assurance.session import Done, why_not
 
-    given = words if everything else words[1:]
-    if not everything and not words:
-        raise UsageError("say which APP, or --all; 'strongroom apps list' shows them")
-    if bool(given) == (source is not None):
-        raise UsageError("say where the update comes from: either -- COMMAND, or --from FOLDER_OR_ARCHIVE")
+    wish = _wish(words, source, everything=everything)
     if everything and (url or dry_run):
         raise UsageError(f"{'--url' if url else '--dry-run'} is for one APP, and contradicts --all")
-    wish = Wish(command=given, source=os.path.abspath(os.fsencode(source)) if source is not None else None)
+    if notify and dry_run:
+        raise UsageError("--notify and --dry-run contradict each other: a rehearsal is for whoever asked for it")
     session = _session(invocation, url, dry_run=dry_run)
     if everything:
-        return _all(invocation, session, wish)
+        return _all(invocation, session, wish, notify=notify)
     app = invocation.finder.find(words[0])
     if not dry_run and (reason := why_not(app)):
         raise AssuranceError(reason)
-    done = session.one(app, wish)
+    try:
+        done = session.one(app, wish)
+    except StrongroomError as error:
+        if notify:
+            _notify(invocation, Done(app=app.app, error=str(error)))
+        raise
     if done.error and not done.outcomes:
         raise AssuranceError(done.error)
     _tell_what_is_left(invocation, done)
+    if notify and done.status:
+        _notify(invocation, done)
     invocation.answer(_document(done), _lines(done))
     return done.status
 
 
-def _all(invocation: Invocation, session: Session, wish: Wish) -> int:
+def _wish(words: tuple[str, ...], source: str | None, *, everything: bool) -> Wish:
+    """What is to be done. Raise UsageError for what contradicts itself."""
+    from strongroom.webapps.assurance.session import Wish
+
+    after: tuple[str, ...] | None = click.get_current_context().meta.get(_AFTER)
+    if everything and words and after is not None:
+        raise UsageError(f"APP '{escaped(words[0])}' and --all contradict each other: leave one out")
+    if not everything and not words:
+        raise UsageError("say which APP, or --all; 'strongroom apps list' shows them")
+    given = (*(words if everything else words[1:]), *(after or ()))
+    if bool(given) == (source is not None):
+        raise UsageError("say where the update comes from: either -- COMMAND, or --from FOLDER_OR_ARCHIVE")
+    if source == "":
+        raise UsageError("--from needs the PATH of a folder or an archive")
+    return Wish(command=given, source=os.path.abspath(os.fsencode(source)) if source is not None else None)
+
+
+def _all(invocation: Invocation, session: Session, wish: Wish, *, notify: bool) -> int:
     found = session.many(list(invocation.finder.all()), wish)
     for done in found:
         _tell_what_is_left(invocation, done)
+        if notify and done.status:
+            _notify(invocation, done)
     lines = [line for done in found for line in _lines(done)]
     invocation.answer([_document(done) for done in found], lines or ["no web apps on this server"])
     return max((done.status for done in found), default=0)
@@ -81,6 +122,27 @@ def _tell_what_is_left(invocation: Invocation, done: Done) -> None:
         account = done.app.partition(":")[0]
         if (left := invocation.layout.after_restore(account)) is not None:
             invocation.teller.note(left)
+
+
+def _notify(invocation: Invocation, done: Done) -> None:
+    """Mail what came of an app's update to whom the panel has for the account, else to whom it has for its own jobs."""
+    from strongroom.settings.notices import find_mail
+    from strongroom.settings.schedules import is_address
+    from strongroom.settings.scopes import NOTIFY
+
+    account = invocation.layout.account(done.app.partition(":")[0])
+    to = account.email if is_address(account.email) else str(invocation.scopes.get(NOTIFY))
+    mail = find_mail()
+    if not to:
+        return
+    if mail is None:
+        invocation.teller.error(f"{to} is not told: there is no sendmail on this machine")
+        return
+    how = "rolled back" if done.status == 1 else "FAILED"
+    try:
+        mail.send(to, f"Update of {done.app}: {how}", "".join(f"{line}\n" for line in _lines(done)))
+    except StrongroomError as error:
+        invocation.teller.error(str(error))
 
 
 def _session(invocation: Invocation, url: str | None, *, dry_run: bool) -> Session:

@@ -9,9 +9,9 @@ import click
 
 from strongroom.cli.databases_by_hand import all_databases, export, load, owned_target
 from strongroom.cli.invocation import Invocation
-from strongroom.cli.options import Group, command
+from strongroom.cli.options import Group, TextOrNothing, command
 from strongroom.cli.output import escaped, size, table
-from strongroom.errors import SettingError, UnknownError, UsageError
+from strongroom.errors import ExportError, SettingError, UnknownError, UsageError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -37,8 +37,9 @@ def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> 
     held = all_databases(invocation)
     accounts = [invocation.layout.account(account).name] if account else list(held.accounts)
     schedules = {schedule.target: schedule for schedule in _schedules(invocation).all()}
-    targets = [target for name in accounts for engine in held.servers for target in held.of(name, engine)]
+    targets, silent = _targets(invocation, held, accounts)
     files, failed = _files(invocation, held, targets) if dumps else ({}, False)
+    failed |= silent
     documents = [
         {"account": target.account, "engine": target.engine, "name": target.database}
         | {"schedule": _document(schedules[target]) if target in schedules else None}
@@ -55,7 +56,7 @@ def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> 
         return int(failed)
     rows = [(escaped(target.account), escaped(target.name), *_row(schedules.get(target))) for target in targets]
     invocation.answer(documents, table(("ACCOUNT", "DATABASE", "EVERY", "KEEPS", "AS", "NEXT", "NOTICE TO"), rows))
-    return 0
+    return int(failed)
 
 
 @databases.command()
@@ -64,7 +65,7 @@ def list_databases(invocation: Invocation, account: str | None, dumps: bool) -> 
 @click.option("--span", type=int, metavar="DAYS", help="Dump it every so many days (5).")
 @click.option("--preserve", type=int, metavar="N", help="Keep the newest N of its dumps; 0 keeps all (0).")
 @click.option("--extension", type=click.Choice(_EXTENSIONS), help="How dumps are compressed (gz).")
-@click.option("--email", metavar="ADDRESS", help="Who is told of each dump; '' is nobody.")
+@click.option("--email", type=TextOrNothing(), metavar="ADDRESS", help="Who is told of each dump; '' is nobody.")
 @click.option("--remove", is_flag=True, help="Take the schedule away; its dumps stay.")
 @click.pass_obj
 def schedule(
@@ -133,6 +134,24 @@ def dump(invocation: Invocation, force: bool) -> int:
 databases.add_command(dump)
 databases.add_command(export)
 databases.add_command(load)
+
+
+def _targets(invocation: Invocation, held: Databases, accounts: list[str]) -> tuple[list[Target], bool]:
+    """The databases of some accounts, and whether a server could not be asked, which is told. Raise ExportError where none
+    could.
+    """
+    found: list[Target] = []
+    silent: list[ExportError] = []
+    for engine in held.servers:
+        try:
+            found += [target for name in accounts for target in held.of(name, engine)]
+        except ExportError as error:
+            silent.append(error)
+    if silent and len(silent) == len(held.servers):
+        raise silent[0]
+    for problem in silent:
+        invocation.teller.error(str(problem))
+    return sorted(found, key=lambda target: accounts.index(target.account)), bool(silent)
 
 
 def _files(

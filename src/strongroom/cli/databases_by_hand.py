@@ -60,7 +60,7 @@ def load(invocation: Invocation, account: str, database: str, path: str, yes: bo
     source = _seen(path)
     held = all_databases(invocation)
     target = owned_target(invocation, held, account, database)
-    text_bytes = by_hand.look(held.accounts[target.account], source)
+    text_bytes = by_hand.look(held, target, source)
     if not yes:
         what = (
             f"all that {target.name} of {target.account} holds would be replaced by {path}, {size(text_bytes)} of SQL"

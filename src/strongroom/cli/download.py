@@ -13,7 +13,7 @@ import click
 
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command, point_options
-from strongroom.cli.output import escaped, size
+from strongroom.cli.output import OutputError, escaped, size
 from strongroom.cli.restore import asked_paths, chosen
 from strongroom.counting import counted
 from strongroom.errors import UnknownError, UsageError
@@ -105,7 +105,12 @@ def _request(
 def _opened(output: str) -> Iterator[BinaryIO]:
     """The stream to write to; a file appears under its name once it is whole, readable by its owner alone."""
     if output == STANDARD_OUTPUT:
-        yield sys.stdout.buffer
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            # Whoever leaves a list has seen enough; half an archive is of no use to anybody.
+            raise OutputError(error.errno, "closed before the archive was whole; look at what reads it") from error
         return
     try:
         with _in_place(output) if _is_device(output) else _draft(output) as file:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from strongroom.runs.backup import Exporter
     from strongroom.runs.catalog import Catalog
     from strongroom.runs.choosing import Subject, Wanted
+    from strongroom.runs.locks import Changes
     from strongroom.settings.scopes import Scopes
     from strongroom.webapps.assurance.journal import Journal as UpdateJournal
     from strongroom.webapps.assurance.update import Updater
+    from strongroom.webapps.base import App
     from strongroom.webapps.finding import Finder
     from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
     from strongroom.webapps.states import States
@@ -75,7 +77,7 @@ class Invocation:
     @cached_property
     def teller(self) -> Teller:
         """Who tells how work goes on."""
-        live = sys.stderr.isatty() and not (self.quiet or self.no_progress or self.json)
+        live = sys.stderr.isatty() and not (self.quiet or self.no_progress)
         return Teller(live=live, quiet=self.quiet, name=self.name)
 
     @cached_property
@@ -131,7 +133,20 @@ class Invocation:
         """The snapshots of web apps."""
         from strongroom.webapps.snapshots.git_snapshots import GitSnapshots
 
-        return GitSnapshots(self.config.server.state, self.layout.accounts(), self.servers, self.teller)
+        def needed(app: App) -> set[str]:
+            entry = self.updates.read(app)
+            return {entry.snapshot} if entry else set()
+
+        keep = self.config.webapps.keep_snapshots
+        accounts, state = self.layout.accounts(), self.config.server.state
+        return GitSnapshots(state, accounts, self.servers, self.teller, self.changes, keep, needed)
+
+    @cached_property
+    def changes(self) -> Changes:
+        """Which accounts' files this call changes in place."""
+        from strongroom.runs.locks import Changes
+
+        return Changes(self.config.server.state, self.teller.note)
 
     @cached_property
     def updates(self) -> UpdateJournal:
@@ -146,7 +161,9 @@ class Invocation:
         from strongroom.webapps.assurance.probe import look
         from strongroom.webapps.assurance.update import Updater
 
-        return Updater(self.config.webapps, self.updates, self.states, self.snapshots, look, self.teller.note)
+        return Updater(
+            self.config.webapps, self.updates, self.states, self.snapshots, self.changes, look, self.teller.note
+        )
 
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""

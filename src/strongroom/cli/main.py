@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -33,16 +32,9 @@ from strongroom.cli import (
 )
 from strongroom.cli.invocation import Clients, Invocation, Servers
 from strongroom.cli.options import Program
-from strongroom.errors import StrongroomError, UsageError
+from strongroom.errors import StrongroomError, UsageError, of_system
 
 INTERRUPTED = 130
-# What to do about an error of the system, where that can be said.
-_CURES = {
-    errno.ENOSPC: "; make room there",
-    errno.EDQUOT: "; make room there",
-    errno.EROFS: "; mount it writable",
-    errno.EACCES: "; run as root",
-}
 
 
 @click.group(cls=Program, invoke_without_command=True)
@@ -167,7 +159,7 @@ def _run(invocation: Invocation, work: Callable[[], int]) -> int:
     except (BrokenPipeError, output.OutputError):
         raise
     except OSError as error:
-        return _fail(invocation, "system", _system(error), 2)
+        return _fail(invocation, "system", of_system(error), 2)
     except Exception as error:
         if invocation.verbose:
             import traceback
@@ -190,12 +182,6 @@ def _usage(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = context.command_path if context else "strongroom"
     return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {where} --help"
-
-
-def _system(error: OSError) -> str:
-    name = error.filename
-    what = f"{name.decode('utf-8', 'surrogateescape') if isinstance(name, bytes) else name}: " if name else ""
-    return f"{what}{error.strerror or error}{_CURES.get(error.errno or 0, '')}"
 
 
 def _make_output_safe() -> None:

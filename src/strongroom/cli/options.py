@@ -17,8 +17,16 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
     """Put a global option's value where the commands look for it; what is not given changes nothing."""
+    _refuse_empty(context, option, value)
     if value is not None and value is not False and value != 0:
         setattr(context.obj, str(option.name), value)
+
+
+def _refuse_empty(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """What is given and empty, most often a script's unset variable, is a mistake: it is never as if it were left out."""
+    given = value if isinstance(value, tuple) else (value,)
+    if isinstance(option, click.Option) and option.type is click.STRING and "" in given:
+        raise click.BadParameter("it is empty; give it a value, or leave it out", context, option)
 
 
 def _count(context: click.Context, option: click.Parameter, value: int) -> None:
@@ -72,6 +80,14 @@ class Command(click.Command):
         super().__init__(*arguments, **settings)
         self.params = [*self.params, *GLOBAL_OPTIONS]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does, and refuse options that are empty texts."""
+        rest = super().parse_args(ctx, args)
+        for option in self.params:
+            if option.expose_value:
+                _refuse_empty(ctx, option, ctx.params.get(str(option.name)))
+        return rest
+
 
 class Program(click.Group):
     """The program: its commands keep the order in which they were added, as the interface lists them."""
@@ -113,6 +129,10 @@ def point_options(function: Function) -> Function:
         return function(*arguments, wanted=Wanted(point=point, at=at, complete=complete, client=client), **rest)
 
     return with_point  # type: ignore[return-value]
+
+
+class TextOrNothing(click.types.StringParamType):
+    """A text that may be empty: '' takes away what was set before."""
 
 
 class AtLeastOne(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer click alone

@@ -33,14 +33,13 @@ def forecast_lines(result: RestoreResult) -> Iterator[str]:
             yield f"{word:<8} {escaped(owners(path))}"
         if count > len(paths):
             yield f"{word:<8} … and {count - len(paths):,} more"
+    yield from _warnings(result)
     yield f"would restore point {result.point} of {escaped(result.account)}: {counts(forecast)}"
 
 
 def lines(result: RestoreResult) -> Iterator[str]:
     """What a restore did."""
-    for remark in result.warnings:
-        where = f"{escaped(owners(remark.path))}: " if remark.path else ""
-        yield f"warning: {where}{escaped(remark.message)}"
+    yield from _warnings(result)
     for back in result.databases:
         yield from _database_lines(back)
     files = result.files
@@ -48,6 +47,12 @@ def lines(result: RestoreResult) -> Iterator[str]:
         f"restored point {result.point} of {escaped(result.account)}: {result.status}, {files.written:,} written, "
         f"{files.unchanged:,} unchanged, {files.deleted:,} deleted, {size(files.bytes)}"
     )
+
+
+def _warnings(result: RestoreResult) -> Iterator[str]:
+    for remark in result.warnings:
+        where = f"{escaped(owners(remark.path))}: " if remark.path else ""
+        yield f"warning: {where}{escaped(remark.message)}"
 
 
 def expected(back: DatabaseBack) -> str:

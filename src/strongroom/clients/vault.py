@@ -16,7 +16,7 @@ from strongroom.clients.vault_state import state_folder
 from strongroom.clients.workroom import Workroom
 from strongroom.config import Config
 from strongroom.counting import counted
-from strongroom.errors import BusyError, ClientError, SourceError, UnknownError
+from strongroom.errors import BusyError, ClientError, SourceError, UnknownError, of_system
 from strongroom.model import (
     DATABASES,
     Account,
@@ -286,8 +286,7 @@ def passphrase_of(config: Config) -> bytes:
         with open(path, "rb") as file:
             passphrase = file.read(_LONGEST_PASSPHRASE).strip(b"\r\n")
     except OSError as error:
-        where = os.fsdecode(path)
-        raise ClientError(f"cannot read the vault's passphrase in {where}: {error.strerror}") from error
+        raise ClientError(f"cannot read the vault's passphrase: {of_system(error)}") from error
     if not passphrase:
         raise ClientError(f"the passphrase file {os.fsdecode(path)} is empty; write the vault's passphrase into it")
     return passphrase
@@ -305,7 +304,7 @@ def _make_passphrase(path: bytes) -> bool:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise ClientError(f"cannot write the passphrase file {os.fsdecode(path)}: {error.strerror}") from error
+        raise ClientError(f"cannot write the passphrase file: {of_system(error)}") from error
     return True
 
 

@@ -20,7 +20,8 @@ from strongroom.clients.content_hash import ContentHash
 from strongroom.clients.sidecar import Row
 from strongroom.errors import SourceError
 from strongroom.model import FileType, Location, Remark, text
-from strongroom.vault.content import foreign, inode_flags, open_file
+from strongroom.vault.attributes import inode_flags
+from strongroom.vault.content import foreign, open_file
 from strongroom.vault.holes import extents
 from strongroom.vault.scan import identity, open_folder
 from strongroom.vault.source import Filter, Source, Take
@@ -149,7 +150,10 @@ class Survey:
                 why = f"could not be read: {error.strerror}"
             self.say(sight.path, why, defect=not gone)
             return None
-        return Sight(sight.path, os.fstat(fd), fd, b"", sight.device)
+        tree, _, below = sight.path.partition(b"/")
+        own = os.fstat(fd)
+        device = own.st_dev if self._filters[tree.decode()].leads(below) else sight.device
+        return Sight(sight.path, own, fd, b"", device)
 
     def _entered(self, folder: Sight, depth: int) -> list[tuple[bytes, os.stat_result]]:
         """What is to be looked at in a folder, last name first; nothing where it is another's, too deep or too full."""

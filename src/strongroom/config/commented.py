@@ -48,6 +48,7 @@ keep_monthly   = 6
 # settle_seconds  = 3              # how long PHP gets to see new files before the app is looked at
 # command_seconds = 1800           # how long the command of an update may take
 # browser         = "auto"         # pictures and errors of scripts where Chromium is installed; or "never"
+# keep_snapshots  = 30             # how many snapshots of each app stay; 0 keeps all
 
 # [databases.mysql]                # MariaDB or MySQL; leave the table out where there is no such server
 # socket        = "/run/mysqld/mysqld.sock"

@@ -249,6 +249,7 @@ def _webapps(table: Table) -> Webapps:
         settle_seconds=table.integer("settle_seconds", 0, 600),
         command_seconds=table.integer("command_seconds", 1, 86400),
         browser=table.choice("browser", BROWSER),
+        keep_snapshots=table.integer("keep_snapshots", 0, 100_000),
     )
     table.done()
     return webapps

@@ -130,12 +130,12 @@ class Retention(Frozen):
 
 
 class Webapps(Frozen):
-    """When an update of a web app counts as failed, and how its pages are looked at.
+    """When an update of a web app counts as failed, how its pages are looked at, and how many snapshots of it stay.
 
     ``assurance_drift`` is by how much of its text a page may grow or shrink, ``assurance_structure`` how much of what it is
     made of must be there again, both in percent. A page is too slow when it takes longer than ``slow_seconds`` and
     ``slow_factor`` times as long as before. ``settle_seconds`` pass between a change and the look at it, so that PHP sees
-    the new files. ``browser`` is ``auto`` or ``never``.
+    the new files. ``browser`` is ``auto`` or ``never``. ``keep_snapshots`` are kept of each app (0: all).
     """
 
     assurance_drift: int = 50
@@ -147,6 +147,7 @@ class Webapps(Frozen):
     settle_seconds: int = 3
     command_seconds: int = 1800
     browser: str = "auto"
+    keep_snapshots: int = 30
 
 
 class Repository(Frozen):

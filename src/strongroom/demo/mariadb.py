@@ -33,11 +33,15 @@ class MariaDB:
     def __init__(self, folder: Path, *options: str, binlog: bool = True) -> None:
         """Make it in a folder, and start it. Raise SourceError where it is not installed, or does not start."""
         self.folder = folder
+        # Not /tmp: a server that starts takes away what others have there for tables they need for a moment.
+        temporary = folder / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        common = ("--user=root", f"--tmpdir={temporary}", *FAST)
         self.data, self.socket = folder / "data", folder / "mysqld.sock"
         install = ["mariadb-install-db", "--no-defaults", f"--datadir={self.data}"]
         install += ["--auth-root-authentication-method=socket", "--auth-root-socket-user=root", "--skip-test-db"]
         try:
-            done = subprocess.run([*install, "--user=root", *FAST], capture_output=True, text=True, errors="replace")
+            done = subprocess.run([*install, *common], capture_output=True, text=True, errors="replace")
         except FileNotFoundError:
             raise SourceError("mariadb-install-db is not on this machine; install Debian's mariadb-server") from None
         if done.returncode:
@@ -45,7 +49,7 @@ class MariaDB:
             raise SourceError(f"mariadb-install-db failed: {said[-1] if said else done.returncode}")
         log = ("--log-bin=server", "--server-id=7") if binlog else ()
         self._command = ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}"]
-        self._command += ["--skip-networking", "--user=root", *FAST, *log, *options]
+        self._command += ["--skip-networking", *common, *log, *options]
         self.start()
 
     def start(self) -> None:

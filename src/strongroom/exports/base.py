@@ -20,7 +20,7 @@ hashes, and nothing of anybody else. Below ``postgresql/`` of an account of a pa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -142,11 +142,19 @@ class DatabaseServer(Protocol):
         With ``broken_views``, views that the server itself cannot use are comments in it, and no error.
         """
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """Why an SQL text could not be loaded, as far as reading it to its end shows: it holds several databases, or none,
+        or what is no SQL. Empty where nothing is seen; asks no server. Raise ExportError for what is no text.
+        """
+
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
         """Replace what a database holds by an SQL text that a stranger may have written; make it if it is not there.
 
-        Runs as a temporary user who may touch this database alone, without any client program. Returns what had to be
-        left out, and why. Raise ExportError, also for a text that holds several databases.
+        ``before`` is such a text of what it holds, put back where loading fails and has changed the database. Runs as a
+        temporary user who may touch this database alone, without any client program. Returns what had to be left out, and
+        why. Raise ExportError, also for a text that holds several databases.
         """
 
     def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:

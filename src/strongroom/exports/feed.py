@@ -54,8 +54,11 @@ class AccountExports:
     """The exports of one account's databases, one after the other; one that fails stops no other.
 
     ``everyone`` are all accounts of the server, by whose prefixes it is known whose a database is. ``previous`` gives the last
-    complete export's manifest of a database, by engine and name; ``held`` are those that the last point holds, by both: of
-    one that is nowhere any more there is a warning. Read `files` to the end, then ask for `result`.
+    complete export's manifest of a database, by engine and name; ``held`` are those that the last point has, by both: of
+    one that is nowhere any more there is a warning, and where a server cannot be
+    asked they are missed. Read `files` to the end, then ask for `result`.
+    ``mapped`` says, where the server that could have the panel's map of mail is silent, whether the account may have rows in
+    it.
 
     Where the account's folders can be frozen, all transactions are opened first, the freeze is taken while they are, and
     ``roots`` says where to read the folders.
@@ -69,9 +72,10 @@ class AccountExports:
         previous: Previous,
         freezer: Freezer | None = None,
         held: Collection[tuple[str, str]] = (),
+        mapped: Callable[[], bool] = lambda: True,
     ) -> None:
         self._account, self._everyone, self._servers, self._previous = account, everyone, servers, previous
-        self._freezer, self._held = freezer, held
+        self._freezer, self._held, self._mapped = freezer, held, mapped
         self._copies: list[DatabaseCopy] = []
         self._remarks: list[Remark] = []
         self._silent: set[str] = set()
@@ -193,12 +197,14 @@ class AccountExports:
 
     def _mail_rows(self, server: DatabaseServer) -> Iterator[ExportFile]:
         """The account's rows of the panel's map of mail, where there is one."""
-        what = "mail domains and addresses"
+        what = "the account's domains and addresses in the panel's map of mail"
         try:
             file = server.mail_rows(self._account)
         except ExportError as error:
-            self._incomplete = True
-            self._remarks.append(Remark(path=MAIL_ROWS, message=f"{what} are missing: {error}"))
+            missed = self._mapped()
+            self._incomplete |= missed
+            problem = "are missing" if missed else "were not looked for, and the last complete point has none"
+            self._remarks.append(Remark(path=MAIL_ROWS, message=f"{what} {problem}: {error}"))
             return
         if file:
             yield from self._watched(file, what)
@@ -211,8 +217,8 @@ class AccountExports:
 
     def _unreachable(self, engine: str, why: str) -> None:
         self._silent.add(engine)
-        known = ownership.known(engine, self._account)
-        for name in known:
+        known = {*ownership.known(engine, self._account), *(name for held, name in self._held if held == engine)}
+        for name in sorted(known):
             self._lost(engine, name, why)
         if not known:
             self._incomplete = True

@@ -62,7 +62,8 @@ class Manifest(Frozen):
 
     ``extensions`` have the schema of each; ``attributes`` are the database's own (character set, collation, locale …);
     ``unloadable`` are definitions that the
-    server itself cannot use any more (a view on a table that is gone), by name.
+    server itself cannot use any more (a view on a table that is gone), by name. ``superusers`` are the roles that could
+    do everything then: what was theirs is no tenant's work.
     """
 
     engine: str
@@ -80,6 +81,7 @@ class Manifest(Frozen):
     definers: tuple[Definer, ...] = ()
     extensions: dict[str, str] = msgspec.field(default_factory=dict)
     unloadable: dict[str, str] = msgspec.field(default_factory=dict)
+    superusers: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
 
     def encode(self) -> bytes:

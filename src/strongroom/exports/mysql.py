@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,7 +10,7 @@ import msgspec
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import gate, mysql_facts, mysql_grants, mysql_load, mysql_users, ownership
+from strongroom.exports import gate, mysql_facts, mysql_fault, mysql_grants, mysql_load, mysql_users, ownership
 from strongroom.exports.base import MYSQL, Door, ExportFile, Owned
 from strongroom.exports.export import Making, guarded
 from strongroom.exports.manifest import Manifest, Reader
@@ -89,9 +89,15 @@ class MysqlServer:
         for definition in found.values():
             yield f"-- A view that the server could not use: {' '.join(definition.split())}\n".encode()
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """Why a text could not be loaded."""
+        return mysql_fault.fault(sql)
+
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
         """Replace what a database holds by a text that a stranger may have written."""
-        return mysql_load.load(self._settings, database, sql)
+        return mysql_load.load(self._settings, database, sql, before)
 
     def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
         """Replace what a database holds by an export."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from strongroom.exports import ownership
+from strongroom.exports.base import MYSQL
 from strongroom.exports.manifest import Definer, ForeignKey
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_dump import Item
 
-_SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
 _ESCAPED = re.compile(r"\\(.)")
 _WILDCARD = re.compile(r"(?<!\\)(?:\\\\)*[_%]")
 
@@ -17,7 +18,7 @@ def databases(connection: Connection) -> dict[str, set[str]]:
     """Every database but the server's own, with the users whom a grant on it names."""
     found: dict[str, set[str]] = {}
     for (name,) in connection.rows("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"):
-        if name not in _SYSTEM:
+        if not ownership.is_servers(MYSQL, name):
             found[name] = set()
     for pattern, user in connection.rows("SELECT Db, User FROM mysql.db"):
         name = unescaped(pattern)

@@ -7,14 +7,17 @@ database alone: what the text tries beyond it, the server refuses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from strongroom.config import Mysql
 from strongroom.errors import ExportError
-from strongroom.exports import mysql_after
+from strongroom.exports import mysql_after, ownership
+from strongroom.exports.base import MYSQL
 from strongroom.exports.manifest import Manifest, Reader, Table, checked
+from strongroom.exports.mysql_after import Before, Refused, is_view, root_cause, shown, views_again, without_standins
 from strongroom.exports.mysql_connection import Connection, quoted
 from strongroom.exports.mysql_definers import Definers, settle
+from strongroom.exports.mysql_names import DATABASE, NAME, OPEN, USE, listed
 from strongroom.exports.mysql_split import MODE
 from strongroom.exports.mysql_temporary import ready_to_load, temporary_user
 from strongroom.exports.mysql_text import statements
@@ -23,7 +26,6 @@ from strongroom.exports.stream import Stream
 # Rows are sent so many bytes at a time.
 _GROUP = 1 << 20
 _ROW_END = b");\n"
-_SHOWN = 60
 
 _INSERT = re.compile(rb"INSERT INTO (`(?:[^`]|``)+`) (?:\((?:`(?:[^`]|``)+`(?:, )?)+\) )?VALUES \(")
 
@@ -33,31 +35,18 @@ _SESSION = (
     "SET unique_checks = 0, foreign_key_checks = 0 /*M!, check_constraint_checks = 0, innodb_strict_mode = 0 */",
     f"SET sql_mode = {MODE.decode()}",
 )
-_NAME = rb"""(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[\w.$%-]+)"""
-_OPEN = rb"(?:/\*M?!\d*\s*)?"
 _DEFINER = re.compile(
     rb"\A("
-    + _OPEN
+    + OPEN
     + rb"CREATE\s*(?:\*/\s*)?"
-    + _OPEN
+    + OPEN
     + rb"(?:OR\s+REPLACE\s*)?(?:ALGORITHM\s*=\s*\w+\s*)?(?:\*/\s*)?"
-    + _OPEN
+    + OPEN
     + rb")DEFINER\s*=\s*(?:CURRENT_(?:USER|ROLE)(?:\s*\(\s*\))?|"
-    + _NAME
+    + NAME
     + rb"(?:\s*@\s*"
-    + _NAME
+    + NAME
     + rb")?)",
-    re.IGNORECASE,
-)
-_USE = re.compile(rb"USE(?:\s+|(?=`))(" + _NAME + rb")", re.IGNORECASE)
-_DATABASE = re.compile(
-    rb"\A"
-    + _OPEN
-    + rb"(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA)\s*"
-    + _OPEN
-    + rb"(?:IF\s+(?:NOT\s+)?EXISTS\s*)?(?:\*/\s*)?("
-    + _NAME
-    + rb")",
     re.IGNORECASE,
 )
 # What dumps of replicated servers set for the whole server, and is not the database's.
@@ -70,13 +59,35 @@ _KEY_ELSEWHERE = re.compile(
 )
 
 
-def load(settings: Mysql, database: str, sql: Iterator[bytes]) -> list[str]:
-    """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
+def load(
+    settings: Mysql, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+) -> list[str]:
+    """Replace what a database holds by a text that a stranger may have written; return what had to be left out. Where it fails,
+    what ``before`` gives is put back.
+    """
     with ready_to_load(settings) as root:
-        _empty(root, database, {})
-        with temporary_user(settings, database) as (session, maker):
-            _run(session, _permitted(sql))
-            return list(settle(settings, database, maker, Definers(root, database)))
+        try:
+            return _loaded(settings, root, database, sql)
+        except ExportError as error:
+            if before is None:
+                raise
+            problem = error
+        try:
+            missing = _loaded(settings, root, database, before())
+        except ExportError as error:
+            raise ExportError(f"{problem}; nor could what it held be put back: {error}") from None
+    but = f", but {'; '.join(missing)}" if missing else ""
+    raise ExportError(f"{problem}; what it held was put back{but}")
+
+
+def _loaded(settings: Mysql, root: Connection, database: str, sql: Iterator[bytes]) -> list[str]:
+    _empty(root, database, {})
+    with temporary_user(settings, database) as (session, maker):
+        later: list[Refused] = []
+        _run(session, without_standins(_permitted(sql)), later=later)
+        if left := views_again(session, later):
+            raise ExportError(root_cause(left))
+        return list(settle(settings, database, maker, Definers(root, database)))
 
 
 def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader) -> list[str]:
@@ -87,7 +98,7 @@ def load_export(settings: Mysql, database: str, manifest: Manifest, read: Reader
     with ready_to_load(settings) as root:
         _empty(root, database, manifest.attributes)
         with temporary_user(settings, database) as (session, maker):
-            _run(session, _definitions(found("before.sql")), said)
+            _run(session, without_standins(_definitions(found("before.sql"))), said)
             for table in manifest.tables:
                 _run(session, _grouped(found(table.file), table.identity.encode(), table.identity.encode()))
             refused = mysql_after.make(session, _definitions(found("after.sql")))
@@ -120,6 +131,8 @@ def load_table(settings: Mysql, database: str, manifest: Manifest, read: Reader,
 
 def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
     """Make the database, or drop all it holds. It stays itself: its folder may be a link to somewhere else."""
+    if ownership.is_servers(MYSQL, database):
+        raise ExportError(f"{MYSQL}:{database} is the server's own; nothing is loaded into it")
     name = quoted(database)
     root.run(f"CREATE DATABASE IF NOT EXISTS {name}")
     if attributes:
@@ -140,24 +153,29 @@ def _empty(root: Connection, database: str, attributes: dict[str, str]) -> None:
         root.drop(word, f"{name}.{quoted(thing)}")
 
 
-def _run(session: Connection, work: Iterable[bytes], said: list[str] | None = None) -> None:
+def _run(
+    session: Connection, work: Iterable[bytes], said: list[str] | None = None, later: list[Refused] | None = None
+) -> None:
     """Run statements, the first that fails is the last. With ``said``, a table that is refused for keys to other databases is
-    made without them, and that is told there.
+    made without them, and that is told there. With ``later``, views that are refused go there.
     """
+    before = Before()
     for setting in _SESSION:
         session.run(setting)
     for number, statement in enumerate(work, 1):
         try:
             session.run(statement)
         except ExportError as error:
-            alone = _KEY_ELSEWHERE.sub(b"", statement) if said is not None else statement
-            if alone == statement or said is None:
-                shown = " ".join(statement[:_SHOWN].decode("utf-8", "replace").split())
-                raise ExportError(f"statement {number} was refused: {error}: {shown} …") from None
-            session.run(alone)
-            for key in _KEY_ELSEWHERE.findall(statement):
-                told = " ".join(key[1:].decode("utf-8", "replace").split())
-                said.append(f"a key to another database was left out: {told}")
+            if later is not None and is_view(statement):
+                later.append(before.refused(statement, error))
+            elif said is not None and _KEY_ELSEWHERE.search(statement):
+                session.run(_KEY_ELSEWHERE.sub(b"", statement))
+                for key in _KEY_ELSEWHERE.findall(statement):
+                    told = " ".join(key[1:].decode("utf-8", "replace").split())
+                    said.append(f"a key to another database was left out: {told}")
+            else:
+                raise ExportError(f"statement {number} was refused: {error}: {shown(statement)}") from None
+        before.ran(statement)
 
 
 def _definitions(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -193,16 +211,12 @@ def _permitted(sql: Iterator[bytes]) -> Iterator[bytes]:
     """The statements of a stranger's text that belong into one database. Raise ExportError for a text of several."""
     names: set[bytes] = set()
     for statement in statements(Stream(sql)):
-        named = _USE.match(statement.text) or _DATABASE.match(statement.text)
+        named = USE.match(statement.text) or DATABASE.match(statement.text)
         if named:
             names.add(named.group(1).strip(b"`'\""))
             if len(names) > 1:
                 raise ExportError(
-                    f"the text holds several databases ({_listed(names)}); split it, and load each by itself"
+                    f"the text holds several databases ({listed(names)}); split it, and load each by itself"
                 )
         elif not _REPLICATION.match(statement.text):
             yield _DEFINER.sub(rb"\1", statement.text, count=1)
-
-
-def _listed(names: set[bytes]) -> str:
-    return ", ".join(sorted(name.decode("utf-8", "replace") for name in names))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from strongroom.exports.base import Owned
+from strongroom.exports.base import MYSQL, POSTGRESQL, Owned
 from strongroom.model import Account, DatabaseClaim
+
+_SERVERS = {
+    MYSQL: ("mysql", "information_schema", "performance_schema", "sys"),
+    POSTGRESQL: ("postgres", "template0", "template1"),
+}
 
 
 def owned(
@@ -15,7 +20,8 @@ def owned(
     databases: Mapping[str, Iterable[str]],
     asked: Collection[str] = (),
 ) -> Owned:
-    """The databases of an account. ``databases`` are those of the server, each with the users who own it.
+    """The databases of an account. ``databases`` are those of the server, each with the users who own it; the server's own
+    (`is_servers`) are nobody's.
 
     One that two accounts have by these rules is nobody's until an administrator has said whose it is.
     """
@@ -32,9 +38,14 @@ def owned(
     free = [
         name
         for name in sorted(set(asked) - set(databases))
-        if _owners(engine, name, set(), [account, *others]) <= {account.name}
+        if _owners(engine, name, set(), [account, *others]) <= {account.name} and not is_servers(engine, name)
     ]
     return Owned(names=tuple(names), contested=contested, free=tuple(free))
+
+
+def is_servers(engine: str, database: str) -> bool:
+    """Whether a database is the server's own: never an account's, and never to be made, emptied or replaced."""
+    return database.lower() in _SERVERS[engine]
 
 
 def of_each(engine: str, everyone: Sequence[Account], databases: Mapping[str, Iterable[str]]) -> dict[str, Owned]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,6 +17,7 @@ from strongroom.exports import (
     postgresql_facts,
     postgresql_load,
     postgresql_mail,
+    postgresql_run,
     postgresql_users,
 )
 from strongroom.exports.base import POSTGRESQL, Door, ExportFile, Owned
@@ -26,6 +27,7 @@ from strongroom.exports.names import joined
 from strongroom.exports.postgresql_connection import Connection, door, program, system_user, tool_arguments
 from strongroom.exports.postgresql_facts import Relation
 from strongroom.exports.postgresql_split import CLUSTER_END, END, Data, Definitions, Part, Tail, text
+from strongroom.exports.stream import Stream
 from strongroom.exports.tool import Tool
 from strongroom.model import GLOBALS, MAIL_MAP, MAIL_ROWS, Account, DatabaseCopy, Remark
 
@@ -84,8 +86,15 @@ class PostgresqlServer:
         except ExportError as error:
             raise ExportError(f"{self.engine}:{database}: {error}") from None
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
-        """Replace what a database holds by a text that a stranger may have written."""
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """Why a text could not be loaded."""
+        tail = Tail(sql, END)
+        return postgresql_run.fault(Stream(iter(tail)), lambda: tail.ended)
+
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
+        """Replace what a database holds by a text that a stranger may have written; where it fails, the live one is as it was."""
         return postgresql_load.load(self._settings, database, sql)
 
     def load_export(self, database: str, manifest: Manifest, read: Reader) -> list[str]:
@@ -212,9 +221,10 @@ class PostgresqlExport:
     def _files(self) -> Iterator[ExportFile]:
         making = self._making
         relations = postgresql_facts.relations(self._connection)
-        before = self._definitions("pre-data")
-        yield from making.offer("before.sql", [text(before.statements)])
-        with self._tool("data") as tool:
+        # Each reads the whole catalog before it writes a word: all of them at once, and the rows wait in their pipe.
+        with self._tool("data") as tool, self._tool("pre-data") as first, self._tool("post-data") as last:
+            before, after = self._definitions(first), self._definitions(last)
+            yield from making.offer("before.sql", [text(before.statements)])
             data = Data(tool.blocks())
             try:
                 reasons = yield from self._rows(data, relations)
@@ -226,7 +236,6 @@ class PostgresqlExport:
             raise ExportError(_CUT)
         for reason in reasons:
             making.fail(reason)
-        after = self._definitions("post-data")
         yield from making.offer("after.sql", [text(data.rest + after.statements)])
         yield from making.offer("privileges.sql", [text(self._privileges)])
         if before.large_objects != postgresql_facts.large_objects(self._connection):
@@ -253,10 +262,9 @@ class PostgresqlExport:
             read.add(part.identity)
         return gate.missing(known, read - {""})
 
-    def _definitions(self, section: str) -> Definitions:
-        with self._tool(section) as tool:
-            found = Definitions(tool.blocks())
-            tool.finish()
+    def _definitions(self, tool: Tool) -> Definitions:
+        found = Definitions(tool.blocks())
+        tool.finish()
         if not found.ended:
             raise ExportError(_CUT)
         self._privileges += found.privileges
@@ -279,6 +287,7 @@ class PostgresqlExport:
             views=tuple(relation.name for relation in relations if relation.kind in "vm"),
             foreign_keys=postgresql_facts.foreign_keys(connection),
             extensions=postgresql_facts.extensions(connection),
+            superusers=postgresql_facts.superusers(connection),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -23,6 +24,16 @@ from strongroom.exports.tool import secret, secret_file
 _CONNECT_SECONDS = 15
 # Where the packages of Debian and of PostgreSQL itself put the programs of each version.
 _PROGRAMS = (("/usr/lib/postgresql", "{}/bin"), ("/usr", "pgsql-{}/bin"))
+
+# Settings that are lists of names.
+_LISTS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+}
 
 
 class Connection:
@@ -150,6 +161,13 @@ def literal(value: str) -> str:
     """A text as a literal of SQL."""
     escaped = value.replace("\\", "\\\\").replace("'", "''")
     return f"E'{escaped}'" if "\\" in value else f"'{escaped}'"
+
+
+def elements(setting: str, value: str) -> list[str]:
+    """What a setting is set to, as the server keeps it. Lists are kept as they are spelled, names in quotes: as one text they
+    would be one name.
+    """
+    return next(csv.reader([value], skipinitialspace=True)) if setting in _LISTS and value else [value]
 
 
 def line(error: Exception) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from strongroom.exports import ownership
+from strongroom.exports.base import POSTGRESQL
 from strongroom.exports.manifest import ForeignKey
 from strongroom.exports.postgresql_connection import Connection
 
@@ -40,7 +42,7 @@ def databases(connection: Connection) -> dict[str, set[str]]:
     found = connection.rows(
         "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE datallowconn AND NOT datistemplate"
     )
-    return {name: {owner} for name, owner in found if name != "postgres"}
+    return {name: {owner} for name, owner in found if not ownership.is_servers(POSTGRESQL, name)}
 
 
 def relations(connection: Connection) -> tuple[Relation, ...]:
@@ -63,18 +65,20 @@ def large_objects(connection: Connection) -> int:
 
 
 def attributes(connection: Connection, database: str) -> dict[str, str]:
-    """Encoding, locale, owner, limit and comment of a database, and what is set for its sessions, all (``set NAME``) or those
-    of one role (``role ROLE set NAME``); empty when it is not there.
+    """Encoding, locale, owner, limit and comment of a database, what everybody may do with it (``public``), and what is set for
+    its sessions, all (``set NAME``) or those of one role (``role ROLE set NAME``); empty when it is not there.
     """
     found = connection.rows(
         "SELECT pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba), t.spcname, datconnlimit::text, "
-        "COALESCE(shobj_description(d.oid, 'pg_database'), '') "
+        "COALESCE(shobj_description(d.oid, 'pg_database'), ''), "
+        "ARRAY_TO_STRING(ARRAY(SELECT privilege_type FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) "
+        "WHERE grantee = 0 ORDER BY 1), ' ') "
         "FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s",
         database,
     )
     if not found:
         return {}
-    names = ("encoding", "collate", "ctype", "owner", "tablespace", "limit", "comment")
+    names = ("encoding", "collate", "ctype", "owner", "tablespace", "limit", "comment", "public")
     settings = connection.rows(
         "SELECT CASE WHEN setrole = 0 THEN '' ELSE 'role ' || pg_get_userbyid(setrole) || ' ' END, unnest(setconfig) "
         "FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = %s",
@@ -88,6 +92,11 @@ def extensions(connection: Connection) -> dict[str, str]:
     """The extensions of the database, but for the one that every database has, with the schema of each."""
     query = "SELECT extname, nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace ORDER BY 1"
     return {name: schema for name, schema in connection.rows(query) if name != "plpgsql"}
+
+
+def superusers(connection: Connection) -> tuple[str, ...]:
+    """The roles that may do everything."""
+    return tuple(name for (name,) in connection.rows("SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY 1"))
 
 
 def foreign_keys(connection: Connection) -> tuple[ForeignKey, ...]:

@@ -7,58 +7,27 @@ is in, the fresh database takes the place of the live one.
 
 from __future__ import annotations
 
-import csv
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from strongroom.config import Postgresql
 from strongroom.errors import ExportError
-from strongroom.exports import postgresql_facts, postgresql_privileges
+from strongroom.exports import ownership, postgresql_facts, postgresql_privileges
+from strongroom.exports.base import POSTGRESQL
 from strongroom.exports.manifest import Manifest, Reader, Table, checked
-from strongroom.exports.postgresql_connection import Connection, line, quoted
+from strongroom.exports.postgresql_connection import Connection, elements, quoted
+from strongroom.exports.postgresql_run import run, statement
 from strongroom.exports.postgresql_table import table_statements
 from strongroom.exports.postgresql_temporary import PREFIX, session_of, temporary_role
-from strongroom.exports.postgresql_text import Statement, rows, statements
 from strongroom.exports.stream import Stream
 
-_SHOWN = 60
 _LARGE = re.compile(r"large-objects(-\d+)?\.sql")
-# Root does these by statements of its own, or they are not the database's.
-_NOT_OURS = re.compile(
-    rb"(?:CREATE|ALTER|DROP)\s+(?:DATABASE|ROLE|USER|GROUP|TABLESPACE)\b|SET\s+(?:SESSION\s+AUTHORIZATION|ROLE)\b|"
-    rb"(?:COMMENT\s+ON|ALTER|DROP)\s+EXTENSION\b|GRANT\s|REVOKE\s|ALTER\s+DEFAULT\s+PRIVILEGES\b|"
-    rb"ALTER\s.*\sOWNER\s+TO\s+\S+\s*\Z|COMMENT\s+ON\s+(?:SCHEMA\s+public|DATABASE)\b|CREATE\s+SCHEMA\s+public\s*\Z|"
-    rb"(?:SET|RESET)\s+(?:SESSION\s+|LOCAL\s+)?(?:default_tablespace|transaction_timeout)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_ANOTHER = re.compile(rb"\\c(?:onnect)?\b")
-_HARMLESS = re.compile(rb"\\(?:un)?restrict\b|\\\.\Z|\\encoding\s+\S*UTF-?8", re.IGNORECASE)
-# What only a superuser may make, and no tenant could have made.
-_SUPERUSERS = re.compile(rb"(?:CREATE|ALTER)\s+EVENT\s+TRIGGER\b|COMMENT\s+ON\s+EVENT\s+TRIGGER\b", re.IGNORECASE)
-
-_EXTENSION = re.compile(rb"CREATE\s+EXTENSION\b", re.IGNORECASE)
-# The schema of an extension is there before the text makes it.
-_SCHEMA = re.compile(rb"\ACREATE SCHEMA ((?!IF )\S+)\Z")
-
-# What runs functions, whose bodies find names as sessions of the database's do; all else in a dump names everything whole.
-_RUNS = re.compile(
-    rb"(?P<refresh>REFRESH\s)|CREATE\s+(?:UNIQUE\s+)?INDEX\b|ALTER\s+TABLE\b.*\b(?:ADD|ATTACH|VALIDATE)\b",
-    re.IGNORECASE | re.DOTALL,
-)
 _SETTING = re.compile(r"(?:role (.+) )?set (\S+)", re.DOTALL)
-_LISTS = {
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-}
+_CLOSED = "SELECT FROM pg_database WHERE datname = %s AND (datistemplate OR NOT datallowconn)"
 _PATH = '"$user", public'
 
 Fill = Callable[[Connection, str], list[str]]
@@ -68,7 +37,7 @@ Work = Callable[[Connection], list[str]]
 def load(settings: Postgresql, database: str, sql: Iterator[bytes]) -> list[str]:
     """Replace what a database holds by a text that a stranger may have written; return what had to be left out."""
 
-    return _replace(settings, database, {}, lambda session, path: _run(session, Stream(sql), path), lambda root: [])
+    return _replace(settings, database, {}, lambda session, path: run(session, Stream(sql), path), lambda root: [])
 
 
 def load_export(settings: Postgresql, database: str, manifest: Manifest, read: Reader) -> list[str]:
@@ -78,10 +47,10 @@ def load_export(settings: Postgresql, database: str, manifest: Manifest, read: R
     files = ["before.sql", *(table.file for table in manifest.tables), *larges, "after.sql"]
 
     def fill(session: Connection, path: str) -> list[str]:
-        return [what for file in files for what in _run(session, Stream(found(file)), path)]
+        return [what for file in files for what in run(session, Stream(found(file)), path, of_export=True)]
 
     def settle(root: Connection) -> list[str]:
-        return list(postgresql_privileges.apply(root, b"".join(found("privileges.sql"))))
+        return list(postgresql_privileges.apply(root, b"".join(found("privileges.sql")), manifest.superusers))
 
     return _replace(settings, database, manifest.attributes, fill, settle, manifest.extensions)
 
@@ -105,15 +74,18 @@ def load_table(
         with temporary_role(root) as role:
             name = Identifier(role[0])
             root.run("GRANT CONNECT ON DATABASE {} TO {}", Identifier(database), name)
-            root.run("GRANT USAGE, CREATE ON SCHEMA {} TO {}", Identifier(schema), name)
+            root.run("GRANT CREATE ON SCHEMA {} TO {}", Identifier(schema), name)
+            # Types and functions that the table needs may be in any of them.
+            for (each,) in root.rows("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'"):
+                root.run("GRANT USAGE ON SCHEMA {} TO {}", Identifier(each), name)
             try:
                 # Types and functions that the table needs are the live database's.
                 with session_of(settings, role, database) as session:
-                    for statement in before:
-                        _statement(session, statement, 1)
-                    _run(session, Stream(_renamed(found(table.file), old, new)), _PATH)
-                    for statement in after:
-                        _statement(session, statement, 1)
+                    for text in before:
+                        statement(session, text, 1)
+                    run(session, Stream(_renamed(found(table.file), old, new)), _PATH)
+                    for text in after:
+                        statement(session, text, 1)
                 root.run("REASSIGN OWNED BY {} TO {}", name, Identifier(owner))
             finally:
                 root.run("DROP OWNED BY {} CASCADE", name)
@@ -139,8 +111,12 @@ def _replace(
     extensions: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Fill a fresh database as a temporary role, then let it take the live one's place; on any error the live one stays."""
+    if ownership.is_servers(POSTGRESQL, database):
+        raise ExportError(f"{POSTGRESQL}:{database} is the server's own; nothing is loaded into it")
     with Connection(settings) as root:
         live = postgresql_facts.attributes(root, database)
+        if root.rows(_CLOSED, database):
+            raise ExportError(f"{POSTGRESQL}:{database} is a template, or lets nobody in; nothing is loaded into it")
         wanted = {**attributes, **live} if live else attributes
         owner = _owner(root, wanted.get("owner", ""), settings.user)
         path = wanted.get("set search_path", _PATH).replace('"$user"', quoted(owner))
@@ -152,6 +128,8 @@ def _replace(
             with _fresh(root, wanted, attributes, role[0]) as fresh:
                 with Connection(settings, fresh) as inside:
                     said = _extend(inside, wanted_extensions, role[0])
+                    if extensions:
+                        _lend_wrappers(inside, role[0])
                     with session_of(settings, role, fresh) as session:
                         said += fill(session, path)
                     inside.run("REASSIGN OWNED BY {} TO {}", Identifier(role[0]), Identifier(owner))
@@ -174,7 +152,7 @@ def _fresh(root: Connection, wanted: dict[str, str], attributes: dict[str, str],
         parts.append(SQL("TABLESPACE {}").format(Identifier(wanted["tablespace"])))
     root.run("{}", SQL(" ").join(parts))
     try:
-        root.run("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", Identifier(name))
+        root.run("REVOKE ALL ON DATABASE {} FROM PUBLIC", Identifier(name))
         yield name
     finally:
         root.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", Identifier(name))
@@ -188,7 +166,8 @@ def _take_place(root: Connection, database: str, fresh: str, attributes: dict[st
         database,
     )
     live = bool(root.rows("SELECT FROM pg_database WHERE datname = %s", database))
-    for grantee, privilege, grantable in grants if live else [("", "CONNECT", False), ("", "TEMPORARY", False)]:
+    publics = [("", privilege, False) for privilege in attributes.get("public", "CONNECT TEMPORARY").split()]
+    for grantee, privilege, grantable in grants if live else publics:
         to = Identifier(grantee) if grantee else SQL("PUBLIC")
         option = SQL(" WITH GRANT OPTION") if grantable else SQL("")
         root.run("GRANT {} ON DATABASE {} TO {}{}", SQL(privilege), Identifier(fresh), to, option)
@@ -213,9 +192,7 @@ def _set(root: Connection, database: str, attributes: dict[str, str]) -> None:
         if setting is None:
             continue
         role, name = setting.groups()
-        # Lists are kept as they are spelled, names in quotes: as one text they would be one name.
-        parts = next(csv.reader([value], skipinitialspace=True)) if name in _LISTS else [value]
-        to = SQL(", ").join(map(Literal, parts))
+        to = SQL(", ").join(map(Literal, elements(name, value)))
         if role is None:
             root.run("ALTER DATABASE {} SET {} TO {}", Identifier(database), Identifier(name), to)
         elif root.rows("SELECT FROM pg_roles WHERE rolname = %s", role):
@@ -252,90 +229,9 @@ def _extend(root: Connection, extensions: Mapping[str, str], role: str) -> list[
     return said
 
 
-def _run(session: Connection, stream: Stream, path: str) -> list[str]:
-    """Run a text; the first statement that fails is the last. Return what was left out.
-
-    ``path`` is where sessions of the database look for names; dumps look nowhere, which is the end of some functions.
+def _lend_wrappers(root: Connection, role: str) -> None:
+    """Let a role make foreign servers while it loads an export that may have some: of no text of a stranger's, and no more than
+    a user of that wrapper may. What it was given goes with what it owns.
     """
-    said = []
-    for number, statement in enumerate(statements(stream), 1):
-        if statement.command:
-            _check_command(statement.text)
-        elif statement.copies:
-            with _usual(session, path):
-                _copy(session, statement, stream, number)
-        elif _EXTENSION.match(statement.text):
-            said += _own_extension(session, statement.text)
-        elif _SUPERUSERS.match(statement.text):
-            said.append(f"left out, as only a superuser may make it: {_shown(statement.text)}")
-        elif runs := _RUNS.match(statement.text):
-            said += _running(session, statement.text, number, path, may_fail=bool(runs["refresh"]))
-        elif not _NOT_OURS.match(statement.text):
-            _statement(session, _SCHEMA.sub(rb"CREATE SCHEMA IF NOT EXISTS \1", statement.text), number)
-    return said
-
-
-def _own_extension(session: Connection, text: bytes) -> list[str]:
-    """What is not there yet, the role may install itself where the administrator trusts the extension."""
-    try:
-        session.raw.execute(text)
-    except psycopg.Error as error:
-        return [f"left out: {_shown(text)}: {line(error)}"]
-    return []
-
-
-@contextmanager
-def _usual(session: Connection, path: str) -> Iterator[None]:
-    """Look for names in ``path`` for a while, where the text looks nowhere."""
-    if session.value("SELECT current_setting('search_path')") not in ("", '""'):
-        yield
-        return
-    session.rows("SELECT set_config('search_path', %s, false)", path)
-    yield
-    session.rows("SELECT set_config('search_path', '', false)")
-
-
-def _running(session: Connection, text: bytes, number: int, path: str, *, may_fail: bool) -> list[str]:
-    """A statement that runs functions: as the text means it, else with names found as usual."""
-    try:
-        session.raw.execute(text)
-    except psycopg.Error:
-        try:
-            with _usual(session, path):
-                _statement(session, text, number)
-        except ExportError as error:
-            if not may_fail:
-                raise
-            session.rows("SELECT set_config('search_path', '', false)")
-            return [f"a materialized view has no rows: {error}"]
-    return []
-
-
-def _statement(session: Connection, text: bytes, number: int) -> None:
-    try:
-        session.raw.execute(text)
-    except psycopg.Error as error:
-        raise ExportError(f"statement {number} was refused: {line(error)}: {_shown(text)}") from None
-
-
-def _copy(session: Connection, statement: Statement, stream: Stream, number: int) -> None:
-    try:
-        with session.raw.cursor() as cursor, cursor.copy(statement.text) as copy:
-            for piece in rows(stream):
-                copy.write(piece)
-    except psycopg.Error as error:
-        raise ExportError(f"statement {number} was refused: {line(error)}: {_shown(statement.text)}") from None
-
-
-def _check_command(command: bytes) -> None:
-    if _ANOTHER.match(command):
-        raise ExportError(f"the text holds several databases ({_shown(command)}); split it, and load each by itself")
-    if not _HARMLESS.match(command):
-        raise ExportError(
-            f"the text has a command of the client program psql, which is not carried out: {_shown(command)}"
-        )
-
-
-def _shown(text: bytes) -> str:
-    shown = " ".join(text[: _SHOWN + 1].decode("utf-8", "replace").split())
-    return shown if len(text) <= _SHOWN else shown + " …"
+    for (name,) in root.rows("SELECT fdwname FROM pg_foreign_data_wrapper"):
+        root.run("GRANT USAGE ON FOREIGN DATA WRAPPER {} TO {}", Identifier(name), Identifier(role))

@@ -1,13 +1,14 @@
 """Owners and privileges of an export's objects, given by root in statements that we write.
 
 The export's own text is read for what it says, word by word: only its known forms are understood, and roles that do not
-exist, or may more than the database's own, get nothing.
+exist get nothing. A superuser gets back what was a superuser's when it was exported, and nothing else: what a tenant wrote
+must not run with rights that only this server gives to that name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from strongroom.errors import ExportError
 from strongroom.exports.postgresql_connection import Connection
@@ -27,10 +28,15 @@ _FORMS = (
 _FOR_ROLE = re.compile(rf"\sFOR ROLE ({_IDENTIFIER})\s")
 
 
-def apply(root: Connection, text: bytes) -> Iterator[str]:
-    """Give the objects of the database that ``root`` is in their owners and privileges; yield what was left out, and why."""
+def apply(root: Connection, text: bytes, superusers: Collection[str] = ()) -> Iterator[str]:
+    """Give the objects of the database that ``root`` is in their owners and privileges; yield what was left out, and why.
+
+    ``superusers`` are those of the server and the time that the text is of.
+    """
     owner = root.value("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
-    known = dict(root.rows("SELECT quote_ident(rolname), rolsuper FROM pg_roles"))
+    known = dict(
+        root.rows("SELECT quote_ident(rolname), rolsuper AND NOT rolname = ANY (%s) FROM pg_roles", list(superusers))
+    )
     known |= {"PUBLIC": False, root.value("SELECT quote_ident(%s)", owner): False}
     told = set()
     for statement in statements(Stream(iter([text]))):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from strongroom.config import Config
-from strongroom.errors import SourceError, UnknownError
+from strongroom.errors import SourceError, UsageError
 from strongroom.model import (
     GLOBALS,
     GRANTS,
@@ -159,7 +159,7 @@ class Apiscp:
             [account.name for account in accounts if domain in account.domains],
         ):
             if len(having) > 1:
-                raise UnknownError(f"{domain!r} belongs to {' and '.join(having)}; name the account by its siteN")
+                raise UsageError(f"{domain!r} belongs to {' and '.join(having)}; name the account by its siteN")
             if having:
                 return having[0]
         return None

@@ -28,7 +28,10 @@ class Layout(Protocol):
         """All accounts, in natural order (site2 before site10), without the pseudo-account."""
 
     def account(self, name: str, *, details: bool = False) -> Account:
-        """The account with this name or domain, or the pseudo-account ``server``; raise UnknownError."""
+        """The account with this name or domain, or the pseudo-account ``server``.
+
+        Raise UnknownError where there is none, UsageError where several have the domain.
+        """
 
     def server(self) -> Account | None:
         """The pseudo-account ``server``: what belongs to no account; None when there is nothing of that kind."""

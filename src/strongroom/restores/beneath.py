@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from strongroom.errors import RestoreError
+from strongroom.model import text
+from strongroom.paths import owners
 from strongroom.restores import flags
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,7 +47,7 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 def check_name(name: bytes) -> None:
     """Raise HostileNameError unless a folder can hold this name."""
     if not name or name in (b".", b"..") or len(name) > NAME_MAX or b"\0" in name or b"/" in name:
-        raise HostileNameError(f"{name[:80]!r} cannot be the name of a file")
+        raise HostileNameError(f"'{text(name[:80])}' cannot be the name of a file")
 
 
 class Folder:
@@ -68,7 +70,7 @@ class Folder:
     def above(self) -> Folder:
         """The folder this one hangs in; raise MovedError for a topmost one that is not open any more."""
         if self.parent is None:
-            raise MovedError(f"{self.path!r} was closed during the restore; run it again")
+            raise MovedError(f"'{owners(self.path)}' was closed during the restore; run it again")
         return self.parent
 
 
@@ -122,11 +124,11 @@ class Folders:
         try:
             fd = open_folder(folder.above.fd, folder.name)
         except OSError as error:
-            raise MovedError(f"the folder {folder.path!r} went away during the restore: {error.strerror}") from error
+            raise MovedError(f"the folder '{owners(folder.path)}' went away during the restore: {error.strerror}") from error
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != folder.identity:
             os.close(fd)
-            raise MovedError(f"the folder {folder.path!r} was exchanged during the restore")
+            raise MovedError(f"the folder '{owners(folder.path)}' was exchanged during the restore")
         self._keep(folder, fd)
 
     def _keep(self, folder: Folder, fd: int) -> None:

@@ -16,9 +16,9 @@ from strongroom.model import Entry, FileType
 from strongroom.restores.beneath import Folders, lstat
 from strongroom.restores.mirror import Extra
 from strongroom.restores.present import open_identity
-from strongroom.restores.recipients import Wanted
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.target import Place, Target
+from strongroom.restores.wanted import Wanted
 
 # A database is pages, and the smallest have so many bytes.
 _PAGE = 512
@@ -28,6 +28,11 @@ _ENDINGS = tuple(os.fsencode(suffix) for suffix in SUFFIXES)
 def may_be_database(entry: Entry) -> bool:
     """Whether a file has a size that databases have."""
     return entry.type is FileType.FILE and entry.stored > 0 and entry.size % _PAGE == 0
+
+
+def stands_database(folders: Folders, place: Place, name: bytes, entry: Entry) -> bool:
+    """Whether what stands at an entry's name is a database: its bytes are not those of the copy that is in the point."""
+    return may_be_database(entry) and _is_database(folders.fd(place), name)
 
 
 def beside(folders: Folders, place: Place, name: bytes) -> list[bytes]:

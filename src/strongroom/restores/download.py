@@ -125,7 +125,12 @@ def _of_live(request: DownloadRequest, account: Account, out: _Counted, remarks:
     try:
         for path in request.paths:
             if not live.has(path):
-                raise UnknownError(f"no '{owners(path)}' in what {account.name} has now")
+                raise UnknownError(f"no '{owners(path)}' in what {account.name} has now; look for it on the server")
+            if live.leaves_out(path):
+                raise UnknownError(
+                    f"'{owners(path)}' of {account.name} is left out of backups and archives; "
+                    "see: strongroom accounts --locations"
+                )
         with _Packer(request.format, out, _Names(request, live.has), remarks, told) as packer:
             for entry, pieces in live.walk(request.paths):
                 packer.awaits(entry)

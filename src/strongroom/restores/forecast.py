@@ -9,27 +9,28 @@ from strongroom.errors import RestoreError
 from strongroom.model import Entry, FileType
 from strongroom.restores.attributes import same_attributes, same_xattrs
 from strongroom.restores.beneath import FOLDER, Folders, lstat, split
-from strongroom.restores.companions import beside, may_be_database, standing
+from strongroom.restores.companions import beside, may_be_database, standing, stands_database
 from strongroom.restores.contents import Batch
 from strongroom.restores.exclusions import Exclusions
 from strongroom.restores.ground import ground_of, parents_of
 from strongroom.restores.mirror import extras
 from strongroom.restores.policy import Policy, policy_of
-from strongroom.restores.present import Verdict, identical, judge, open_identity
-from strongroom.restores.recipients import Comparing, Wanted
+from strongroom.restores.present import Verdict, doubtful, identical, judge, open_identity, settled_before
+from strongroom.restores.recipients import Comparing
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreForecast, RestoreRequest
 from strongroom.restores.target import Place
+from strongroom.restores.wanted import Wanted
 
 _MOST = 100
 
 
-def forecast(request: RestoreRequest, client: Readable) -> RestoreForecast:
+def forecast(request: RestoreRequest, client: Readable, remarks: Remarks) -> RestoreForecast:
     """Say what a restore would write, replace, take away and leave; files that need it are compared byte by byte.
 
-    Reads only. Raises RestoreError when it is not known where a tree belongs.
+    Reads only; ``remarks`` hears what would be left out. Raises RestoreError when it is not known where a tree belongs.
     """
-    seer = _Seer(request, client)
+    seer = _Seer(request, client, remarks)
     try:
         return seer.run()
     finally:
@@ -37,25 +38,27 @@ def forecast(request: RestoreRequest, client: Readable) -> RestoreForecast:
 
 
 class _Seen:
-    """An entry and its other names that share the inode which stands there."""
+    """An entry, what stands in its place, and its other names that share that inode."""
 
-    def __init__(self, wanted: Wanted, identity: tuple[int, int]) -> None:
+    def __init__(self, wanted: Wanted, status: os.stat_result) -> None:
         self.wanted = wanted
-        self.identity = identity
+        self.status = status
         self.verdict: Verdict | None = None
         self.others: list[Entry] = []
 
 
 class _Seer:
-    def __init__(self, request: RestoreRequest, client: Readable) -> None:
+    def __init__(self, request: RestoreRequest, client: Readable, remarks: Remarks) -> None:
         self._request = request
         self._client = client
         self._folders = Folders()
         self._places: dict[bytes, Place] = {}
         self._policy: Policy = policy_of(request, client)
-        self._unheard = Remarks()
+        self._remarks = remarks
         self._batch = Batch(client, request.point)
         self._groups: dict[bytes, _Seen | None] = {}
+        self._settled = settled_before(request.point)
+        self._lost: set[bytes] = set()
         self._pending: dict[bytes, _Seen] = {}
         self._counts: dict[str, int] = {"written": 0, "replaced": 0, "deleted": 0, "unchanged": 0, "bytes": 0}
         self._lists: dict[str, list[bytes]] = {"written": [], "replaced": [], "deleted": []}
@@ -144,45 +147,59 @@ class _Seer:
             self._count("unchanged" if same or self._request.point.account == "server" else "replaced", entry)
 
     def _thing(self, entry: Entry, parent: Place, name: bytes) -> None:
+        group = entry.link_group
+        if group in self._lost:
+            return
         status = None if parent.built else lstat(self._folders.fd(parent), name)
-        first = self._groups.get(entry.link_group)
-        if status is None or (entry.link_group in self._groups and not _shares(first, status)):
-            if entry.link_group:
-                self._groups.setdefault(entry.link_group, None)
-            self._count("written" if status is None else "replaced", entry)
+        if group and group in self._groups:
+            self._other_name(self._groups[group], entry, status)
             return
-        if first is not None:
-            self._follow(first, entry)
-            return
-        identity = (status.st_dev, status.st_ino)
-        seen = _Seen(Wanted(entry, parent, name, None), identity)
-        if entry.link_group:
-            self._groups[entry.link_group] = seen
-        self._judge(seen, status)
-
-    def _judge(self, seen: _Seen, status: os.stat_result) -> None:
-        wanted = seen.wanted
-        if may_be_database(wanted.entry) and beside(self._folders, wanted.parent, wanted.name):
-            if not self._request.mirrors:
-                self._deleted(wanted)
-            self._decide(seen, Verdict.REPLACE)
-            return
-        if identical(status, wanted.entry):
-            self._decide(seen, Verdict.UNCHANGED)
-            return
-        admitted = self._policy.admit(wanted.entry, self._unheard)
+        logged = status is not None and may_be_database(entry) and bool(beside(self._folders, parent, name))
+        same = status is not None and not logged and identical(status, entry)
+        admitted = entry if same else self._policy.admit(entry, self._remarks)
         if admitted is None:
+            self._lost.update({group} - {b""})
             return
-        wanted.entry = admitted
-        verdict = judge(self._folders.fd(wanted.parent), wanted.name, status, admitted)
+        seen = _Seen(Wanted(admitted, parent, name, None), status) if status is not None else None
+        if group:
+            self._groups[group] = seen
+        if seen is None:
+            self._count("written", admitted)
+        elif logged:
+            self._deleted(seen.wanted)
+            self._decide(seen, Verdict.REPLACE)
+        elif same:
+            doubt = doubtful(seen.status, entry, self._settled)
+            if doubt and not stands_database(self._folders, parent, name, entry):
+                self._compare(seen)
+            else:
+                self._decide(seen, Verdict.UNCHANGED)
+        else:
+            self._judge(seen)
+
+    def _other_name(self, first: _Seen | None, entry: Entry, status: os.stat_result | None) -> None:
+        """Count one more name of an inode; ``first`` is what stands at its first name."""
+        if first is None or status is None or not os.path.samestat(first.status, status):
+            self._count("written" if status is None else "replaced", entry)
+        else:
+            self._follow(first, entry)
+
+    def _judge(self, seen: _Seen) -> None:
+        wanted, status = seen.wanted, seen.status
+        verdict = judge(self._folders.fd(wanted.parent), wanted.name, status, wanted.entry)
         if verdict is Verdict.COMPARE:
-            self._pending[admitted.path] = seen
-            self._batch.add(Comparing(self, wanted, (status.st_dev, status.st_ino)))
+            self._compare(seen)
         else:
             self._decide(seen, verdict)
 
+    def _compare(self, seen: _Seen) -> None:
+        self._pending[seen.wanted.entry.path] = seen
+        self._batch.add(Comparing(self, seen.wanted, (seen.status.st_dev, seen.status.st_ino)))
+
     def _deleted(self, wanted: Wanted) -> None:
         """Count what belongs to a database that is replaced; a mirror finds it among what is extra."""
+        if self._request.mirrors:
+            return
         for name in standing(self._folders, wanted.parent, wanted.name):
             self._counts["deleted"] += 1
             self._note("deleted", wanted.parent.path + b"/" + name)
@@ -220,7 +237,3 @@ class _Seer:
         if len(self._lists[what]) < _MOST:
             self._lists[what].append(path)
 
-
-def _shares(first: _Seen | None, status: os.stat_result) -> bool:
-    """Whether what stands there is the inode that stands at a group's first name."""
-    return first is not None and first.identity == (status.st_dev, status.st_ino)

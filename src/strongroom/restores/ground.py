@@ -51,7 +51,10 @@ def refuse_in_place(client: Readable) -> None:
 
 
 def check_destination(request: RestoreRequest) -> None:
-    """Refuse a ``to`` that is no folder, is another user's link, or holds something, unless a mode was given."""
+    """Refuse a ``to`` that is no folder, is another user's link, or holds something, unless a mode was given.
+
+    What a killed restore left there goes first, except before a dry run.
+    """
     to = request.to
     if to is None:
         return
@@ -66,7 +69,8 @@ def check_destination(request: RestoreRequest) -> None:
         raise RestoreError(f"{shown} is not a folder; name another one")
     folder = os.open(to, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        clear_leftovers(folder, request.point.account)
+        if not request.dry_run:
+            clear_leftovers(folder, request.point.account)
         full = bool(os.listdir(folder))
     finally:
         os.close(folder)

@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 
 from strongroom.errors import UnknownError
 from strongroom.model import Account, Entry, FileType, Time, text
@@ -53,6 +55,15 @@ class LiveData:
             return False
         return True
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Whether a stored path, which stands there, is left out of backups, and so of archives."""
+        parts = path.split(b"/")
+        above = (b"/".join(parts[:depth]) for depth in range(2, len(parts)))
+        folder = stat.S_ISDIR(self._status(path)[2].st_mode)
+        return any(self._exclusions.holds(each, folder=True) for each in above) or self._exclusions.holds(
+            path, folder=folder
+        )
+
     def walk(self, paths: tuple[bytes, ...]) -> Iterator[tuple[Entry, Pieces]]:
         """What stands at and below stored paths, folders first, with content; UnknownError for a missing path."""
         for path in paths:
@@ -90,9 +101,11 @@ class LiveData:
             try:
                 if stat.S_ISDIR(status.st_mode):
                     inner = self._enter(folder, name, path)
-                    if inner is not None:
-                        yield self._folder_entry(inner), iter(())
-                        waiting.extend(self._listed(inner))
+                    if inner is None:
+                        self._remarks.warn(path, "another file system is mounted here, left out", missing=False)
+                        continue
+                    yield self._folder_entry(inner), iter(())
+                    waiting.extend(self._listed(inner))
                 elif stat.S_ISREG(status.st_mode):
                     yield from self._file(folder, name, path, status)
                 elif stat.S_ISSOCK(status.st_mode):
@@ -105,11 +118,12 @@ class LiveData:
                 self._remarks.warn(path, f"cannot be read: {error.strerror}")
 
     def _enter(self, folder: Folder, name: bytes, path: bytes) -> Folder | None:
+        """Open a folder; None where another file system is mounted that nobody asked for by name."""
         if not name:
             return folder
         inner = self._folders.open(Folder(path, name, folder))
-        if mount_of(self._folders.fd(inner)) != mount_of(self._folders.fd(folder)):
-            self._remarks.warn(path, "another file system is mounted here, left out", missing=False)
+        mounted = mount_of(self._folders.fd(inner)) != mount_of(self._folders.fd(folder))
+        if mounted and not self._exclusions.leads(path):
             return None
         return inner
 
@@ -133,17 +147,14 @@ class LiveData:
         return _entry(path, status, read_xattrs(xattr_path(fd, name)), target=target)
 
     def _file(self, folder: Folder, name: bytes, path: bytes, status: os.stat_result) -> Iterator[tuple[Entry, Pieces]]:
-        if status.st_nlink > 1 and status.st_uid not in self._owners:
+        if self._foreign(status):
             self._remarks.warn(path, "a hard link to another user's file, content left out", missing=False)
             return
         fd = os.open(name, LOOK, dir_fd=self._folders.fd(folder))
         try:
             opened = os.fstat(fd)
-            if (opened.st_dev, opened.st_ino, stat.S_IFMT(opened.st_mode)) != (
-                status.st_dev,
-                status.st_ino,
-                stat.S_IFMT(status.st_mode),
-            ):
+            same = os.path.samestat(opened, status) and stat.S_IFMT(opened.st_mode) == stat.S_IFMT(status.st_mode)
+            if not same or self._foreign(opened):
                 raise FileNotFoundError(errno.ENOENT, "exchanged while it was read", name)
             extents = tuple(_extents(fd, opened.st_size))
             entry = _entry(path, opened, read_xattrs(fd), flags_of=fd, extents=extents)
@@ -152,6 +163,39 @@ class LiveData:
                 self._remarks.warn(path, "changed while it was read")
         finally:
             os.close(fd)
+
+    def _foreign(self, status: os.stat_result) -> bool:
+        """Whether a file is another user's who has a name of it elsewhere, as far as anybody can tell."""
+        if status.st_nlink == 1 or status.st_uid in self._owners:
+            return False
+        return self._whole.get((status.st_dev, status.st_ino)) != status.st_ctime_ns
+
+    @cached_property
+    def _whole(self) -> dict[tuple[int, int], int]:
+        """The files all of whose names are the account's own, whoever owns them: their ctime, which one more name moves."""
+        left: dict[tuple[int, int], int] = {}
+        ctimes: dict[tuple[int, int], int] = {}
+        for status in self._names():
+            inode = status.st_dev, status.st_ino
+            left[inode] = left.get(inode, status.st_nlink) - 1
+            ctimes[inode] = status.st_ctime_ns
+        return {inode: ctime for inode, ctime in ctimes.items() if left[inode] == 0}
+
+    def _names(self) -> Iterator[os.stat_result]:
+        """A look at each name of the account's files that have several; what cannot be looked at is no name."""
+        waiting = list(self._roots.values())
+        while waiting:
+            folder = waiting.pop()
+            with suppress(OSError):
+                for _, name, status in self._listed(folder):
+                    path = folder.path + b"/" + name
+                    if self._exclusions.holds(path, folder=stat.S_ISDIR(status.st_mode)):
+                        continue
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                        yield status
+                    elif stat.S_ISDIR(status.st_mode):
+                        with suppress(OSError):
+                            waiting += filter(None, [self._enter(folder, name, path)])
 
     def _pieces(self, fd: int, entry: Entry, extents: tuple[tuple[int, int], ...]) -> Pieces:
         """The bytes that the entry promises: what is gone meanwhile comes as zeros, and the file is named."""

@@ -11,9 +11,9 @@ from strongroom.errors import RestoreError
 from strongroom.model import FileType
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper
-from strongroom.restores.recipients import Wanted
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Target
+from strongroom.restores.wanted import Wanted
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {FileType.FIFO: stat.S_IFIFO, FileType.CHAR: stat.S_IFCHR, FileType.BLOCK: stat.S_IFBLK}

@@ -11,8 +11,8 @@ import gc
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -21,14 +21,16 @@ from strongroom.errors import RestoreError, StrongroomError
 from strongroom.model import Point
 from strongroom.restores.contents import deliver
 from strongroom.restores.making import Maker
-from strongroom.restores.recipients import Wanted, Writing
+from strongroom.restores.recipients import Writing
 from strongroom.restores.remarks import Remarks, Said
 from strongroom.restores.staging import Staging
+from strongroom.restores.wanted import Wanted
 
 # A load: so few files that several porters share an account, so many that each bundle is decoded about once.
 LOAD_FILES = 2048
 LOAD_BYTES = 24 << 20
 _MOST_PORTERS = 8
+_Signals = set[int | signal.Signals]
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -91,6 +93,17 @@ class _EndedError(RestoreError):
     """The rest of a load need not be tried."""
 
 
+@contextmanager
+def _undisturbed() -> Iterator[_Signals]:
+    """Signals wait, so that no interrupt comes between a process and the note of it; gives those that wait anyway."""
+    waiting = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        yield waiting
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+
 class Porters:
     """The porters of one restore. ``settle`` is told, in the restore's own process, what became of each file.
 
@@ -144,12 +157,13 @@ class Porters:
         """Have a load written, once there is a porter for it."""
         while len(self._at_work) >= self._most:
             self._hear()
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if not pid:
-            self._work(files, writing)
-        os.close(writing)
-        self._at_work[reading] = (pid, files)
+        with _undisturbed() as waiting:
+            reading, writing = os.pipe()
+            pid = os.fork()
+            if not pid:
+                self._work(files, writing, waiting)
+            os.close(writing)
+            self._at_work[reading] = (pid, files)
 
     def wait(self) -> None:
         """Wait until all that was carried is there."""
@@ -174,9 +188,10 @@ class Porters:
         pid, files = self._at_work[reading]
         with open(reading, "rb", closefd=False) as pipe:
             told = pipe.read()
-        del self._at_work[reading]
-        os.close(reading)
-        os.waitpid(pid, 0)
+        with _undisturbed():
+            del self._at_work[reading]
+            os.close(reading)
+            os.waitpid(pid, 0)
         if not told:
             raise RestoreError("a process of this restore was killed (out of memory?); restore again")
         report = msgspec.msgpack.decode(told, type=_Report)
@@ -186,12 +201,13 @@ class Porters:
         for outcome in report.outcomes:
             self._settle(files[outcome.number], outcome)
 
-    def _work(self, files: list[Wanted], writing: int) -> None:
+    def _work(self, files: list[Wanted], writing: int, waiting: _Signals) -> None:
         """Be a porter, and end."""
         try:
             # The terminal's interrupt goes to the restore, which ends its porters.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
             gc.disable()  # it ends before garbage matters, and looking for it would copy the restore's memory
             report = self._carried(files)
             with open(writing, "wb", closefd=False) as pipe:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
+from datetime import datetime
 from enum import Enum
 
-from strongroom.model import Entry, FileType
+from strongroom.model import Entry, FileType, Point
 from strongroom.restores.attributes import (
     nanoseconds,
     same_attributes,
@@ -18,6 +20,8 @@ from strongroom.restores.attributes import (
 from strongroom.restores.beneath import LOOK
 
 _BLOCK = 1 << 20
+# Changed later than this before a backup began: a store through a mapped page may come without a new ctime (I11).
+_FRESH = 60 * 1_000_000_000
 
 
 class Verdict(Enum):
@@ -44,6 +48,19 @@ def identical(status: os.stat_result, entry: Entry) -> bool:
         and status.st_nlink == entry.links
         and file_type(status.st_mode) is entry.type
     )
+
+
+def settled_before(point: Point) -> float:
+    """A moment (nanoseconds since 1970): of a file that is `identical`, an older ctime proves that its content is too.
+
+    Any ctime does where a point says nothing of when it began: then its entries are of what was looked at just now.
+    """
+    return datetime.fromisoformat(point.started).timestamp() * 1_000_000_000 - _FRESH if point.started else math.inf
+
+
+def doubtful(status: os.stat_result, entry: Entry, settled: float) -> bool:
+    """Whether a file that is `identical` may have another content all the same: it was written to around the backup."""
+    return entry.stored > 0 and status.st_ctime_ns >= settled
 
 
 def judge(folder: int, name: bytes, status: os.stat_result | None, entry: Entry) -> Verdict:

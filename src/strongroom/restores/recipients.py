@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from strongroom.model import Entry
 from strongroom.restores.present import same_everywhere_else
 from strongroom.restores.staging import Staging
-from strongroom.restores.target import Place
-
-if TYPE_CHECKING:
-    from strongroom.restores.links import Group
-
-
-class Wanted:
-    """An entry that is no folder, on its way to its place; ``group`` holds its other names when it has any."""
-
-    __slots__ = ("entry", "group", "name", "parent")
-
-    def __init__(self, entry: Entry, parent: Place, name: bytes, group: Group | None) -> None:
-        self.entry = entry
-        self.parent = parent
-        self.name = name
-        self.group = group
+from strongroom.restores.wanted import Wanted
 
 
 class Comparer(Protocol):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from strongroom.clients.base import Monitor, Readable
-from strongroom.errors import RestoreError, StrongroomError
+from strongroom.errors import RestoreError, StrongroomError, of_system
 from strongroom.model import text
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper
@@ -45,11 +45,11 @@ def restore(
     if request.to is None:
         refuse_in_place(client)
     request = with_known_paths(request, client)
-    if request.dry_run:
-        told = forecast(request, client)
-        return _result(request, Remarks(), RestoreCounts(), told)
     check_destination(request)
     remarks = Remarks()
+    if request.dry_run:
+        told = forecast(request, client, remarks)
+        return _result(request, remarks, RestoreCounts(), told)
     exclusions = Exclusions(request.account, request.excludes, request.point)
     target = Target(request, exclusions, remarks)
     try:
@@ -60,7 +60,8 @@ def restore(
         target.abandon()
         kept = f"what was replaced so far is kept in {_where(request, target)}" if target.kept else ""
         if isinstance(error, OSError) or (kept and isinstance(error, StrongroomError)):
-            raise RestoreError("; ".join(filter(None, (str(error), kept)))) from error
+            said = of_system(error) if isinstance(error, OSError) else str(error)
+            raise RestoreError("; ".join(filter(None, (said, kept)))) from error
         if kept:
             monitor.note(kept)
         raise

@@ -186,7 +186,10 @@ class Target:
             where = text(os.path.join(ground.above, leftover))
             message = f"{where} holds what an unfinished restore replaced; look at it, then remove it"
             self._remarks.warn(b"", message, missing=False)
-        self._staging(place)
+        try:
+            self._staging(place)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, ground.above) from error
         return place
 
     def _parent_of_tree(self, tree: bytes) -> Place:

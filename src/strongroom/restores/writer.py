@@ -12,18 +12,19 @@ from strongroom.paths import owners
 from strongroom.restores import flags
 from strongroom.restores.attributes import Keeper, same_attributes, same_xattrs
 from strongroom.restores.beneath import lstat, split
-from strongroom.restores.companions import beside, may_be_database, taken_away
+from strongroom.restores.companions import beside, may_be_database, stands_database, taken_away
 from strongroom.restores.contents import Batch
 from strongroom.restores.links import Links
 from strongroom.restores.making import Maker
 from strongroom.restores.policy import Policy
 from strongroom.restores.porters import Outcome, Porters
-from strongroom.restores.present import Verdict, identical, judge, open_identity
-from strongroom.restores.recipients import Comparing, Wanted, Writing
+from strongroom.restores.present import Verdict, doubtful, identical, judge, open_identity, settled_before
+from strongroom.restores.recipients import Comparing, Writing
 from strongroom.restores.remarks import Remarks
 from strongroom.restores.request import RestoreCounts, RestoreRequest
 from strongroom.restores.staging import Staging
 from strongroom.restores.target import Place, Target
+from strongroom.restores.wanted import Wanted
 
 # These stop a restore: the next file would meet the same.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -56,6 +57,7 @@ class Writer:
         self._keeper = Keeper(remarks)
         self._maker = Maker(target, self._keeper)
         self._batch = Batch(client, request.point)
+        self._settled = settled_before(request.point)
         self._porters = Porters(client, request.point, self._maker, remarks, self._carried, _FATAL, porters)
         self._links = Links(target, self._maker, remarks, self._failed)
         self._lost_folders: set[bytes] = set()
@@ -158,10 +160,11 @@ class Writer:
 
     def compared(self, wanted: Wanted, identity: tuple[int, int] | None) -> None:
         """Count a file that has its content already, or fetch it again to write it."""
-        if identity is None:
-            self._batch.add(Writing(self, wanted))
-        else:
+        if identity is not None:
             self._found(wanted, identity)
+        elif admitted := self._policy.admit(wanted.entry, self._remarks):
+            wanted.entry = admitted
+            self._batch.add(Writing(self, wanted))
 
     # Entries.
 
@@ -219,7 +222,12 @@ class Writer:
         # What was written to a database since may stand in its log alone.
         logged = may_be_database(wanted.entry) and beside(self._folders, parent, name)
         if status is not None and not logged and identical(status, wanted.entry):
-            self._found(wanted, (status.st_dev, status.st_ino))
+            identity = (status.st_dev, status.st_ino)
+            doubt = doubtful(status, wanted.entry, self._settled)
+            if doubt and not stands_database(self._folders, parent, name, wanted.entry):
+                self._batch.add(Comparing(self, wanted, identity))
+            else:
+                self._found(wanted, identity)
             return
         admitted = self._policy.admit(wanted.entry, self._remarks)
         if admitted is None:

@@ -23,12 +23,10 @@ from strongroom.panel.base import Layout
 from strongroom.panel.sources import refuse_database_folders
 from strongroom.runs import times
 from strongroom.runs.catalog import Catalog, Identity
-from strongroom.runs.locks import Locks
+from strongroom.runs.locks import PATIENCE_SECONDS, Locks
 
 # A full read at least this often, so that what a file system hides from stat does not stay hidden for ever.
 FULL_AFTER = timedelta(days=35)
-# How long a run waits in all for accounts that another run is backing up.
-PATIENCE_SECONDS = 60.0
 
 
 class Order(Frozen):
@@ -174,6 +172,7 @@ class Runner:
                     else:
                         failures.append(outcome)
                     locks.release(self._key(outcome.account))
+                    locks.release(outcome.account)
         return RunResult(
             run=head.id,
             status=_status(points, failures),
@@ -191,23 +190,32 @@ class Runner:
             monitor.note(str(error))
 
     def _locked(self, tasks: list[Task], locks: Locks, monitor: Monitor) -> tuple[list[Task], list[Failure]]:
-        """The tasks whose accounts are ours now, and a failure for each that another run holds."""
+        """The tasks whose accounts are ours now, and a failure for each that another run backs up, or that is changed."""
         by_key = {self._key(task.account.name): task for task in tasks}
 
         def waiting(key: str) -> None:
-            name = by_key[key].account.name
-            monitor.note(f"{name}: another run is backing it up; waiting up to {self._patience:.0f} seconds")
+            monitor.note(
+                f"{by_key[key].account.name}: another run is backing it up; waiting up to {self._patience:.0f} seconds"
+            )
+
+        def changing(name: str) -> None:
+            monitor.note(f"{name}: one of its web apps is being changed; waiting up to {self._patience:.0f} seconds")
 
         missed = set(locks.take(by_key, self._patience, waiting))
+        free = [task.account.name for key, task in by_key.items() if key not in missed]
+        changed = set(locks.take(free, self._patience, changing, shared=True))
+        for name in changed:
+            locks.release(self._key(name))
+        why = {by_key[key].account.name: "another run is backing it up" for key in missed}
+        why |= dict.fromkeys(changed, "one of its web apps is being changed")
+        if len(why) == len(tasks):
+            raise BusyError(
+                "; ".join(f"{name}: {reason}" for name, reason in why.items()) + "; run again when that has ended"
+            )
         busy = [
-            Failure(account=task.account.name, message="another run is backing it up; run again when that has ended")
-            for key, task in by_key.items()
-            if key in missed
+            Failure(account=name, message=f"{reason}; run again when that has ended") for name, reason in why.items()
         ]
-        if len(busy) == len(tasks):
-            names = ", ".join(failure.account for failure in busy)
-            raise BusyError(f"another run is backing up {names}; run again when that has ended")
-        return [task for key, task in by_key.items() if key not in missed], busy
+        return [task for task in tasks if task.account.name not in why], busy
 
     def _outcomes(
         self, tasks: list[Task], head: RunHead, monitor: Monitor, points: list[Point], failures: list[Failure]

@@ -53,6 +53,8 @@ def find_account(name: str, layout: Layout, catalog: Catalog, server: str) -> Su
     try:
         account = layout.account(name)
         return Subject(who=Identity(server=server, account=account.name), account=account)
+    except UsageError:
+        raise  # several accounts of this server
     except StrongroomError as error:
         # A bare machine has no layout to speak of, and restores all the same.
         missing = error
@@ -76,7 +78,7 @@ def choose_point(subject: Subject, wanted: Wanted, catalog: Catalog, now: dateti
     if wanted.point and wanted.at:
         raise UsageError("--point and --at contradict each other: give one of them")
     if wanted.point and wanted.point != LATEST:
-        return _own(catalog.point(wanted.point), subject)
+        return _named(_own(catalog.point(wanted.point), subject), wanted)
     who = with_points(subject, catalog)
     if wanted.at:
         return _not_after(who, wanted, catalog, now)
@@ -106,6 +108,15 @@ def _own(point: Point, subject: Subject) -> Point:
         raise UsageError(
             f"point {point.id} is of {point.account}, not of {subject.who.account}; name the account it is of"
         )
+    return point
+
+
+def _named(point: Point, wanted: Wanted) -> Point:
+    """The point, which has to be what else was asked for of it."""
+    if wanted.client is not None and point.client != wanted.client:
+        raise UsageError(f"point {point.id} is of client {point.client}, not of {wanted.client}; leave --client out")
+    if not wanted.admits(point):
+        raise UsageError(f"point {point.id} is {point.status}, and --complete passes over such; leave --complete out")
     return point
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from operator import itemgetter
 
 from strongroom.clients.base import Client, Exports
 from strongroom.errors import StrongroomError
 from strongroom.exports.base import DatabaseServer
 from strongroom.exports.feed import AccountExports, manifest_path
 from strongroom.exports.whole_server import ServerExports
-from strongroom.model import DATABASES, FILES, Account, Point
+from strongroom.model import DATABASES, FILES, MAIL_ROWS, Account, Point, Status
 from strongroom.panel.base import SERVER
 from strongroom.runs.catalog import Catalog, Identity
 from strongroom.runs.freeze import Freeze
@@ -53,14 +54,29 @@ class AccountExporter:
         who = Identity(server=self._server, account=account.name)
         points = [point for point in self._catalog.of(who, client=self._client.name) if point.only != FILES]
         held = [(copy.engine, copy.name) for copy in points[0].databases] if points else []
-        previous = self._previous(next((point for point in points if point.databases), None))
-        return AccountExports(account, self._everyone, self._servers, previous, freeze, held)
+        whole = next((point for point in points if point.status is Status.COMPLETE), None)
+        return AccountExports(
+            account, self._everyone, self._servers, self._previous(points), freeze, held, lambda: self._may_have_mail(whole)
+        )
 
-    def _previous(self, newest: Point | None) -> Callable[[str, str], bytes | None]:
-        """What finds a database's manifest in a point, which is read where the exports are drawn."""
+    def _may_have_mail(self, whole: Point | None) -> bool:
+        """Whether an account whose last complete point this is may have rows in the panel's map of mail."""
+        return whole is None or self._client.lookup(whole, DATABASES.encode() + b"/" + MAIL_ROWS) is not None
+
+    def _previous(self, points: Sequence[Point]) -> Callable[[str, str], bytes | None]:
+        """What finds the manifest of a database's last complete export, else of its last, in points with the newest first. It is
+        read where the exports are drawn.
+        """
 
         def previous(engine: str, database: str) -> bytes | None:
-            return self._manifest(newest, manifest_path(engine, database)) if newest else None
+            held = [
+                (copy.status is not Status.COMPLETE, point)
+                for point in points
+                for copy in point.databases
+                if (copy.engine, copy.name) == (engine, database)
+            ]
+            newest = min(held, key=itemgetter(0), default=None)
+            return self._manifest(newest[1], manifest_path(engine, database)) if newest else None
 
         return previous
 

@@ -8,6 +8,7 @@ cut to seconds by a screen, still finds that point.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -29,12 +30,14 @@ _UNITS = {
     "year": 365 * _DAY,
 }
 _DAYS_BACK = {"today": 0, "yesterday": 1}
-_ISO = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?P<minute>\d{2}:\d{2})(?P<second>:\d{2})?(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r" ?(?P<zone>Z|[+-]\d{2}:?\d{2})?",
-    re.IGNORECASE,
-)
+# ISO 8601 as people and programs write it: with signs in date and clock ("extended"), or without ("basic").
+_ISO = [
+    re.compile(rf"(?P<date>{date})(?:[T ]{clock})? ?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?", re.I | re.A)
+    for date, clock in (
+        (r"\d{4}-\d\d-\d\d", r"(?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"),
+        (r"\d{8}", r"(?P<hour>\d\d)(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"),
+    )
+]
 
 
 class Edge(Enum):
@@ -65,37 +68,40 @@ def parse(text: str, now: datetime, edge: Edge) -> Time:
 
 def _edge(text: str, now: datetime, edge: Edge) -> Time:
     """One end of the span that an ISO 8601 text names."""
-    match = _ISO.fullmatch(text)
+    match = next(filter(None, (form.fullmatch(text) for form in _ISO)), None)
     if match is None:
         raise UsageError(f"'{text}' is no time: write 2026-11-22, 2026-11-22T14:30:05Z or '3 days ago'")
+    clock = f"{match['hour'] or '00'}:{match['minute'] or '00'}:{match['second'] or '00'}"
     try:
-        start = datetime.fromisoformat(
-            f"{match['date']}T{match['minute'] or '00:00'}{match['second'] or ':00'}{_zone(match['zone'])}"
-        )
-        # A zone-less time is on the clock of the wall: astimezone knows that day's summer time, now's offset does not.
-        start = start if start.tzinfo else _local(start, now)
-        beginning = Time(_whole_seconds(start), int((match["fraction"] or "").ljust(9, "0")))
-        if edge is Edge.BEGINNING:
-            return beginning
-        if match["fraction"]:
-            return _later(beginning, 10 ** (9 - len(match["fraction"])) - 1)
-        if match["minute"]:
-            return _later(beginning, (1 if match["second"] else 60) * _NANOSECONDS - 1)
-        tomorrow = start.replace(tzinfo=None) + timedelta(days=1)
-        end = tomorrow.replace(tzinfo=start.tzinfo) if match["zone"] else _local(tomorrow, now)
-        return _later(Time(_whole_seconds(end)), -1)
-    except (ValueError, OverflowError):
+        start = datetime.fromisoformat(f"{match['date']}T{clock}{(match['zone'] or '').upper()}")
+    except ValueError:
         raise UsageError(f"'{text}' is no time: that day or hour does not exist") from None
+    # A zone-less time is on the clock of the wall: astimezone knows that day's summer time, now's offset does not.
+    start = start if start.tzinfo else _local(start, now)
+    beginning = Time(_whole_seconds(start), int((match["fraction"] or "").ljust(9, "0")))
+    if edge is Edge.BEGINNING:
+        return beginning
+    if match["fraction"]:
+        return _later(beginning, 10 ** (9 - len(match["fraction"])) - 1)
+    if match["hour"]:
+        return _later(beginning, (1 if match["second"] else 60 if match["minute"] else 3600) * _NANOSECONDS - 1)
+    return _later(_midnight_after(start, now, local=not match["zone"]), -1)
 
 
-def _zone(text: str | None) -> str:
-    return (text or "").upper()
+def _midnight_after(start: datetime, now: datetime, *, local: bool) -> Time:
+    """When the day that begins at ``start`` ends."""
+    try:
+        tomorrow = start.replace(tzinfo=None) + timedelta(days=1)
+    except OverflowError:
+        return Time(_whole_seconds(start) + _DAY)  # the last day that datetime knows
+    return Time(_whole_seconds(_local(tomorrow, now) if local else tomorrow.replace(tzinfo=start.tzinfo)))
 
 
 def _local(naive: datetime, now: datetime) -> datetime:
     """A wall-clock time in now's zone; the system's rules for that day where now's zone is the system's."""
     if now.utcoffset() == now.astimezone().utcoffset():
-        return naive.astimezone()
+        with suppress(OverflowError, ValueError):  # a year that the system has no rules for
+            return naive.astimezone()
     return naive.replace(tzinfo=now.tzinfo)
 
 

@@ -81,13 +81,22 @@ def _write(
     return Written(path=path, bytes=size)
 
 
-def look(account: Account, path: bytes) -> int:
+def look(databases: Databases, target: Target, path: bytes) -> int:
     """Read a file that is to be loaded to its end, and return the bytes of its text; raise ExportError or SettingError.
 
-    So that what is cut, damaged or no text at all is known while the live database is still whole.
+    So that what is cut, damaged or no dump of a database is known while the live database is still whole.
     """
+    account = databases.accounts[target.account]
     with _read(account, path) as pieces:
-        return sum(map(len, pieces))
+        size = sum(map(len, pieces))
+    with _read(account, path) as pieces:
+        try:
+            fault = databases.servers[target.engine].fault(pieces)
+        except ExportError as error:
+            fault = str(error)
+    if fault:
+        raise ExportError(f"{text(path)} is not loaded, and {target.name} is as it was: {fault}")
+    return size
 
 
 def load(databases: Databases, target: Target, path: bytes, before: Written) -> Loaded:
@@ -95,9 +104,18 @@ def load(databases: Databases, target: Target, path: bytes, before: Written) -> 
 
     Raise ExportError, which says so.
     """
+    account = databases.accounts[target.account]
+
+    def held() -> Iterator[bytes]:
+        try:
+            with _read(account, before.path.encode()) as pieces:
+                yield from pieces
+        except SettingError as error:
+            raise ExportError(str(error)) from None
+
     try:
-        with _read(databases.accounts[target.account], path) as pieces:
-            left_out = databases.servers[target.engine].load(target.database, pieces)
+        with _read(account, path) as pieces:
+            left_out = databases.servers[target.engine].load(target.database, pieces, held)
     except (ExportError, SettingError) as error:
         raise ExportError(f"{target.name} was not loaded: {error}; what it held before is in {before.path}") from None
     return Loaded(warnings=tuple(left_out))

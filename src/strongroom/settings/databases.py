@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from strongroom.errors import ExportError, UnknownError
@@ -22,8 +22,13 @@ class DumpingServer(Protocol):
     def dump(self, database: str, *, broken_views: bool = False) -> Iterator[bytes]:
         """The whole database as one SQL text; with ``broken_views``, views that the server cannot use are no error."""
 
-    def load(self, database: str, sql: Iterator[bytes]) -> list[str]:
-        """Replace what a database holds by a text; return what had to be left out."""
+    def fault(self, sql: Iterator[bytes]) -> str:
+        """See `strongroom.exports.base.DatabaseServer.fault`."""
+
+    def load(
+        self, database: str, sql: Iterator[bytes], before: Callable[[], Iterator[bytes]] | None = None
+    ) -> list[str]:
+        """Replace what a database holds by a text, or by what it held ``before``; return what had to be left out."""
 
 
 class Databases:

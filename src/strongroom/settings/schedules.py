@@ -88,13 +88,18 @@ def target(account: str, reference: str) -> Target:
     return Target(account=account, engine=engine, database=database)
 
 
+def is_address(email: str) -> bool:
+    """Whether a text is an address that mail can be sent to."""
+    return len(email) <= _MOST_EMAIL and _EMAIL.fullmatch(email) is not None
+
+
 def check(*, span: int | None, preserve: int | None, email: str | None) -> None:
     """Raise UsageError for a number or an address that a schedule cannot have."""
     if span is not None and not 1 <= span <= MOST_DAYS:
         raise UsageError(f"--span {span}: a schedule's days are 1 to {MOST_DAYS}")
     if preserve is not None and not 0 <= preserve <= MOST_KEPT:
         raise UsageError(f"--preserve {preserve}: a schedule keeps 0 (all) to {MOST_KEPT} dumps")
-    if email and (len(email) > _MOST_EMAIL or not _EMAIL.fullmatch(email)):
+    if email and not is_address(email):
         raise UsageError(f"--email {email!r}: no address of mail")
 
 

@@ -115,7 +115,7 @@ class Carrying:
                 row.extra, xattrs=made.xattrs, lengths=made.lengths, depth=made.depth, extents=entry.extents
             )
         else:
-            xattrs, references = self._content.attributes(entry.xattrs)
+            xattrs, references = self._content.attributes.kept(entry.xattrs)
             extra = msgspec.structs.replace(row.extra, xattrs=xattrs)
         return row._replace(references=references, extra=NOTHING if extra == NOTHING else extra)
 

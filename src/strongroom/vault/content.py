@@ -8,43 +8,26 @@ once more; a file that changed again is kept as read, and the point says so.
 from __future__ import annotations
 
 import errno
-import fcntl
 import itertools
 import os
 import stat as modes
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from strongroom.vault import holes
+from strongroom.vault.attributes import AttributeReader, Xattrs
 from strongroom.vault.cutting import SMALL, Cutter, Keep, Pieces
 from strongroom.vault.header import Chunker
-from strongroom.vault.record import INLINE_XATTR, NOTHING, Defect, Extra, Row, Type
+from strongroom.vault.record import NOTHING, Defect, Extra, Row, Type
+from strongroom.vault.rows import row_of, type_of, unread
 from strongroom.vault.scan import identity
 from strongroom.vault.substitute import Substitute, pending
 
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_TYPES = {
-    modes.S_IFREG: Type.FILE,
-    modes.S_IFDIR: Type.DIR,
-    modes.S_IFLNK: Type.SYMLINK,
-    modes.S_IFIFO: Type.FIFO,
-    modes.S_IFCHR: Type.CHAR,
-    modes.S_IFBLK: Type.BLOCK,
-    modes.S_IFSOCK: Type.SOCKET,
-}
-_GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h
-# Flags that a restore could set again (s u c S i a d A, m j t D T C x P of chattr); the rest say how a file is stored.
-_FLAGS_KEPT = 0xFF | 0x400 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x80_0000 | 0x200_0000 | 0x2000_0000
 # What opening a link (ELOOP) or a socket or pipe without a reader (ENXIO) says: no file stands there any more.
 _NO_FILE_NOW = (errno.ELOOP, errno.ENXIO)
-_NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES)
-_BILLION = 1_000_000_000
-
-# Names and values; of large values the number among the references, which come with them.
-_Xattrs = tuple[tuple[tuple[bytes, bytes | int], ...], bytes]
 
 
 class _Read(NamedTuple):
@@ -71,18 +54,18 @@ class ContentReader:
         self._substitute = substitute
         self.copies: set[str] = set()
         self._cutter = Cutter(keep, chunker, seed)
+        self.attributes = AttributeReader(keep)
         self._device = 0
-        self._flags_supported = True
         self._trusted_links: Mapping[int, int] = {}
 
     def enter(self, device: int, trusted_links: Mapping[int, int]) -> None:
-        """Begin with a folder on this device: whether it keeps inode flags is found out anew.
+        """Begin with a folder on this device.
 
         ``trusted_links`` are inodes all of whose names turned up in this series, whoever owns them, with the ctimes
         (nanoseconds) that they had: a name that was made, moved or removed since would have changed it.
         """
-        if device != self._device:
-            self._device, self._flags_supported = device, True
+        self._device = device
+        self.attributes.enter(device)
         self._trusted_links = trusted_links
         self.copies = set()
 
@@ -90,14 +73,14 @@ class ContentReader:
 
     def row(self, dir_fd: int, name: str, seen: os.stat_result) -> Row | None:
         """The row of an entry, its content handed over; None when it vanished. Never raises OSError."""
-        kind = _TYPES.get(modes.S_IFMT(seen.st_mode), Type.SOCKET)
+        kind = type_of(seen)
         if kind == Type.DIR:
             return None  # what was listed is gone, and the folder in its place came after the listing
         try:
             if kind == Type.FILE:
                 return self._file(dir_fd, name, seen)
             if kind == Type.SOCKET:
-                return _row(name, kind, seen, extra=Extra(remark="a socket: left out"))
+                return row_of(name, kind, seen, extra=Extra(remark="a socket: left out"))
             return self._special(dir_fd, name, kind, seen)
         except FileNotFoundError:
             return None
@@ -106,20 +89,20 @@ class ContentReader:
 
     def _special(self, dir_fd: int, name: str, kind: Type, seen: os.stat_result) -> Row:
         """Links, pipes and devices: nothing is opened."""
-        xattrs, references = self._xattrs(f"/proc/self/fd/{dir_fd}/{name}")
+        xattrs, references = self.attributes.xattrs(f"/proc/self/fd/{dir_fd}/{name}")
         target = os.readlink(os.fsencode(name), dir_fd=dir_fd) if kind == Type.SYMLINK else b""
         rdev = (os.major(seen.st_rdev), os.minor(seen.st_rdev)) if kind in (Type.CHAR, Type.BLOCK) else None
         again = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         remark = "" if identity(again) == identity(seen) else "changed while it was read"
         extra = Extra(target=target, rdev=rdev, xattrs=xattrs, remark=remark, defect=Defect.CHANGED if remark else "")
-        return _row(name, kind, seen, references, extra)
+        return row_of(name, kind, seen, references, extra)
 
     # --- folders themselves ---------------------------------------------------------------------------------------
 
     def folder(self, fd: int) -> tuple[Extra, bytes]:
         """A folder's own extended attributes and flags, and the references of large values. Raise OSError."""
-        xattrs, references = self._xattrs(fd)
-        flags = self._inode_flags(fd)
+        xattrs, references = self.attributes.xattrs(fd)
+        flags = self.attributes.flags(fd)
         return (Extra(xattrs=xattrs, flags=flags) if xattrs or flags else NOTHING), references
 
     # --- files ----------------------------------------------------------------------------------------------------
@@ -129,7 +112,7 @@ class ContentReader:
             if not modes.S_ISREG(seen.st_mode):
                 return self.row(dir_fd, name, seen)
             if left_out := self._foreign(seen):
-                return _row(name, Type.FILE, seen, extra=Extra(defect=Defect.FOREIGN, remark=left_out))
+                return row_of(name, Type.FILE, seen, extra=Extra(defect=Defect.FOREIGN, remark=left_out))
             try:
                 fd = open_file(dir_fd, name)
             except OSError as error:
@@ -150,12 +133,12 @@ class ContentReader:
             finally:
                 os.close(fd)
             if identity(after) == identity(opened) and size == opened.st_size:
-                return _row(name, Type.FILE, opened, references, extra)
+                return row_of(name, Type.FILE, opened, references, extra)
             if last and not self._foreign(after):
                 extra = msgspec.structs.replace(
                     extra, defect=Defect.CHANGED, remark="changed while it was read, and again on the second try"
                 )
-                return _row(name, Type.FILE, after, references, extra)._replace(size=size)
+                return row_of(name, Type.FILE, after, references, extra)._replace(size=size)
             seen = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if not modes.S_ISREG(seen.st_mode):
             return self.row(dir_fd, name, seen)
@@ -185,8 +168,8 @@ class ContentReader:
         moves = pending(substitute, dir_fd, name) or identity(now) != identity(opened)
         if not copy.failure and (moves or sum(lengths) == opened.st_size):
             self.copies.add(name)
-            read = self._finished(ids, lengths, self._xattrs(fd), self._inode_flags(fd))
-            return _row(name, Type.FILE, opened, read.references, read.extra)._replace(size=read.size)
+            read = self._finished(ids, lengths, self.attributes.xattrs(fd), self.attributes.flags(fd))
+            return row_of(name, Type.FILE, opened, read.references, read.extra)._replace(size=read.size)
         read = self._read(fd, now) or _Read(b"", NOTHING, 0)
         extra, after = read.extra, os.fstat(fd)
         if moves or identity(after) != identity(now) or read.size != now.st_size:
@@ -194,7 +177,7 @@ class ContentReader:
             extra = msgspec.structs.replace(extra, defect=Defect.CHANGED, remark=why)
         elif copy.failure:
             extra = msgspec.structs.replace(extra, remark=f"kept byte by byte: {copy.failure}")
-        return _row(name, Type.FILE, after, read.references, extra)._replace(size=read.size)
+        return row_of(name, Type.FILE, after, read.references, extra)._replace(size=read.size)
 
     def _keep_all(self, chunks: Iterable[bytes]) -> tuple[list[bytes], list[int]]:
         """Hand chunks over; returns their ids and sizes."""
@@ -207,8 +190,8 @@ class ContentReader:
 
     def _read(self, fd: int, seen: os.stat_result, substitute: Substitute | None = None) -> _Read | None:
         """What a file holds; None where the substitute wants it, asked with its first bytes."""
-        xattrs = self._xattrs(fd)
-        flags = self._inode_flags(fd)
+        xattrs = self.attributes.xattrs(fd)
+        flags = self.attributes.flags(fd)
         size = seen.st_size
         sparse = holes.extents(fd, size) if size > 4096 or seen.st_blocks == 0 or xattrs[0] else None
         ids: list[bytes] = []
@@ -239,13 +222,13 @@ class ContentReader:
             more, sizes = self._keep_all(self._chunks(fd, offset, length))
             ids += more
             lengths += sizes
-        return self._finished(ids, lengths, self.attributes(xattrs), flags, tuple(extents))[:2]
+        return self._finished(ids, lengths, self.attributes.kept(xattrs), flags, tuple(extents))[:2]
 
     def _finished(
         self,
         ids: list[bytes],
         lengths: list[int],
-        attributes: _Xattrs,
+        attributes: Xattrs,
         flags: int,
         extents: tuple[tuple[int, int], ...] | None = None,
     ) -> _Read:
@@ -266,41 +249,6 @@ class ContentReader:
         elif length and (data := holes.read_all(fd, offset, length)):
             yield data
 
-    # --- attributes -----------------------------------------------------------------------------------------------
-
-    def _xattrs(self, where: int | str) -> _Xattrs:
-        """Names and values; of large values the number among the references that are returned with them."""
-        follow = isinstance(where, int)
-        try:
-            names = os.listxattr(where) if follow else os.listxattr(where, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _NO_XATTRS:
-                return (), b""
-            raise
-        if not names:
-            return (), b""
-        return self.attributes(
-            (os.fsencode(name), os.getxattr(where, name, follow_symlinks=follow)) for name in sorted(names)
-        )
-
-    def attributes(self, xattrs: Iterable[tuple[bytes, bytes]]) -> _Xattrs:
-        """Attributes as a row has them, large values handed over."""
-        found: list[tuple[bytes, bytes | int]] = []
-        large: list[bytes] = []
-        for name, value in xattrs:
-            if len(value) > INLINE_XATTR:
-                large.append(self._keep.data(value))
-                found.append((name, len(large) - 1))
-            else:
-                found.append((name, value))
-        return tuple(found), b"".join(large)
-
-    def _inode_flags(self, fd: int) -> int:
-        flags = inode_flags(fd) if self._flags_supported else None
-        self._flags_supported = flags is not None
-        return flags or 0
-
-
 def open_file(dir_fd: int, name: str | bytes) -> int:
     """Open a file of a folder for reading, never through a link and never waiting for a pipe. Raise OSError."""
     try:
@@ -314,47 +262,3 @@ def foreign(seen: os.stat_result, owners: frozenset[int]) -> str:
     if seen.st_nlink > 1 and seen.st_uid not in owners:
         return f"a hard link to a file of user {seen.st_uid}, who is not this account's: content left out"
     return ""
-
-
-def inode_flags(fd: int) -> int | None:
-    """The flags of an open file that a restore could set again; None where the file system has none."""
-    try:
-        answer = fcntl.ioctl(fd, _GETFLAGS, b"\0\0\0\0\0\0\0\0")
-    except OSError:
-        return None
-    return int(struct.unpack_from("<I", answer)[0]) & _FLAGS_KEPT
-
-
-def _row(name: str, kind: Type, stat: os.stat_result, references: bytes = b"", extra: Extra = NOTHING) -> Row:
-    mtime_s, mtime_ns = divmod(stat.st_mtime_ns, _BILLION)
-    ctime_s, ctime_ns = divmod(stat.st_ctime_ns, _BILLION)
-    return Row(
-        os.fsencode(name), kind, stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, stat.st_size, mtime_s, mtime_ns, ctime_s,
-        ctime_ns, stat.st_ino, stat.st_nlink, references, extra,
-    )  # fmt: skip
-
-
-def unread(name: str, seen: os.stat_result, error: OSError) -> Row:
-    """The row of something that could not be read."""
-    remark = f"could not be read: {error.strerror or error}"
-    kind = _TYPES.get(modes.S_IFMT(seen.st_mode), Type.SOCKET)
-    return _row(name, kind, seen, extra=Extra(defect=Defect.UNREAD, remark=remark))
-
-
-def same(row: Row, stat: os.stat_result) -> bool:
-    """Whether a row of last time is what a stat shows now."""
-    mtime_s, mtime_ns = divmod(stat.st_mtime_ns, _BILLION)
-    ctime_s, ctime_ns = divmod(stat.st_ctime_ns, _BILLION)
-    return (
-        row.inode == stat.st_ino
-        and row.ctime_ns == ctime_ns
-        and row.ctime_s == ctime_s
-        and row.size == stat.st_size
-        and row.mtime_s == mtime_s
-        and row.mtime_ns == mtime_ns
-        and row.mode == stat.st_mode & 0o7777
-        and row.type == _TYPES.get(modes.S_IFMT(stat.st_mode), Type.SOCKET)
-        and row.uid == stat.st_uid
-        and row.gid == stat.st_gid
-        and row.links == stat.st_nlink
-    )

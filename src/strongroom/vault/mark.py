@@ -44,15 +44,6 @@ def ids_in(references: bytes) -> Iterator[bytes]:
     return (references[at : at + ID_SIZE] for at in range(0, len(references), ID_SIZE))
 
 
-def roots(reader: Reader, storage: Storage) -> dict[str, list[bytes]]:
-    """The segments of each listed snapshot. Raise DamagedError: what cannot be read might need anything."""
-    found = {}
-    for item in storage.list(snapshot.PREFIX):
-        id = item.name.removeprefix(snapshot.PREFIX)
-        found[id] = [head.id for head in reader.snapshot(id).segments]
-    return found
-
-
 def mark(reader: Reader, start: Iterable[bytes], reached: Reached) -> Iterator[tuple[bytes, str]]:
     """Add all that is reachable from ``start`` to ``reached``; yields ids that cannot be read, with the reason."""
     pending = [id for id in dict.fromkeys(start) if id not in reached]

@@ -70,7 +70,7 @@ NOTHING = Extra()
 
 
 class Own(msgspec.Struct, frozen=True, array_like=True):
-    """The folder itself. ``mount`` numbers the file system inside the source; 0 is the root's."""
+    """The folder itself. ``mount`` is 0 on the source's own file system, 1 on another below it."""
 
     mode: int
     uid: int

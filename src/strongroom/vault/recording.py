@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Set
 from operator import itemgetter
 
-from strongroom.vault import content, record
+from strongroom.vault import record
 from strongroom.vault.content import ContentReader
 from strongroom.vault.errors import VaultError
 from strongroom.vault.findings import Findings
 from strongroom.vault.messages import Linked, Work
 from strongroom.vault.record import NOTHING, Defect, Extra, Own, Record, Row, Type
+from strongroom.vault.rows import same
 from strongroom.vault.scan import Scan
 from strongroom.vault.state import Known
 from strongroom.vault.substitute import Substitute, companions, mains
@@ -36,7 +37,7 @@ class Recorder:
         self._links: dict[int, tuple[int, int, Row]] = {}
 
     def begin(self, work: Work, findings: Findings, device: int, horizon: int) -> None:
-        """A task on one file system; what changed after the ``horizon`` (nanoseconds) is read again."""
+        """A task of a source on this device; what changed after the ``horizon`` (nanoseconds) is read again."""
         self._findings, self._device, self._horizon = findings, device, horizon
         self._trusted = work.base is not None and work.base.trusted
         self._trusted_links = work.recheck or {}
@@ -44,18 +45,18 @@ class Recorder:
     def _read_bytes(self, size: int) -> None:
         self._findings.counts.bytes_read += size
 
-    def _content(self) -> ContentReader:
-        """What reads this series' files; made when there is one to read, since it needs the keys."""
+    def _content(self, device: int) -> ContentReader:
+        """What reads this series' files, in a folder on this device; made when there is one to read, since it needs the keys."""
         if self._reading is None:
             self._reading = self._tools.content(self._owners, self._read_bytes, self._substitute)
-        self._reading.enter(self._device, self._trusted_links)
+        self._reading.enter(device, self._trusted_links)
         return self._reading
 
     def record(self, fd: int, path: bytes, look: Scan, folders: list[str], left_out: Set[str], known: Known | None) -> None:
         """Record a folder with these folders in it, and with its files but for those ``left_out``."""
         before = self._last_record(known)
         rows_before = {row.name: row for row in before.rows} if before else {}
-        reading = self._content()
+        reading = self._content(look.own.st_dev)
         remarks = [(os.fsencode(name), "vanished while its folder was read") for name in look.vanished]
         rows: list[Row] = []
         beside, again = self._beside(look, before)
@@ -89,14 +90,14 @@ class Recorder:
         extra, references, unread = self._own_attributes(reading, fd, look.own, before)
         if unread:
             remarks.append((b"", unread))
-        made = Record(_own(look.own, extra), rows, remarks, references)
+        made = Record(self._own(look.own, extra), rows, remarks, references)
         node = record.encode(made, self._tools.packer.node_key)
         self._findings.recorded(path, look, made, node, files, size)
 
     def placeholder(self, path: bytes, own: os.stat_result, message: str, *, defect: bool) -> None:
         """The record of a folder whose content is left out: itself, and why. What was below last time is not there now."""
         self._findings.removed.append(path)
-        node = record.encode(Record(_own(own, NOTHING), [], [(b"", message)]), self._tools.packer.node_key)
+        node = record.encode(Record(self._own(own, NOTHING), [], [(b"", message)]), self._tools.packer.node_key)
         self._findings.left_out(path, node, message, defect=defect)
 
     # --- one entry ------------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class Recorder:
         return row
 
     def _as_before(self, last: Row, stat: os.stat_result) -> bool:
-        if last.extra.defect or last.extra.remark or stat.st_ctime_ns >= self._horizon or not content.same(last, stat):
+        if last.extra.defect or last.extra.remark or stat.st_ctime_ns >= self._horizon or not same(last, stat):
             return False
         return self._tools.all_there(last)
 
@@ -180,12 +181,12 @@ class Recorder:
         except OSError as error:
             return NOTHING, b"", f"attributes could not be read: {error.strerror}"
 
-
-def _own(stat: os.stat_result, extra: Extra) -> Own:
-    return Own(
-        stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, *divmod(stat.st_mtime_ns, _BILLION),
-        *divmod(stat.st_ctime_ns, _BILLION), stat.st_ino, 0, extra,
-    )  # fmt: skip
+    def _own(self, stat: os.stat_result, extra: Extra) -> Own:
+        mount = int(stat.st_dev != self._device)
+        return Own(
+            stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, *divmod(stat.st_mtime_ns, _BILLION),
+            *divmod(stat.st_ctime_ns, _BILLION), stat.st_ino, mount, extra,
+        )  # fmt: skip
 
 
 def _shown(name: str) -> str:

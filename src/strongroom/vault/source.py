@@ -17,7 +17,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """One folder, and the name it has in a snapshot.
 
     ``exclude`` are gitignore-style patterns relative to the folder. ``select``: globs of what to take (absolute below the
-    folder, a star does not cross a slash), or None for all; folders on the way to what is taken are kept as such.
+    folder, a star does not cross a slash), or None for all; folders on the way to what is taken are kept as such, whatever
+    file system they are on.
     """
 
     name: str
@@ -60,6 +61,11 @@ class Filter:
         """Whether something that is directly in a folder may be left out. The source itself is the empty path."""
         return folder in self._holding or self._spec is not None or self._select is not None
 
+    def leads(self, path: bytes) -> bool:
+        """Whether a folder is what a glob of ``select`` means, or on the way to it: there it may be on another file system."""
+        parts = path.split(b"/")
+        return any(len(parts) <= len(glob) and _fits(parts, glob) for glob in self._select or ())
+
     def take(self, path: bytes, *, folder: bool) -> Take:
         """What to do with a path whose folder is taken."""
         if path in self._exact:
@@ -74,11 +80,16 @@ class Filter:
         parts = path.split(b"/")
         best = Take.NOTHING
         for glob in self._select or ():
-            if all(fnmatch.fnmatchcase(part, wanted) for part, wanted in zip(parts, glob, strict=False)):
+            if _fits(parts, glob):
                 if len(parts) >= len(glob):
                     return Take.ALL
                 best = Take.ON_THE_WAY if folder else best
         return best
+
+
+def _fits(parts: list[bytes], glob: list[bytes]) -> bool:
+    """Whether the parts of a path and of a glob agree as far as both go."""
+    return all(fnmatch.fnmatchcase(part, wanted) for part, wanted in zip(parts, glob, strict=False))
 
 
 def fingerprint(sources: tuple[Source, ...]) -> bytes:

@@ -1,4 +1,4 @@
-"""Checking a vault, and mending what can be mended.
+"""Checking a vault, and recording what is lost.
 
 The structure: every snapshot, every tree node reachable from one, a place in the index for every chunk, and the pack it lies
 in. The data: every frame, or a share of them, decrypted, decompressed and each chunk hashed. What cannot be read back is
@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from strongroom.vault import header as headers
 from strongroom.vault import pack, session, snapshot
-from strongroom.vault.errors import AbsentError, BusyError, DamagedError, StorageError
-from strongroom.vault.index import FramePlace, Index, PackEntry, PackHead
+from strongroom.vault.errors import AbsentError, DamagedError, StorageError
+from strongroom.vault.hurt import Hurt
+from strongroom.vault.index import FramePlace, PackEntry, PackHead
 from strongroom.vault.mark import Reached, ids_in, mark, records_needing
-from strongroom.vault.reader import Reader
-from strongroom.vault.rebuild import rebuild, unindexed
-from strongroom.vault.record import Row
+from strongroom.vault.mending import damaged_runs, mend
 from strongroom.vault.session import Lost
 from strongroom.vault.vault import Vault
 
 _THREADS = 2
-# Paths named for one damaged object.
-_MOST_PATHS = 1000
 _UNNEEDED = "nothing that points need was there: strongroom prune takes it out"
 
 
@@ -81,58 +78,6 @@ def verify(vault: Vault, *, read_data: float = 0.0, repair: bool = False, monito
     damage = tuple(checker.found())
     checker.record_lost(whole=read_data >= 1)
     return Checked(checker.objects, checker.bytes_read, damage)
-
-
-def mend(vault: Vault, note: Callable[[str], None]) -> None:
-    """Remove damaged tombstones, drop damaged index runs, and put new ones for packs that none names.
-
-    A writer's session of our own keeps sweepers away. Raise BusyError while others write: an unnamed pack may be theirs.
-    """
-    own = session.Session(vault.storage)
-    try:
-        if len(session.writers(vault.storage)) > 1:
-            raise BusyError("a backup is at work on this vault; run check --repair when it has ended")
-        _mend_tombstones(vault, note)
-        _mend_index(vault)
-    finally:
-        own.close()
-
-
-def _mend_tombstones(vault: Vault, note: Callable[[str], None]) -> None:
-    """Remove the tombstones that cannot be read: only a sweeper at work needs them, and one that begins now gives way to us."""
-    storage = vault.storage
-    damaged = [name for name, stone in session.tombstones(storage, vault.keys).items() if stone is None]
-    if damaged and session.sweepers(storage):
-        raise BusyError("a prune is at work on this vault; run check --repair when it has ended")
-    for name in damaged:
-        storage.delete(name)
-        note(f"{name} was damaged, and is removed: points that it forgot are in sight again; forget them again")
-    storage.barrier()
-
-
-def _mend_index(vault: Vault) -> None:
-    storage, index = vault.storage, vault.index
-    damaged = {**index.damaged, **damaged_runs(index)}
-    for name in damaged:
-        storage.delete(name)
-    storage.barrier()
-    index.damaged.clear()
-    index.reload()
-    buried = session.buried(session.tombstones(storage, vault.keys).values())[0]
-    rebuild(vault.reader, unindexed(storage, index, buried))
-
-
-def damaged_runs(index: Index) -> dict[str, str]:
-    """The runs that this machine remembers and that cannot be read any more, with the reason: another machine needs them."""
-    damaged = {}
-    for name in index.runs:
-        try:
-            index.read_run(name)
-        except DamagedError as error:
-            damaged[name] = str(error)
-        except AbsentError:
-            continue  # replaced since by a prune
-    return damaged
 
 
 class _Checker:
@@ -278,7 +223,7 @@ class _Checker:
         yield from self._direct
         if not self._bad:
             return
-        hurt = _Hurt(self._vault, {id for bad in self._bad.values() for id in bad})
+        hurt = Hurt(self._vault, {id for bad in self._bad.values() for id in bad})
         for name, bad in sorted(self._bad.items()):
             snapshots, paths = hurt.by(bad)
             message = next(iter(bad.values()))
@@ -306,67 +251,3 @@ class _Checker:
             for name in outdated:
                 storage.delete(name)
             storage.barrier()
-
-
-class _Hurt:
-    """Which snapshots and paths need which damaged chunks."""
-
-    def __init__(self, vault: Vault, bad: set[bytes]) -> None:
-        self._by: dict[bytes, tuple[set[str], set[bytes]]] = {id: (set(), set()) for id in bad}
-        for id in sorted(vault.ids()):
-            with contextlib.suppress(DamagedError, AbsentError):
-                self._look(vault, id)
-
-    def _look(self, vault: Vault, id: str) -> None:
-        reader = vault.reader
-        for head in reader.snapshot(id).segments:
-            if head.id in self._by:
-                self._hurts(head.id, id, head.first)
-                continue
-            for path, record_id in reader.segment(head):
-                try:
-                    record = reader.record(record_id)
-                except (DamagedError, AbsentError):
-                    self._hurts(record_id, id, path)
-                    continue
-                for row in record.rows:
-                    if row.references:
-                        self._row(reader, row, id, path + b"/" + row.name)
-                for chunk in ids_in(record.own_references):
-                    if chunk in self._by:
-                        self._hurts(chunk, id, path)
-
-    def _row(self, reader: Reader, row: Row, id: str, path: bytes) -> None:
-        ids = set(ids_in(row.references))
-        if row.extra.depth:
-            try:
-                ids.update(ids_in(reader.references(row)))
-            except (DamagedError, AbsentError):
-                pass
-        for chunk in ids & self._by.keys():
-            self._hurts(chunk, id, path)
-        for chunk in ids:
-            for base in self._bases(reader, chunk):
-                if base in self._by:
-                    self._hurts(base, id, path)
-
-    def _bases(self, reader: Reader, chunk: bytes) -> tuple[bytes, ...]:
-        """What a chunk's frame rests on."""
-        place = reader.index.find(chunk)
-        try:
-            return reader.bases(place) if place is not None else ()
-        except (DamagedError, AbsentError):
-            return ()  # then the chunk itself is named
-
-    def _hurts(self, chunk: bytes, id: str, path: bytes) -> None:
-        snapshots, paths = self._by.setdefault(chunk, (set(), set()))
-        snapshots.add(id)
-        if len(paths) < _MOST_PATHS:
-            paths.add(path)
-
-    def by(self, chunks: Iterable[bytes]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-        """The snapshots and paths that need any of these."""
-        found = [self._by[id] for id in chunks if id in self._by]
-        snapshots = sorted(set().union(*(item[0] for item in found)))
-        paths = sorted(set().union(*(item[1] for item in found)))
-        return tuple(snapshots), tuple(paths[:_MOST_PATHS])

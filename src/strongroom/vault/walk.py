@@ -48,10 +48,11 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class _Level(NamedTuple):
-    """An open folder of the walk, and the folders in it that are still to come."""
+    """An open folder of the walk, the device it is on, and the folders in it that are still to come."""
 
     fd: int
     path: bytes
+    device: int
     folders: list[str]
 
 
@@ -88,10 +89,10 @@ class Walker:
         self._sound = self._tools.all_sound
         root = self._open_root()
         try:
-            self._device = os.fstat(root).st_dev
-            self._recorder.begin(work, self._findings, self._device, self._horizon)
+            device = os.fstat(root).st_dev
+            self._recorder.begin(work, self._findings, device, self._horizon)
             for path in work.paths:
-                self._from(root, path, below=not once)
+                self._from(root, device, path, below=not once)
         finally:
             os.close(root)
         self._findings.tell()
@@ -105,9 +106,9 @@ class Walker:
             where = (self._work.root or self._source.path).decode("utf-8", "backslashreplace")
             raise SourceError(f"cannot open {where}: {error.strerror}; nothing of it was backed up") from error
 
-    def _from(self, root: int, path: bytes, *, below: bool) -> None:
+    def _from(self, root: int, device: int, path: bytes, *, below: bool) -> None:
         """Open a folder by the components of its path, and walk from there (or look at it alone)."""
-        fd = os.dup(root)
+        fd, own, above = os.dup(root), os.fstat(root), path.partition(b"/")[0]
         for name in path.split(b"/")[1:]:
             try:
                 inner = open_folder(name, fd)
@@ -116,13 +117,13 @@ class Walker:
                 os.close(fd)
                 return
             os.close(fd)
-            fd = inner
-        own = os.fstat(fd)
-        if own.st_dev != self._device:
-            self._recorder.placeholder(path, own, _MOUNTED, defect=False)
-            os.close(fd)
-            return
-        stack = [_Level(fd, path, self._visit(fd, path, own))]
+            fd, own, above = inner, os.fstat(inner), above + b"/" + name
+            if self._beyond(above, own, device):
+                self._recorder.placeholder(path, own, _MOUNTED, defect=False)
+                os.close(fd)
+                return
+            device = own.st_dev
+        stack = [_Level(fd, path, device, self._visit(fd, path, own))]
         try:
             while below and stack:
                 if self._shared[HUNGRY]:
@@ -144,14 +145,21 @@ class Walker:
             self._unopened(level.fd, path, name, error)
             return
         own = os.fstat(fd)
-        if own.st_dev != self._device:
+        if self._beyond(path, own, level.device):
             self._recorder.placeholder(path, own, _MOUNTED, defect=False)
         elif len(stack) >= self._depth:
             self._recorder.placeholder(path, own, f"over the limit of {self._depth} levels: left out", defect=True)
         elif folders := self._visit(fd, path, own):
-            stack.append(_Level(fd, path, folders))
+            stack.append(_Level(fd, path, own.st_dev, folders))
             return
         os.close(fd)
+
+    def _beyond(self, path: bytes, own: os.stat_result, device: int) -> bool:
+        """Whether a folder is on another file system than the one it is in, and nobody asked for it by name."""
+        return own.st_dev != device and not self._filter.leads(self._below(path))
+
+    def _below(self, path: bytes) -> bytes:
+        return path[len(self._source.name) + 1 :]
 
     def _donate(self, stack: list[_Level]) -> None:
         """Give half of the topmost waiting folders to a worker that has none."""
@@ -193,7 +201,7 @@ class Walker:
             self._recorder.placeholder(path, own, f"over the limit of {MOST_ENTRIES:,} entries: left out", defect=True)
             return []
         folders, left_out = look.folders, _NONE
-        below = path[len(self._source.name) + 1 :]
+        below = self._below(path)
         if self._filter.touches(below):
             folders = [name for name in folders if self._take(below, name, folder=True) is not Take.NOTHING]
             left_out = frozenset(n for n in look.names if self._take(below, n, folder=False) is not Take.ALL)

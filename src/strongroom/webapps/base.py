@@ -18,6 +18,9 @@ from strongroom.restores.request import RestoreCounts
 
 __all__ = ["DATABASES", "FILES"]
 
+# The folder of an owner's home that has the reports of updates.
+REPORTS = b"webapp_reports"
+
 
 class Lock(StrEnum):
     """Which updates an app takes: all, those of its major version, those of its minor version."""
@@ -110,13 +113,21 @@ class AppState(Frozen):
     updated: str = ""
 
 
+class Inner(Frozen):
+    """An app below another one's folder: its path from there, and whether it has snapshots of its own."""
+
+    path: bytes
+    snapshots: bool = False
+
+
 class App(Frozen):
     """One app. ``app`` is its id, ``ACCOUNT:PATH``; ``path`` its folder as the owner sees it (``/var/www/html``).
 
     ``stored`` is the folder's stored path (``data/var/www/html``), ``place`` its server path: for messages alone, since what
     stands there is a stranger's. ``url`` is empty where nobody knows it. ``snapshots`` says whether they are on.
     ``document_root`` is the served folder as the owner sees it. ``title``, ``caches``, ``uploads``, ``writable``, ``upgrade``
-    and ``tried`` are its kind's, or what the app says of itself.
+    and ``tried`` are its kind's, or what the app says of itself. ``inner`` are the apps below its folder, which are none of
+    its own.
     """
 
     app: str
@@ -136,6 +147,7 @@ class App(Frozen):
     upgrade: tuple[str, ...] = ()
     snapshots: bool = False
     tried: bool = True
+    inner: tuple[Inner, ...] = ()
     state: AppState = AppState()
 
     @property
@@ -182,7 +194,11 @@ class Change(Frozen):
 
 
 class RolledBack(Frozen):
-    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it."""
+    """What a rollback did. ``before`` is the snapshot of what was there, which takes it back; None: there was no room for it.
+
+    ``lost`` are files (stored paths) whose content snapshots do not keep, and which are not there any more as they were;
+    ``stays`` are such files that came since, and were not taken away.
+    """
 
     app: str
     snapshot: str
@@ -191,6 +207,8 @@ class RolledBack(Frozen):
     files: RestoreCounts = RestoreCounts()
     databases: tuple[str, ...] = ()
     warnings: tuple[Remark, ...] = ()
+    lost: tuple[bytes, ...] = ()
+    stays: tuple[bytes, ...] = ()
 
 
 class Snapshots(Protocol):
@@ -214,11 +232,14 @@ class Snapshots(Protocol):
     def find(self, app: App, reference: str = "latest") -> Snapshot:
         """The one that a unique prefix of an id means, or ``latest``, the newest that no rollback took; raise UnknownError."""
 
+    def holds(self, app: App, reference: str) -> bool:
+        """Whether a snapshot is there with all that belongs to it."""
+
     def diff(self, app: App, one: str, other: str | None = None) -> Sequence[Change]:
         """What changed from one snapshot to another, or to what is there now."""
 
     def rollback(self, app: App, reference: str = "latest", *, only: str | None = None) -> RolledBack:
         """Put files and database back as a snapshot has them; ``only`` is ``files`` or ``databases``.
 
-        What is there now is kept in a snapshot first. Caches and uploads stay as they are.
+        What is there now is kept in a snapshot first. Caches, uploads and apps below this one stay as they are.
         """

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from urllib.parse import quote, urlsplit
 
+import msgspec
+
 from strongroom.errors import StrongroomError, UnknownError
 from strongroom.model import Account, DocumentRoot, text
 from strongroom.panel.base import SERVER, Layout
 from strongroom.panel.folder import Folder
-from strongroom.webapps.base import App, Found, Kind
+from strongroom.webapps.base import App, Found, Inner, Kind
 from strongroom.webapps.snapshots.place import data_of
 from strongroom.webapps.snapshots.repository import MARK, tip
 from strongroom.webapps.states import States
@@ -55,7 +57,10 @@ class Finder:
             found |= self._remembered(data, account, found)
             kept = {where for where in found if _has_snapshots(data, where)}
         return [
-            self._app(account, where, kind, what, roots, where in kept) for where, (kind, what) in sorted(found.items())
+            msgspec.structs.replace(
+                self._app(account, where, kind, what, roots, where in kept), inner=_inner(where, found, kept)
+            )
+            for where, (kind, what) in sorted(found.items())
         ]
 
     def in_point(self, account: str, has: Callable[[bytes], bool]) -> list[str]:
@@ -196,6 +201,12 @@ def _has_snapshots(data: Folder, where: _Where) -> bool:
         return False
     with folder:
         return tip(folder) is not None
+
+
+def _inner(where: _Where, found: Collection[_Where], kept: Collection[_Where]) -> tuple[Inner, ...]:
+    """The apps below a folder."""
+    below = sorted(each for each in found if each != where and each[: len(where)] == where)
+    return tuple(Inner(path=b"/".join(each[len(where) :]), snapshots=each in kept) for each in below)
 
 
 def _names(path: bytes) -> _Where:

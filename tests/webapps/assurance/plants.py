@@ -52,7 +52,7 @@ FAILURES = {
     "a missing script": Failure("rm -r wp-includes/js/jquery", ("asset",)),
     "a page that takes too long": Failure(first("if (!isset($_GET['p'])) sleep(60);"), ("answer",), 20),
     "half-copied files": Failure(
-        "find wp-includes -name '*.php' | sort | awk 'NR % 2' | xargs rm", ("status", "fault", "empty")
+        "find wp-includes -name '*.php' | sort | awk 'NR % 2' | xargs rm", ("status", "fault", "empty", "version")
     ),
     "a file cut short": Failure("truncate -s 5000 wp-includes/formatting.php", ("status", "fault")),
     "a broken login": Failure("echo '<html><body><h1>Welcome</h1></body></html>' > wp-login.php", ("landmark",)),

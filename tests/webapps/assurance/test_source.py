@@ -95,6 +95,20 @@ def test_archives_are_unpacked_and_recognised(tmp_path: Path, name: str) -> None
     assert found(tmp_path / name) == TULIPS
 
 
+def test_what_packers_put_beside_everything_is_no_part_of_it(tmp_path: Path) -> None:
+    as_zip(plugin(tmp_path / "tulips"), tmp_path / "tulips-2.zip")
+    with zipfile.ZipFile(tmp_path / "tulips-2.zip", "a") as file:
+        file.writestr("__MACOSX/._tulips", "x")
+    assert found(tmp_path / "tulips-2.zip") == TULIPS
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive\n" * 100])
+def test_what_is_no_archive_is_told_in_words_of_ours(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tulips.zip").write_bytes(content)
+    with pytest.raises(AssuranceError, match="no whole archive of a kind that is read here: zip, tar"):
+        found(tmp_path / "tulips.zip")
+
+
 def test_a_folder_may_hold_several(tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     shelf.mkdir()

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,10 +226,12 @@ def running(shop: Assured, *words: str) -> subprocess.Popen[str]:
 def reach(process: subprocess.Popen[str], step: str) -> None:
     """Wait until an update says that it begins a step."""
     assert process.stderr
+    said = []
     for line in process.stderr:
+        said.append(line)
         if line.rstrip().endswith(f"{PRESS}: {step}"):
             return
-    raise AssertionError(f"it ended without {step}")
+    raise AssertionError(f"it ended without {step}: {said}")
 
 
 BEFORE, AFTER = "before", "after"
@@ -273,8 +276,10 @@ def test_killed_in_the_middle_of_the_command_nothing_of_it_goes_on(shop: Assured
     mark.chmod(0o777)
     script = f"rm -r wp-admin; echo broken > index.php; touch {mark}/begun; while :; do echo x >> wp-load.php; sleep 0.1; done"
     with running(shop, "--", "sh", "-c", script) as process:
+        reach(process, "update")
         while not (mark / "begun").exists():
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
         process.kill()
     shop.server.json("apps", "list")
     assert shop.tree() == tree
@@ -286,7 +291,8 @@ def test_stopped_it_goes_back_at_once(shop: Assured) -> None:
     with running(shop, "--", "sh", "-c", "rm -r wp-admin; exec sleep 1000") as process:
         reach(process, "update")
         while (shop.docroot / "wp-admin/admin.php").exists():
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM
@@ -313,6 +319,9 @@ def test_what_contradicts_itself_is_refused_in_one_line(shop: Assured, tmp_path:
         (PRESS, "--from", str(tmp_path), "--", "true"),
         ("--all",),
         ("--all", "--url", shop.url, "--", "true"),
+        ("--all", PRESS, "--", "true"),
+        ("--notify", "--dry-run", PRESS, "--", "true"),
+        (PRESS, "--from", ""),
         (PRESS, "--from", str(tmp_path / "none")),
         (PRESS, "--from", str(tmp_path)),
         (PRESS, "--url", "ftp://x", "--", "true"),

@@ -74,15 +74,18 @@ def test_what_breaks_it_is_rolled_back(wiki: Wiki) -> None:
 
 def test_what_cannot_be_rolled_back_says_what_is_left(wiki: Wiki) -> None:
     before = (wiki.docroot / "inc/parserutils.php").read_bytes()
-    # What an owner can do to himself: the update takes the snapshots away.
-    script = "mv .git/objects .git/gone; mkdir .git/objects; echo '<?php nothing();' > inc/parserutils.php"
+    # What an owner can do to himself: the update empties the files that snapshots are in.
+    script = (
+        "cp -a .git ../kept; chmod -R u+w .git/objects; for each in .git/objects/pack/*; do : > $each; done; "
+        "echo '<?php nothing();' > inc/parserutils.php"
+    )
     document = wiki.update("--", "sh", "-ec", script, status=2)
     assert document["verdict"] == "failed"
     assert document["left"][-1].endswith(f"strongroom apps rollback {WIKI} {document['snapshot'][:12]}")
     assert "Something is left to do" in Path(document["report"]).read_text()
     # Once that is mended, it goes back by the command that was named.
-    shutil.rmtree(wiki.docroot / ".git/objects")
-    (wiki.docroot / ".git/gone").rename(wiki.docroot / ".git/objects")
+    shutil.rmtree(wiki.docroot / ".git")
+    (wiki.docroot.parent / "kept").rename(wiki.docroot / ".git")
     wiki.server.json("apps", "list", "site2")
     assert (wiki.docroot / "inc/parserutils.php").read_bytes() != before, "nothing goes back by itself"
     assert wiki.server("apps", "rollback", WIKI, document["snapshot"]).status == 0

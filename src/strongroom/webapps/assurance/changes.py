@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from strongroom.errors import AssuranceError
 from strongroom.webapps.assurance.acting import act
-from strongroom.webapps.assurance.component import Component, Part
+from strongroom.webapps.assurance.component import Component
 from strongroom.webapps.assurance.ground import Ground
 from strongroom.webapps.assurance.install_child import MAINTENANCE
 from strongroom.webapps.assurance.source import install
@@ -32,7 +32,7 @@ class ByCommand:
 
 
 class ByComponent:
-    """A component's files put in place; for a core, the app's own upgrade of its database after that."""
+    """A component's files put in place, and the app's own upgrade of its database after that, where it has one for it."""
 
     def __init__(self, component: Component, seconds: float) -> None:
         """``seconds`` is how long the upgrade may take."""
@@ -52,7 +52,7 @@ class ByComponent:
 
     def _upgraded(self, ground: Ground) -> list[Evidence]:
         command = ground.app.upgrade
-        if self._component.part is not Part.CORE or not command:
+        if not self._component.upgrades or not command:
             return []
         acted = act(ground.owner, ground.folder, command, self._seconds)
         if acted.well:

@@ -35,7 +35,7 @@ class Component(Frozen):
     """A new version of a part: ``path`` is the folder that has it, ``place`` where it belongs, relative to the app's.
 
     ``kept`` are what of the app's folder a new core does not touch, ``gone`` what it has no more. ``closes`` says whether
-    visitors are told to come back while files are replaced.
+    visitors are told to come back while files are replaced, ``upgrades`` whether the app's database is upgraded afterwards.
     """
 
     part: Part
@@ -46,6 +46,7 @@ class Component(Frozen):
     kept: tuple[bytes, ...] = ()
     gone: tuple[bytes, ...] = ()
     closes: bool = False
+    upgrades: bool = False
 
     @property
     def shown(self) -> str:
@@ -56,12 +57,16 @@ class Component(Frozen):
 
 
 class Shape(Frozen):
-    """How one kind is made: what is kept, where plugins and themes are, and how each is known."""
+    """How one kind is made: what is kept, where plugins and themes are, and how each is known.
+
+    ``upgrades``: what upgrades the database does so for plugins and themes too, not for a core alone.
+    """
 
     kept: tuple[bytes, ...]
     plugins: bytes
     themes: bytes
     closes: bool = False
+    upgrades: bool = False
 
 
 # For other kinds the update has to be a command of their own.
@@ -78,7 +83,9 @@ SHAPES = {
         plugins=b"lib/plugins",
         themes=b"lib/tpl",
     ),
-    "mediawiki": Shape(kept=(b"LocalSettings.php", b"images", b".htaccess"), plugins=b"extensions", themes=b"skins"),
+    "mediawiki": Shape(
+        kept=(b"LocalSettings.php", b"images", b".htaccess"), plugins=b"extensions", themes=b"skins", upgrades=True
+    ),
 }
 
 
@@ -94,7 +101,7 @@ def recognise(kind: Kind, path: bytes, name: str) -> Component | None:
             if found is None:
                 return None
             core = Component(part=Part.CORE, name=kind.title, version=found.version, path=path)
-            return replace(core, kept=shape.kept, gone=gone, closes=shape.closes)
+            return replace(core, kept=shape.kept, gone=gone, closes=shape.closes, upgrades=True)
         known = _READERS[kind.name](folder)
     if known is None:
         return None
@@ -103,7 +110,8 @@ def recognise(kind: Kind, path: bytes, name: str) -> Component | None:
     if not _NAME.fullmatch(called):
         return None
     where = shape.plugins if part is Part.PLUGIN else shape.themes
-    return Component(part=part, name=called, version=version, path=path, place=where + b"/" + called.encode())
+    place = where + b"/" + called.encode()
+    return Component(part=part, name=called, version=version, path=path, place=place, upgrades=shape.upgrades)
 
 
 def installed(kind: Kind, app: Folder, component: Component) -> str | None:

@@ -12,16 +12,15 @@ from strongroom.settings.dump_folder import DumpFolder, owners_folder
 from strongroom.webapps.assurance.ground import data_folder
 from strongroom.webapps.assurance.outcome import Outcome
 from strongroom.webapps.assurance.page import page
-from strongroom.webapps.base import App
+from strongroom.webapps.base import REPORTS, App
 
-FOLDER = b"webapp_reports"
 _MOST_REPORTS = 20
 _ODD = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def write(outcome: Outcome, app: App, account: Account) -> str:
     """Write an update's report; its server path. Raise SettingError or OSError when that cannot be."""
-    with owners_folder(account, FOLDER, make=True) as folder:
+    with owners_folder(account, REPORTS, make=True) as folder:
         begins = _begins(app)
         name = f"{begins}{datetime.now(UTC):%Y%m%d%H%M%S%f}.html"
         with folder.draft(name) as file:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from strongroom.errors import BusyError, StrongroomError, UsageError
 from strongroom.model import Account, Frozen
 from strongroom.panel.folder import Folder
+from strongroom.runs.locks import ChangedError
 from strongroom.webapps.assurance import report
 from strongroom.webapps.assurance.changes import ByCommand, ByComponent
 from strongroom.webapps.assurance.component import Part
@@ -139,6 +140,8 @@ def recover(
     for app in apps:
         try:
             said = updater.recover(app, accounts(app.account))
+        except ChangedError as error:
+            said = f"{app.app}: its update was interrupted, and is ended later: {error}"
         except BusyError:
             continue
         except StrongroomError as error:

@@ -21,6 +21,8 @@ from strongroom.webapps.base import Kind
 from strongroom.webapps.scratch import scratch
 
 _ARCHIVES = (b".zip", b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
+# What some packers put beside everything.
+_BESIDE = (b"__MACOSX", b".DS_Store")
 _MOST_SECONDS = 1800
 _MOST_COMPONENTS = 1000
 _BLOCK = 1 << 20
@@ -69,7 +71,7 @@ def _in_folder(path: bytes, kind: Kind, owner: Owner, stack: ExitStack) -> list[
 def _recognised(path: bytes, name: str, kind: Kind) -> Component | None:
     """What a folder holds, or the only folder in it, as archives are packed."""
     found = recognise(kind, path, name)
-    inside = os.listdir(path)
+    inside = [each for each in os.listdir(path) if each not in _BESIDE]
     if found is None and len(inside) == 1 and _is_folder(os.path.join(path, inside[0])):
         found = recognise(kind, os.path.join(path, inside[0]), text(inside[0]))
     return found

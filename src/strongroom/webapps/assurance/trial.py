@@ -85,6 +85,8 @@ class Trial:
             try:
                 with opened(self.app, self.account) as ground:
                     self.evidence += self.change(ground)
+                # Opened anew: another folder may stand there now.
+                with opened(self.app, self.account) as ground:
                     self.evidence += self._versions(ground)
             except StrongroomError as error:
                 self.evidence.append(Evidence(sort=Sort.COMMAND, text=str(error)))
@@ -162,7 +164,8 @@ class Trial:
     def _versions(self, ground: Ground) -> Iterator[Evidence]:
         """The version that the app has now, and whether its lock lets it."""
         with Folder(os.dup(ground.folder)) as folder:
-            found = self._kind.recognise(folder)
+            known = all(folder.stat(*mark.split(b"/")) for mark in self._kind.marks)
+            found = self._kind.recognise(folder) if known else None
         if found is None:
             yield Evidence(sort=Sort.VERSION, text=f"the app's folder is no {self._kind.title} any more")
             return

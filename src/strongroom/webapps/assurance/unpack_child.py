@@ -51,6 +51,8 @@ def main() -> int:
     try:
         with open(task.archive, "rb") as file:
             _unpack(file, task.folder)
+    except tarfile.ReadError:
+        return becoming.refuse("it is no whole archive of a kind that is read here: zip, tar, tar.gz, tar.bz2, tar.xz")
     except (Refused, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError) as error:
         return becoming.refuse(str(error))
     except (ValueError, RuntimeError, NotImplementedError) as error:

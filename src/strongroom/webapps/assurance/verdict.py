@@ -50,6 +50,7 @@ class Sort(StrEnum):
     PROBE = "probe"
     VERSION = "version"
     MODES = "modes"
+    STAYS = "stays"
 
 
 class Evidence(Frozen):

@@ -13,6 +13,7 @@ class MediaWiki(Kind):
 
     name = "mediawiki"
     title = "MediaWiki"
+    tried = True
     marks = (b"includes/Defines.php", b"includes/WebStart.php")
     caches = ("/cache/*", "/images/thumb/*", "/images/temp/*")
     uploads = ("/images/",)

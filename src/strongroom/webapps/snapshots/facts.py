@@ -34,7 +34,8 @@ class Warned(Frozen):
 class Facts(Frozen):
     """What a snapshot says. Times are ISO 8601 in UTC; ``attributes`` is the BLAKE3 of all lines in hex.
 
-    ``caches`` and ``uploads`` are the patterns that held when it was made. ``files`` counts entries, ``size`` the bytes of
+    ``caches`` and ``uploads`` are the patterns that held when it was made, ``apart`` the paths of the apps below, as
+    `lines.written` has them. ``files`` counts entries, ``size`` the bytes of
     their content. ``safety``: a rollback took it of what it was about to replace.
     """
 
@@ -55,6 +56,7 @@ class Facts(Frozen):
     databases: tuple[DatabaseCopy, ...] = ()
     caches: tuple[str, ...] = ()
     uploads: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     warnings: tuple[Warned, ...] = ()
 
     def encode(self) -> bytes:

@@ -31,6 +31,7 @@ _PIPE = 1 << 20
 _MOST_LINE = 4096
 _MOST_SAID = 2000
 
+# A snapshot is always a pack: loose objects of one that is dropped could not be told from its owner's own.
 _CONFIG = """[core]
 \tbare = true
 \trepositoryformatversion = 0
@@ -39,6 +40,8 @@ _CONFIG = """[core]
 \texcludesFile = /dev/null
 \tfsmonitor = false
 \tsharedRepository = 0600
+[fastimport]
+\tunpackLimit = 0
 [gc]
 \tauto = 0
 [maintenance]

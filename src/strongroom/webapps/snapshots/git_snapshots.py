@@ -5,36 +5,34 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
 from strongroom.clients.base import Monitor
-from strongroom.errors import SnapshotError, StrongroomError, UnknownError, UsageError
+from strongroom.errors import SnapshotError, StrongroomError, UsageError
 from strongroom.exports.base import DatabaseServer
-from strongroom.model import DATABASES, FILES, Account, Entry, Status
+from strongroom.model import DATABASES, FILES, Account, Entry
 from strongroom.restores.remarks import Remarks
+from strongroom.runs.locks import Changes
 from strongroom.webapps.base import App, Change, RolledBack, Snapshot
 from strongroom.webapps.snapshots import comparing
 from strongroom.webapps.snapshots.databases import AppDatabases, NotExportedError
 from strongroom.webapps.snapshots.facts import Sealer
 from strongroom.webapps.snapshots.git import Git
+from strongroom.webapps.snapshots.history import LATEST, History
 from strongroom.webapps.snapshots.journal import Begun, Journal
 from strongroom.webapps.snapshots.objects import Reader, blob_id
-from strongroom.webapps.snapshots.picture import Patterns, entries_of
+from strongroom.webapps.snapshots.picture import entries_of, of_now
 from strongroom.webapps.snapshots.place import Place, open_place
 from strongroom.webapps.snapshots.repository import Repository, State
-from strongroom.webapps.snapshots.rollback import Back, Rollback, clear_staging
-from strongroom.webapps.snapshots.stored import Stored, load
+from strongroom.webapps.snapshots.rollback import Rollback, among_others, clear_staging, patterns_since
+from strongroom.webapps.snapshots.stored import load
 from strongroom.webapps.snapshots.taking import Taken, take
 from strongroom.webapps.states import States
 
 FIRST = "Initial install"
-LATEST = "latest"
-# A branch that its owner made endless is looked at no further back.
-_MOST_COMMITS = 100_000
-_LEAST_PREFIX = 4
 # What git says where nothing more can be written.
 _FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "Out of diskspace")
 
@@ -50,20 +48,32 @@ class GitSnapshots:
     """The snapshots of this server's apps."""
 
     def __init__(
-        self, state: bytes, accounts: Sequence[Account], servers: Sequence[DatabaseServer], monitor: Monitor
+        self,
+        state: bytes,
+        accounts: Sequence[Account],
+        servers: Sequence[DatabaseServer],
+        monitor: Monitor,
+        changes: Changes,
+        keep: int,
+        needed: Callable[[App], Collection[str]],
     ) -> None:
-        """``state`` is the state folder; ``accounts`` are all of this server's: whose a database is depends on the others."""
+        """``state`` is the state folder; ``accounts`` are all of this server's: whose a database is depends on the others.
+
+        An account is changed as ``changes`` allows. ``keep`` is how many snapshots of an app stay (0: all), besides those
+        that are ``needed``.
+        """
         self._accounts = {account.name: account for account in accounts}
         self._bases = AppDatabases(accounts, servers)
         self._states = States(state)
         self._journal = Journal(state)
         self._sealer = Sealer(state)
         self._monitor = monitor
+        self._changes, self._keep, self._needed = changes, keep, needed
 
     def enable(self, app: App) -> Snapshot:
         """Make the repository, and the first snapshot."""
         account = self._accounts[app.account]
-        with self._journal.alone(app.app), open_place(account, app) as place:
+        with self._alone(app), open_place(account, app) as place:
             repository = Repository(place)
             try:
                 repository.sweep()
@@ -75,8 +85,13 @@ class GitSnapshots:
                     raise SnapshotError(f"{app.app} has snapshots already; see: strongroom apps snapshots {app.app}")
                 if repository.state is State.NONE:
                     repository.create([*app.caches, *app.uploads])
-                with Git(repository.open(), place.user) as git:
-                    taken = self._take(_Opened(account, app, place, repository, git), FIRST)
+                try:
+                    with Git(repository.open(), place.user) as git:
+                        taken = self._take(_Opened(account, app, place, repository, git), FIRST)
+                except (StrongroomError, OSError):
+                    # Nothing is in it.
+                    repository.remove()
+                    raise
             finally:
                 repository.close()
         self._states.change(app, kind=app.kind, assurance=True)
@@ -85,7 +100,7 @@ class GitSnapshots:
     def disable(self, app: App) -> None:
         """Remove the repository with all snapshots."""
         account = self._accounts[app.account]
-        with self._journal.alone(app.app), open_place(account, app) as place:
+        with self._alone(app), open_place(account, app) as place:
             repository = Repository(place)
             if repository.state is State.FOREIGN:
                 raise SnapshotError(f"{app.app}: its .git is not of Strongroom's making, and stays")
@@ -95,29 +110,41 @@ class GitSnapshots:
         self._states.change(app, kind="")
 
     def take(self, app: App, label: str) -> Snapshot:
-        """Keep files and database as they are now."""
+        """Keep files and database as they are now; the oldest snapshots go, where there are more than are to be kept."""
         with self._opened(app) as opened:
-            return self._take(opened, label).snapshot
+            taken = self._take(opened, label).snapshot
+            self._drop(opened)
+            return taken
 
     def list(self, app: App) -> list[Snapshot]:
         """All of them, newest first."""
-        with self._opened(app) as opened, Reader(opened.git) as reader:
-            return [stored.snapshot for stored in self._walk(opened, reader)]
+        with self._read(app) as (_, history):
+            return [stored.snapshot for stored in history.walk()]
 
     def find(self, app: App, reference: str = LATEST) -> Snapshot:
         """The one that is meant."""
-        with self._opened(app) as opened, Reader(opened.git) as reader:
-            return self._find(opened, reader, reference).snapshot
+        with self._read(app) as (_, history):
+            return history.find(reference).snapshot
+
+    def holds(self, app: App, reference: str) -> bool:
+        """Whether a snapshot is there with all that belongs to it; so it is while a rollback waits for its end."""
+        if self._journal.unfinished(app.app) is not None:
+            return True
+        try:
+            with self._read(app) as (_, history):
+                return history.is_whole(history.find(reference))
+        except StrongroomError:
+            return False
 
     def diff(self, app: App, one: str, other: str | None = None) -> Sequence[Change]:
         """What changed from one snapshot to another, or to now."""
-        with self._opened(app) as opened, Reader(opened.git) as reader:
-            first = self._find(opened, reader, one)
+        with self._read(app) as (opened, history):
+            first = history.find(one)
             if other is not None:
-                return comparing.snapshots(app, first, self._find(opened, reader, other))
+                return comparing.snapshots(app, first, history.find(other))
             remarks = Remarks()
             target = self._bases.target(app, remarks)
-            patterns = Patterns(app, (*first.facts.caches, *app.caches), (*first.facts.uploads, *app.uploads))
+            patterns = patterns_since(first, among_others(app, first))
             with self._bases.opened([target] if target else []) as exports:
                 entries = entries_of(opened.account, app, patterns, blob_id, remarks)
                 manifests = comparing.drawn(exports)
@@ -128,7 +155,8 @@ class GitSnapshots:
         if only not in (None, FILES, DATABASES):
             raise UsageError(f"--only {only}: it is {FILES} or {DATABASES}")
         with self._opened(app) as opened, Reader(opened.git) as reader:
-            stored = self._find(opened, reader, reference)
+            stored = self._history(opened, reader).find(reference)
+            opened.app = app = among_others(app, stored)
             way = Rollback(opened.account, app, opened.place.user, stored, self._bases, only)
             kept = self._kept(opened, f"Before rollback to {stored.commit.id[:12]}")
             there = kept.entries if kept else self._there(opened)
@@ -154,24 +182,53 @@ class GitSnapshots:
                 )
                 raise SnapshotError(f"{app.app} was not rolled back: {error}; {rest}") from error
             self._journal.end(app.app)
-            return _result(app, begun, back)
+            self._drop(opened)
+            return back.told(begun)
+
+    @contextmanager
+    def _alone(self, app: App) -> Iterator[None]:
+        """Change an app and its repository while no other command does, and no backup reads them."""
+        with self._changes.of(app.account), self._journal.alone(app.app):
+            yield
 
     @contextmanager
     def _opened(self, app: App) -> Iterator[_Opened]:
         """An app's repository, alone, with what was left half done brought to its end."""
+        with self._alone(app), self._repository(app) as opened:
+            opened.repository.sweep()
+            self._resume(opened)
+            yield opened
+
+    @contextmanager
+    def _read(self, app: App) -> Iterator[tuple[_Opened, History]]:
+        """An app's snapshots, to be read: beside others who do, once nothing is half done."""
+        way = self._repository if self._journal.unfinished(app.app) is None else self._opened
+        with way(app) as opened, Reader(opened.git) as reader:
+            yield opened, self._history(opened, reader)
+
+    @contextmanager
+    def _repository(self, app: App) -> Iterator[_Opened]:
         account = self._accounts[app.account]
-        with self._journal.alone(app.app), open_place(account, app) as place:
+        with open_place(account, app) as place:
             repository = Repository(place)
             if repository.state is not State.OURS or repository.tip is None:
                 raise SnapshotError(f"{app.app} has no snapshots; begin with: strongroom apps enable {app.app}")
-            repository.sweep()
             try:
                 with Git(repository.open(), place.user) as git:
-                    opened = _Opened(account, app, place, repository, git)
-                    self._resume(opened)
-                    yield opened
+                    yield _Opened(account, app, place, repository, git)
             finally:
                 repository.close()
+
+    def _history(self, opened: _Opened, reader: Reader) -> History:
+        return History(opened.app, opened.repository, opened.git, reader, self._sealer)
+
+    def _drop(self, opened: _Opened) -> None:
+        """Let no more snapshots be there than are to be kept. One too many is no reason to fail."""
+        try:
+            with Reader(opened.git) as reader:
+                self._history(opened, reader).drop(self._keep, self._needed(opened.app))
+        except SnapshotError as error:
+            self._monitor.note(f"{opened.app.app}: the room of older snapshots is not freed: {error}")
 
     def _take(self, opened: _Opened, label: str, without: str = "", *, safety: bool = False) -> Taken:
         line = " ".join(label.split())
@@ -198,8 +255,7 @@ class GitSnapshots:
 
     def _there(self, opened: _Opened) -> Sequence[Entry]:
         """What stands in the app's folder, without keeping it."""
-        patterns = Patterns(opened.app, opened.app.caches, opened.app.uploads)
-        return entries_of(opened.account, opened.app, patterns, blob_id, Remarks())
+        return entries_of(opened.account, opened.app, of_now(opened.app), blob_id, Remarks())
 
     def _resume(self, opened: _Opened) -> None:
         """End a rollback that was killed: all that it needs was checked before it began."""
@@ -238,49 +294,8 @@ class GitSnapshots:
             raise SnapshotError(
                 f"{begun.app}: {commit[:12]}, which it was to be rolled back to, is no snapshot any more"
             )
+        opened.app = among_others(opened.app, stored)
         way = Rollback(opened.account, opened.app, opened.place.user, stored, self._bases, begun.only)
         there = self._there(opened)
         way.check(there)
         way.run(there, None, begun.restore, self._monitor, full=not begun.before)
-
-    def _walk(self, opened: _Opened, reader: Reader) -> Iterator[Stored]:
-        """The snapshots on our branch, newest first; commits of the owner's own are passed over."""
-        name = opened.repository.tip
-        last: Stored | None = None
-        for _ in range(_MOST_COMMITS):
-            if name is None:
-                break
-            commit = reader.commit(name)
-            stored = load(commit, opened.app, reader, self._sealer)
-            if last is not None and (stored is None or stored.identity != last.identity):
-                yield last
-            last, name = stored, commit.parent
-        if last is not None:
-            yield last
-
-    def _find(self, opened: _Opened, reader: Reader, reference: str) -> Stored:
-        wanted = reference.lower()
-        found = []
-        for stored in self._walk(opened, reader):
-            if stored.commit.id == wanted or (wanted == LATEST and not stored.facts.safety):
-                return stored
-            if len(wanted) >= _LEAST_PREFIX and stored.commit.id.startswith(wanted):
-                found.append(stored)
-        if len(found) != 1:
-            what = "is the beginning of several snapshots" if found else "is no snapshot"
-            raise UnknownError(
-                f"{reference!r} {what} of {opened.app.app}; see: strongroom apps snapshots {opened.app.app}"
-            )
-        return found[0]
-
-
-def _result(app: App, begun: Begun, back: Back) -> RolledBack:
-    return RolledBack(
-        app=app.app,
-        snapshot=begun.snapshot,
-        before=begun.before or None,
-        status=Status.INCOMPLETE if back.incomplete else Status.COMPLETE,
-        files=back.files,
-        databases=back.databases,
-        warnings=back.warnings,
-    )

@@ -37,7 +37,7 @@ class Journal:
     def alone(self, app: str) -> Iterator[None]:
         """Work on an app's snapshots alone; raise BusyError while another does."""
         with durable.alone(
-            self._state, b"app." + _name(app), f"{app}: its snapshots are worked on; wait for that to end"
+            self._state, b"app." + name_of(app), f"{app}: its snapshots are worked on; wait for that to end"
         ):
             yield
 
@@ -64,8 +64,9 @@ class Journal:
             raise SettingError(f"{text(path)} cannot be read: {error}; look at the app, then remove it") from None
 
     def _path(self, app: str) -> bytes:
-        return os.path.join(self._folder, _name(app) + b".json")
+        return os.path.join(self._folder, name_of(app) + b".json")
 
 
-def _name(app: str) -> bytes:
+def name_of(app: str) -> bytes:
+    """A file's name for the app with this id."""
     return hashlib.sha256(app.encode("utf-8", "surrogateescape")).hexdigest()[:32].encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from types import TracebackType
 
@@ -124,8 +124,8 @@ class Reader:
                 yield from self._walk(inner, above + name + b"/", depth - 1)
 
 
-def present(git: Git, names: Iterable[str]) -> set[str]:
-    """Those blobs that the repository has."""
+def present(git: Git, names: Iterable[str], kinds: Collection[str] = ("blob",)) -> set[str]:
+    """Those objects of some kinds that the repository has."""
     wanted = sorted(set(names))
     if not wanted:
         return set()
@@ -136,7 +136,8 @@ def present(git: Git, names: Iterable[str]) -> set[str]:
             lot = wanted[start : start + 1000]
             process.send("".join(f"{name}\n" for name in lot).encode())
             for name in lot:
-                if process.line() == f"{name} blob".encode():
+                said, _, kind = process.line().decode("ascii", "replace").partition(" ")
+                if said == name and kind in kinds:
                     found.add(name)
         process.end()
         return found
@@ -147,7 +148,10 @@ class Writer:
 
     def __init__(self, git: Git, known: set[str]) -> None:
         """``known`` are blobs that the repository has already."""
-        self._process = git.start("fast-import", "--quiet", "--done", "--date-format=raw", "--depth=0")
+        # Always a pack: loose objects of a snapshot that is dropped could not be told from the owner's own.
+        self._process = git.start(
+            "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--done", "--date-format=raw", "--depth=0"
+        )
         self._known = known
 
     def __enter__(self) -> Writer:

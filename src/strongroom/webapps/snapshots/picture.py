@@ -12,7 +12,7 @@ from strongroom.model import Account, Entry, FileType, text
 from strongroom.panel.sources import literal
 from strongroom.restores.live import LiveData, Pieces
 from strongroom.restores.remarks import Remarks
-from strongroom.webapps.base import App
+from strongroom.webapps.base import REPORTS, App
 from strongroom.webapps.snapshots import repository, sqlite
 
 # The content of a larger file stays out of snapshots, like that of uploads: it is in the account's backups.
@@ -28,19 +28,34 @@ Store = Callable[[bytes], str]
 class Patterns:
     """What of an app is not read at all, and of what only the attributes are kept; as patterns below the account's data.
 
-    ``database`` is the stored path of the app's SQLite database where it is in the app's folder: that is kept wherever it is.
+    ``apart`` are the paths of apps below it, which are left to themselves. ``database`` is the stored path of the app's SQLite
+    database where it is in the app's folder: that is kept wherever it is.
     """
 
-    def __init__(self, app: App, caches: Sequence[str], uploads: Sequence[str]) -> None:
-        ours = (f"/{text(repository.NAME)}", f"/{text(repository.OURS)}*", "/.strongroom")
-        self.left = tuple(_below(app, (*ours, *caches)))
+    def __init__(self, app: App, caches: Sequence[str], uploads: Sequence[str], apart: Sequence[bytes]) -> None:
+        ours = [f"/{text(repository.NAME)}", f"/{text(repository.OURS)}*", "/.strongroom"]
+        if app.path == b"/":
+            # Its owner's home: reports of updates come and go beside what they tell of.
+            ours.append(f"/{text(REPORTS)}")
+        others = (text(literal(app.path.rstrip(b"/") + b"/" + path)) + "/" for path in apart)
+        self.left = (*_below(app, (*ours, *caches)), *others)
         self.uploads = tuple(_below(app, uploads))
+        self._apart = tuple(app.stored + b"/" + path for path in apart)
         self._uploads = GitIgnoreSpec.from_lines(self.uploads)
         self.database = sqlite.stored_path(app)
+
+    def is_apart(self, entry: Entry) -> bool:
+        """Whether an entry is another app's."""
+        return any(entry.path == path or entry.path.startswith(path + b"/") for path in self._apart)
 
     def is_upload(self, entry: Entry) -> bool:
         """Whether an entry's content is left out because of where it is."""
         return entry.path != self.database and self._uploads.match_file(text(entry.path.partition(b"/")[2]))
+
+
+def of_now(app: App) -> Patterns:
+    """What holds for a snapshot that is taken now."""
+    return Patterns(app, app.caches, app.uploads, [inner.path for inner in app.inner])
 
 
 class _Noted(Remarks):

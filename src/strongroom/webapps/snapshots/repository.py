@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from enum import Enum
 
@@ -28,6 +28,7 @@ MARK = NAME + b"/HEAD"
 OURS = b".strongroom-"
 _REF = BRANCH.encode().split(b"/")
 _PACKED = b"packed-refs"
+_SHALLOW = b"shallow"
 _MOST_PACKED = 4 << 20
 _MOST_REF = 4096
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -88,6 +89,17 @@ class Repository:
         """The newest commit of our branch."""
         with Folder(os.dup(self._place.fd)) as folder:
             return tip(folder)
+
+    @property
+    def shallow(self) -> set[str]:
+        """The commits that history ends with: what came before them is not there any more."""
+        with Folder(os.dup(self._place.fd)) as folder:
+            said = folder.read(NAME, _SHALLOW, limit=_MOST_PACKED) or b""
+        return {name.decode() for name in said.split() if is_id(name)}
+
+    def put_shallow(self, commits: Collection[str]) -> None:
+        """Let history end with these."""
+        self._replace(self.open(), _SHALLOW, "".join(f"{name}\n" for name in sorted(commits)).encode())
 
     def open(self) -> int:
         """The descriptor of ``.git``. Raise SnapshotError when it is no folder."""

@@ -15,7 +15,7 @@ import msgspec
 
 from strongroom.clients.base import Monitor
 from strongroom.errors import SnapshotError
-from strongroom.model import DATABASES, FILES, Account, Entry, FileType, Remark, text
+from strongroom.model import DATABASES, FILES, Account, Entry, FileType, Remark, Status, text
 from strongroom.panel.sources import literal
 from strongroom.restores.attributes import Keeper, same_attributes, same_flags, same_xattrs
 from strongroom.restores.beneath import FOLDER, LOOK, Folder, Folders, open_folder, remove
@@ -24,9 +24,11 @@ from strongroom.restores.request import Mode, RestoreCounts, RestoreRequest, Res
 from strongroom.restores.restore import restore
 from strongroom.restores.staging import staging_name
 from strongroom.settings.schedules import Target
-from strongroom.webapps.base import App
+from strongroom.webapps.base import App, Inner, RolledBack
 from strongroom.webapps.snapshots import databases
 from strongroom.webapps.snapshots.databases import AppDatabases
+from strongroom.webapps.snapshots.journal import Begun
+from strongroom.webapps.snapshots.lines import path_of
 from strongroom.webapps.snapshots.picture import Patterns
 from strongroom.webapps.snapshots.place import User, data_of
 from strongroom.webapps.snapshots.stored import Source, Stored, only_own
@@ -42,6 +44,22 @@ class Back(msgspec.Struct, frozen=True):
     databases: tuple[str, ...] = ()
     warnings: tuple[Remark, ...] = ()
     incomplete: bool = False
+    lost: tuple[bytes, ...] = ()
+    stays: tuple[bytes, ...] = ()
+
+    def told(self, begun: Begun) -> RolledBack:
+        """It as commands show it."""
+        return RolledBack(
+            app=begun.app,
+            snapshot=begun.snapshot,
+            before=begun.before or None,
+            status=Status.INCOMPLETE if self.incomplete else Status.COMPLETE,
+            files=self.files,
+            databases=self.databases,
+            warnings=self.warnings,
+            lost=self.lost,
+            stays=self.stays,
+        )
 
 
 class Rollback:
@@ -53,10 +71,14 @@ class Rollback:
         self._account, self._app, self._user, self._stored, self._bases = account, app, user, stored, bases
         self._only = only
         self._full = False
+        self._lost: list[bytes] = []
+        self._stays: list[bytes] = []
         self._remarks = Remarks()
         entries = stored.entries()
         own = (user.uid, user.gid)
-        self._entries = entries if stored.sealed else only_own(entries, account, own, self._remarks)
+        entries = entries if stored.sealed else only_own(entries, account, own, self._remarks)
+        self._patterns = patterns_since(stored, app)
+        self._entries = [entry for entry in entries if not self._patterns.is_apart(entry)]
         self._targets = [
             Target(account=app.account, engine=copy.engine, database=copy.name) for copy in stored.facts.databases
         ]
@@ -105,6 +127,8 @@ class Rollback:
             databases=tuple(back),
             warnings=(*self._remarks.all(), *warnings),
             incomplete=incomplete or self._remarks.incomplete,
+            lost=tuple(self._lost),
+            stays=tuple(self._stays),
         )
 
     def _same_database(self, target: Target, before: Stored | None) -> bool:
@@ -117,12 +141,6 @@ class Rollback:
             return False
         then = databases.manifest_of(target, self._stored.databases, self._stored.read)
         return sorted(now.files, key=repr) == sorted(then.files, key=repr) and now.attributes == then.attributes
-
-    @property
-    def _patterns(self) -> Patterns:
-        """What is left alone: what was left out then, and what would be now."""
-        then = self._stored.facts if self._stored.sealed else self._app
-        return Patterns(self._app, (*then.caches, *self._app.caches), (*then.uploads, *self._app.uploads))
 
     def _make_room(self, there: Collection[Entry]) -> None:
         """Remove files that the snapshot does not have as they are: it has others in their place, or none."""
@@ -137,7 +155,9 @@ class Rollback:
                 # What is too large to be kept is gone for good, so it goes only where the snapshot has nothing of it.
                 old = wanted.get(entry.path)
                 if old is None or (entry.content is not None and not _same(old, entry)):
-                    with suppress(OSError):  # what cannot go frees nothing; the restore says so of what it cannot replace
+                    with suppress(
+                        OSError
+                    ):  # what cannot go frees nothing; the restore says so of what it cannot replace
                         at, name = _folder_of(folders, root, entry)
                         if os.stat(name, dir_fd=at, follow_symlinks=False).st_ino == entry.inode:
                             os.unlink(name, dir_fd=at)
@@ -157,17 +177,21 @@ class Rollback:
             mode=Mode.MIRROR,
             users=own,
             groups=frozenset({self._user.gid}),
-            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries), *self._too_large(there)),
+            excludes=(*patterns.left, *patterns.uploads, *_left_out(self._entries), *self._came_since(there)),
         )
         return restore(request, source, monitor)
 
-    def _too_large(self, there: Collection[Entry]) -> Iterator[str]:
-        """Patterns for files that came since, and that no snapshot keeps: taken away, they would be lost."""
+    def _came_since(self, there: Collection[Entry]) -> Iterator[str]:
+        """Patterns for files that came since, and that no snapshot keeps: taken away, they would be lost. So are uploads."""
         wanted = {entry.path for entry in self._entries}
-        uploads = self._patterns
         for entry in there:
-            if entry.path not in wanted and not uploads.is_upload(entry) and not self._full:
+            if entry.path in wanted:
+                continue
+            if self._patterns.is_upload(entry):
+                self._stays += [entry.path] if entry.type is FileType.FILE else []
+            elif not self._full:
                 for pattern in _left_out([entry]):
+                    self._stays.append(entry.path)
                     self._remarks.warn(entry.path, "came since, and is too large to be kept: it stays", missing=False)
                     yield pattern
 
@@ -192,6 +216,7 @@ class Rollback:
                     if now is None or (now.size, now.mtime) != (entry.size, entry.mtime):
                         message = "not there any more as it was, and snapshots do not keep its content; see the account's points"
                         self._remarks.warn(entry.path, message, missing=False)
+                        self._lost.append(entry.path)
                     elif not _same(entry, now):
                         self._mend(folders, root, entry)
         finally:
@@ -209,12 +234,30 @@ class Rollback:
             status = os.fstat(fd)
             # One name alone, and in this account: it is nobody else's file.
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size != entry.size:
-                message = "its mode, owner and attributes are not put back: it has other names too, or changed meanwhile"
+                message = (
+                    "its mode, owner and attributes are not put back: it has other names too, or changed meanwhile"
+                )
                 self._remarks.warn(entry.path, message)
             elif not (same_attributes(status, entry) and same_xattrs(fd, entry) and same_flags(fd, entry)):
                 Keeper(self._remarks).mend_folder(fd, entry)
         finally:
             os.close(fd)
+
+
+def among_others(app: App, stored: Stored) -> App:
+    """The app for a way back to a snapshot: of the apps below it those count that were there then, and those that have
+    snapshots of their own. Another one may be what an update brought, and goes with it.
+    """
+    then = [path_of(path) for path in stored.facts.apart] if stored.sealed else []
+    apart = {*then, *(inner.path for inner in app.inner if inner.snapshots)}
+    return msgspec.structs.replace(app, inner=tuple(Inner(path=path) for path in sorted(apart)))
+
+
+def patterns_since(stored: Stored, app: App) -> Patterns:
+    """What is left alone: what was left out of a snapshot, and what would be now."""
+    then = stored.facts if stored.sealed else app
+    apart = [inner.path for inner in app.inner]
+    return Patterns(app, (*then.caches, *app.caches), (*then.uploads, *app.uploads), apart)
 
 
 def _folder_of(folders: Folders, root: Folder, entry: Entry) -> tuple[int, bytes]:

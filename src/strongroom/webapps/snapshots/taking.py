@@ -22,7 +22,7 @@ from strongroom.webapps.snapshots.databases import AppDatabases
 from strongroom.webapps.snapshots.facts import Facts, Sealer, warned
 from strongroom.webapps.snapshots.git import Git
 from strongroom.webapps.snapshots.objects import Reader, Writer, present
-from strongroom.webapps.snapshots.picture import Patterns, entries_of
+from strongroom.webapps.snapshots.picture import entries_of, of_now
 from strongroom.webapps.snapshots.repository import Repository
 from strongroom.webapps.snapshots.stored import ATTRIBUTES, FACTS, FOLDER, KEPT, SEAL, load, snapshot_of
 
@@ -58,7 +58,7 @@ def take(
     ``without``: leave the database out, for this reason. ``safety``: it is of what a rollback is about to replace.
     """
     remarks = Remarks()
-    patterns = Patterns(app, app.caches, app.uploads)
+    patterns = of_now(app)
     target = None if without else bases.target(app, remarks)
     if without:
         bases.left_out(app, remarks, without)
@@ -95,6 +95,7 @@ def take(
             databases=tuple(copies),
             caches=app.caches,
             uploads=app.uploads,
+            apart=tuple(lines.written(inner.path) for inner in app.inner),
             status=remarks.status,
             safety=safety,
             warnings=warned(remarks.all()),
