@@ -145,10 +145,11 @@ def _view_below(target: bytes) -> bytes | None:
     """The folder that stands for the view, where it was when the set was made: the state folder may be another since."""
     folder = target
     while not _VIEW.search(folder[len(target) :]):
-        names = os.listdir(folder)
-        folder = os.path.join(folder, names[0]) if len(names) == 1 else b""
-        if not os.path.isdir(folder) or os.path.islink(folder):
+        with os.scandir(folder) as entries:
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        if len(below) != 1:
             return None
+        folder = below[0]
     return folder
 
 
