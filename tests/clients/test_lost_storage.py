@@ -43,6 +43,10 @@ def _begins_anew(kit: Kit) -> None:
     (kit.data / "more").write_bytes(b"more\n")
     point = kit.backup("--level", "incremental")
     assert (point["level"], point["parent"], point["status"]) == ("full", None, "complete")
+    # Points that are lost hide none of the others.
+    assert [found["points"] for found in kit.json("find", "site1", "file", status=1)] == [[point["id"]]]
+    assert [found["points"] for found in kit.json("history", "site1", "/file", status=1)] == [[point["id"]]]
+    assert kit("find", "site1", "file").err.count("\n") == 1
     assert compare(os.fsencode(kit.data), os.fsencode(kit.restored(point["id"]))) == []
 
 
