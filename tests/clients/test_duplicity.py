@@ -36,8 +36,11 @@ def test_a_forecast_names_every_set_that_is_opened_and_no_other(tmp_path: Path) 
             assert [read["level"] for read in plan["reads"]] == ["full", "incremental"][:sets]
             assert plan["bytes"] == sum(volume.stat().st_size for volume in volumes[:sets])
             for volume in volumes[sets:]:
-                volume.write_bytes(b"")
+                volume.rename(memory / volume.name)
             assert (kit.restored("latest", f"/{name}") / name).read_bytes() == (kit.data / name).read_bytes()
+        assert "is not there any more" in kit.refused("plan", "site1", "/new", "--client", NAME)
+        kit.storage.rename(memory / "away")
+        assert [read["bytes"] for read in kit.json("plan", "site1", "/new", "--client", NAME)["reads"]] == [len(b"changed new")]
 
 
 def test_volumes_that_may_hold_a_path() -> None:

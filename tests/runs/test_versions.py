@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from strongroom.model import Entry, FileType, Time
+from strongroom.errors import ClientError
+from strongroom.model import Entry, FileType, Point, Time
 from strongroom.runs import versions
 from tests.fakes import FakeClient, file, folder, tree
 
@@ -12,13 +13,18 @@ def shown(path: bytes) -> str:
     return "/" + path.partition(b"/")[2].decode("utf-8", "surrogateescape")
 
 
+def never(point: Point, error: ClientError) -> None:
+    """Every point of a fake can be looked into."""
+    raise error
+
+
 def test_history_counts_a_content_that_came_back_once() -> None:
     client = FakeClient()
     path = b"data/www/index.php"
     for content in (b"one", b"two", b"one"):
         client.add("site1", tree(file(path, content)))
     client.add("site1", tree(folder(b"data/www")))
-    found = versions.history(client.points(), path, lambda point: client)
+    found = versions.history(client.points(), path, lambda point: client, never)
     assert [[point.seq for point in version.points] for version in found] == [[2], [1, 3]]
 
 
@@ -28,7 +34,7 @@ def test_history_tells_apart_what_stat_alone_cannot() -> None:
     client.add("site1", tree(file(path, b"aaa")))
     client.add("site1", tree(file(path, b"bbb")))
     client.add("site1", tree(file(path, b"bbb", mode=0o600)))
-    assert len(versions.history(client.points(), path, lambda point: client)) == 3
+    assert len(versions.history(client.points(), path, lambda point: client, never)) == 3
 
 
 def test_a_content_that_cannot_be_hashed_is_known_by_its_times() -> None:
@@ -51,7 +57,7 @@ def test_a_content_that_cannot_be_hashed_is_known_by_its_times() -> None:
 def test_find_matches_names_and_with_a_slash_paths(pattern: str, paths: list[str]) -> None:
     client = FakeClient()
     client.add("site1", tree(file(b"data/www/a.php"), file(b"data/www/deep/b.php")))
-    found = versions.search(client.points(), pattern, lambda point: client, shown)
+    found = versions.search(client.points(), pattern, lambda point: client, shown, never)
     assert [shown(version.entry.path) for version in found] == paths
 
 
@@ -59,7 +65,7 @@ def test_find_lists_each_version_once_with_the_points_that_hold_it() -> None:
     client = FakeClient()
     for content in (b"1", b"1", b"22"):
         client.add("site1", tree(file(b"data/a", content)))
-    found = versions.search(client.points(), "a", lambda point: client, shown)
+    found = versions.search(client.points(), "a", lambda point: client, shown, never)
     assert [(version.entry.size, [point.seq for point in version.points]) for version in found] == [
         (1, [1, 2]),
         (2, [3]),

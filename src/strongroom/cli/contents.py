@@ -13,7 +13,7 @@ from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import command
 from strongroom.cli.output import escaped, size, table, write_json_list, write_lines
 from strongroom.counting import counted
-from strongroom.errors import UnknownError
+from strongroom.errors import ClientError, UnknownError
 from strongroom.paths import owners, stored
 
 if TYPE_CHECKING:
@@ -106,14 +106,17 @@ def _local(moment: Time) -> str:
 @click.argument("path", metavar="PATH")
 @click.option("--client", metavar="NAME", help="Only points of this client.")
 @click.pass_obj
-def history(invocation: Invocation, account: str, path: str, client: str | None) -> None:
+def history(invocation: Invocation, account: str, path: str, client: str | None) -> int:
     """Show each version of one path, and the points that hold it."""
     from strongroom.runs import times
     from strongroom.runs.versions import history as versions_of
 
     where = stored(path)
-    found = versions_of(_points(invocation, account, client), where, lambda point: invocation.client(point.client))
+    blind = _Blind()
+    points = _points(invocation, account, client)
+    found = versions_of(points, where, lambda point: invocation.client(point.client), blind)
     if not found:
+        blind.refuse()
         raise UnknownError(
             f"no point of {account} has '{path}'; look for its name with: strongroom find {account} NAME"
         )
@@ -140,6 +143,31 @@ def history(invocation: Invocation, account: str, path: str, client: str | None)
         for at, version in enumerate(found)
     ]
     invocation.answer(document, table(("VERSION", "TYPE", "SIZE", "MODIFIED", "IN POINTS"), rows))
+    return blind.told(invocation)
+
+
+class _Blind:
+    """The points that could not be looked into, by client."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[tuple[Point, ClientError]]] = {}
+
+    def __call__(self, point: Point, error: ClientError) -> None:
+        self._found.setdefault(point.client, []).append((point, error))
+
+    def refuse(self) -> None:
+        """Raise the first error, where there was one: what nobody could look for is not known to be absent."""
+        for points in self._found.values():
+            raise points[0][1]
+
+    def told(self, invocation: Invocation) -> int:
+        """Say which they are, in a line for each client; the exit status that follows."""
+        for client, points in self._found.items():
+            point, error = points[0]
+            invocation.teller.note(
+                f"client {client}: {counted(len(points), 'point')} cannot be looked into, the first {point.id}: {error}"
+            )
+        return 1 if self._found else 0
 
 
 def _points(invocation: Invocation, account: str, client: str | None) -> list[Point]:
@@ -161,7 +189,7 @@ def _span(points: tuple[Point, ...]) -> str:
 @click.argument("pattern", metavar="PATTERN")
 @click.option("--client", metavar="NAME", help="Only points of this client.")
 @click.pass_obj
-def find(invocation: Invocation, account: str, pattern: str, client: str | None) -> None:
+def find(invocation: Invocation, account: str, pattern: str, client: str | None) -> int:
     """Find where a name occurs across points.
 
     PATTERN is a shell pattern for a name or, when it has a slash, for the whole path.
@@ -170,7 +198,10 @@ def find(invocation: Invocation, account: str, pattern: str, client: str | None)
     from strongroom.runs.versions import search
 
     points = _points(invocation, account, client)
-    found = search(points, pattern, lambda point: invocation.client(point.client), owners)
+    blind = _Blind()
+    found = search(points, pattern, lambda point: invocation.client(point.client), owners, blind)
+    if not found:
+        blind.refuse()
     document = [
         {
             "path": owners(version.entry.path),
@@ -192,6 +223,7 @@ def find(invocation: Invocation, account: str, pattern: str, client: str | None)
         for version in found
     ]
     invocation.answer(document, table(("PATH", "TYPE", "SIZE", "MODIFIED", "IN POINTS"), rows) or ["nothing found"])
+    return blind.told(invocation)
 
 
 @command()

@@ -75,7 +75,8 @@ class Ended(Frozen):
         """What it said of its end, as one line: that there was no room, else the last two things that it said."""
         lines = [line.strip() for line in (self.err or self.out).decode("utf-8", "backslashreplace").splitlines()]
         full = next((line for line in lines if "no space left" in line.lower()), "")
-        return full or "; ".join([line for line in lines if line][-2:]) or f"status {self.status}"
+        how = f"it was ended by signal {-self.status}" if self.status < 0 else f"status {self.status}"
+        return full or "; ".join([line for line in lines if line][-2:]) or how
 
 
 def run(

@@ -80,6 +80,7 @@ class Brought:
         """See to it that files of one point's set are there; ``scope`` are the stored paths that more will be wanted of."""
         first = [place_of(held, row) for row in rows if row.place >= 0]
         if any(self._folder(held.data, place) is None for place in first):
+            self._room.need(sum(row.stored for row in rows if row.place >= 0))
             self.bring(held.data, held.series, places_of(held, rows, scope) if self._tool.partial else [])
         if any(row.place < 0 for row in rows) and self._folder(held.tail, held.series.encode(), tail=True) is None:
             self.bring(held.tail, held.series, [], tail=True)

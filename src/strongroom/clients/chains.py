@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -10,6 +11,7 @@ from strongroom.clients.holdings import Holdings
 from strongroom.clients.sidecar import Row, Sidecar, joined
 from strongroom.clients.tool import Held, Measuring, Tool
 from strongroom.counting import counted
+from strongroom.errors import AwayError
 from strongroom.model import FileType, ReadPlan, ReadStep
 
 # What a restore is expected to take beside the tool's own start: entries made, and bytes brought, in a second.
@@ -91,14 +93,22 @@ class Chains:
         self, chain: Sequence[Held], rows: Sequence[Row], scope: Sequence[bytes]
     ) -> list[tuple[int, int]]:
         """For each link of a chain how many of the files, and how many bytes, are read of its set."""
-        if not isinstance(self._tool, Measuring):
-            by_run = enumerate(self._bytes_by_run(chain, rows))
-            return [(files, self._size(chain, number, files, size)) for number, (files, size) in by_run]
+        if isinstance(self._tool, Measuring):
+            with contextlib.suppress(AwayError):
+                return self._measured(self._tool, chain, rows, scope)
+        # What is known of the files themselves: storage that is away hides no point.
+        by_run = enumerate(self._bytes_by_run(chain, rows))
+        return [(files, self._size(chain, number, files, size)) for number, (files, size) in by_run]
+
+    def _measured(
+        self, tool: Measuring, chain: Sequence[Held], rows: Sequence[Row], scope: Sequence[bytes]
+    ) -> list[tuple[int, int]]:
+        """The same, of a tool that knows what it reads."""
         number = self._common(chain, rows) if self.few(rows) else len(chain) - 1
         used = chain[: number + 1]
         there = [self._at(chain, number, row)[1] for row in rows]
         files = [count for count, _ in self._bytes_by_run(used, there)]
-        sizes = self._tool.reads(used, places_of(used[-1], there, scope))
+        sizes = tool.reads(used, places_of(used[-1], there, scope))
         return [*zip(files, sizes, strict=True), *((0, 0) for _ in chain[number + 1 :])]
 
     def _size(self, chain: Sequence[Held], number: int, files: int, size: int) -> int:

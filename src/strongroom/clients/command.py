@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from strongroom.model import Damage, Level, Pruned, Verification
 
 # A set was made and something is missing or suspect; any higher status: there is none.
 _WARNED = 1
+_VIEW = re.compile(rb"/clients/[^/]+/view\Z")
 
 
 class CommandTool:
@@ -33,8 +35,8 @@ class CommandTool:
     encrypted = False
     remote = False
 
-    def __init__(self, settings: Command, view: bytes) -> None:
-        self._settings, self._view = settings, view
+    def __init__(self, settings: Command) -> None:
+        self._settings = settings
         since = any("{since}" in argument for argument in settings.backup)
         self.levels: tuple[Level, ...] = tuple(Level) if since else (Level.FULL,)
 
@@ -43,7 +45,7 @@ class CommandTool:
         """The client that a table of the configuration describes."""
         settings = config.clients[name]
         assert isinstance(settings, Command)  # noqa: S101  (the driver's name says so)
-        return opening.client(config, name, cls(settings, opening.folder_of(config, name) + b"/view"))
+        return opening.client(config, name, cls(settings))
 
     def version(self) -> str | None:
         """See the port: a hash of the program, so that another one is probed again."""
@@ -85,8 +87,8 @@ class CommandTool:
         """See the port: all of a set, since a command knows no parts."""
         words = {"point": handle, "target": os.fsdecode(target)}
         ended = box.run([_filled(argument, words) for argument in self._settings.restore])
-        view = target + self._view
-        if not os.path.isdir(view):
+        view = _view_below(target)
+        if view is None:
             told = f"ended with status {ended.status} ({ended.complaint})"
             raise ClientError(f"{self._settings.restore[0]} {told} and brought nothing of set {handle} back")
         return view
@@ -137,6 +139,18 @@ class CommandTool:
             for each in missing
         )
         return Verification(objects=len(names), bytes_read=0, damage=damage)
+
+
+def _view_below(target: bytes) -> bytes | None:
+    """The folder that stands for the view, where it was when the set was made: the state folder may be another since."""
+    folder = target
+    while not _VIEW.search(folder[len(target) :]):
+        with os.scandir(folder) as entries:
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        if len(below) != 1:
+            return None
+        folder = below[0]
+    return folder
 
 
 def _filled(argument: str, words: dict[str, str]) -> str:

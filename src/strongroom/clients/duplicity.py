@@ -174,6 +174,7 @@ class DuplicityTool:
 
     def reads(self, chain: Sequence[Held], places: Sequence[bytes]) -> list[int]:
         """See the port: each set's volumes that may hold something of what the places have in common."""
+        self.prepare(make=False)
         common = _common(places)
         if not all(self._manifest(held) for held in chain):
             self._times(chain[-1].series)  # has duplicity bring what this machine does not have
@@ -188,8 +189,13 @@ class DuplicityTool:
         if self.remote:
             return held.point.stored_bytes * len(found) // max(volumes, 1)
         folder = glob.escape(self._url(held.series).removeprefix("file://"))
-        names = (f"{folder}/duplicity-*.{held.data}.vol{number}.difftar*" for number in found)
-        return sum(os.path.getsize(name) for pattern in names for name in glob.glob(pattern))
+        return sum(self._size(held, f"{folder}/duplicity-*.{held.data}.vol{number}.difftar*") for number in found)
+
+    def _size(self, held: Held, volume: str) -> int:
+        there = glob.glob(volume)
+        if not there:
+            raise ClientError(f"a volume of the duplicity set {held.data} of point {held.point.id} is not there any more")
+        return os.path.getsize(there[0])
 
     def _manifest(self, held: Held) -> str:
         """A set's manifest in the state folder; empty where there is none."""

@@ -57,6 +57,7 @@ class _Snapshot(msgspec.Struct):
     id: str
     time: str = ""
     hostname: str = ""
+    paths: list[str] = []
     tags: list[str] | None = None
 
 
@@ -143,7 +144,7 @@ class ResticTool:
         """See the port. The parent is named, since restic's own choice goes by host and path alone."""
         words: list[str | bytes] = ["backup", "--json", "--tag", _TAG, "--tag", order.name, "--host", order.series]
         parent = self._snapshots().get(order.base) if order.base else None
-        words += ["--parent", parent] if parent else ["--force"]
+        words += ["--parent", parent.id] if parent else ["--force"]
         words.append(order.view.folder + b"/" + order.series.encode())
         ended = self._run(*words, view=order.view, allowed=(0, _SOME_UNREAD))
         added = sum(message.data_added for message in _messages(ended.out))
@@ -155,18 +156,19 @@ class ResticTool:
         snapshot = self._snapshots().get(handle)
         if snapshot is None:
             raise ClientError(f"set {handle} is not in the restic repository {self._settings.url} any more")
-        view = os.path.join(os.path.dirname(os.path.dirname(target)), b"view")
-        words: list[str | bytes] = ["restore", snapshot, "--target", target]
+        # As it was when the set was made: the state folder may be another since.
+        view = os.path.dirname(os.fsencode(snapshot.paths[0]))
+        words: list[str | bytes] = ["restore", snapshot.id, "--target", target]
         for place in places:
             words += ["--include", _SPECIAL.sub(rb"\\\1", view + b"/" + place)]
         self._run(*words, allowed=(0, 1))
         return target + view
 
-    def _snapshots(self) -> dict[str, str]:
-        """The ids of the snapshots that are ours, by the names of their sets."""
+    def _snapshots(self) -> dict[str, _Snapshot]:
+        """The snapshots that are ours, by the names of their sets."""
         ended = self._run("snapshots", "--json", "--tag", _TAG)
         found = msgspec.json.decode(ended.out or b"[]", type=list[_Snapshot] | None) or []
-        return {tag: each.id for each in found for tag in each.tags or () if tag != _TAG}
+        return {tag: each for each in found for tag in each.tags or () if tag != _TAG}
 
     # --- what others made -----------------------------------------------------------------------------------------
 
@@ -227,7 +229,7 @@ class ResticTool:
         """See the port."""
         names = names_of(gone, unfinished)
         there = self._snapshots()
-        ids = [there[name] for name in sorted(names) if name in there]
+        ids = [there[name].id for name in sorted(names) if name in there]
         if dry_run:
             return Pruned(freed_bytes=0, held_bytes=0, objects=len(ids)), []
         before = storage_size.of(self._settings.url)

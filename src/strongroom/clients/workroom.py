@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from strongroom.errors import BusyError, ClientError
+from strongroom.errors import AwayError, BusyError, ClientError
 from strongroom.model import text
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,6 +46,16 @@ class Workroom:
         finally:
             shutil.rmtree(path, ignore_errors=True)
             os.close(held)
+
+    def need(self, size: int) -> None:
+        """Raise AwayError where there is no room for so many bytes: tools end in many ways when a disk is full, if they end."""
+        path = self.below(b"work")
+        status = os.statvfs(path)
+        room = status.f_bavail * status.f_frsize
+        if size > room:
+            raise AwayError(
+                f"{text(path)} has room for {room:,} bytes, and {size:,} have to be brought there; make room in the state folder"
+            )
 
     @contextlib.contextmanager
     def alone(self, doing: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from strongroom.clients.base import Client
+from strongroom.errors import ClientError
 from strongroom.model import Entry, FileType, Frozen, Point
 from strongroom.runs.order import newest_first
 
@@ -58,19 +59,27 @@ def version_key(entry: Entry) -> Hashable:
 
 
 Clients = Callable[[Point], Client]
+# Is told of each point that cannot be looked into, and why: it hides none of the others.
+Blind = Callable[[Point, ClientError], None]
 
 
-def history(points: Iterable[Point], path: bytes, client_of: Clients) -> list[Version]:
+def history(points: Iterable[Point], path: bytes, client_of: Clients, blind: Blind) -> list[Version]:
     """Each distinct version of a stored path of one account, the one that appeared last first."""
     found: dict[Hashable, _Sighting] = {}
     for point in reversed(newest_first(points)):
-        entry = client_of(point).lookup(point, path)
+        try:
+            entry = client_of(point).lookup(point, path)
+        except ClientError as error:
+            blind(point, error)
+            continue
         if entry is not None:
             found.setdefault((point.client, version_key(entry)), _Sighting(entry, [])).points.append(point)
     return [Version(entry=each.entry, points=tuple(each.points)) for each in reversed(found.values())]
 
 
-def search(points: Iterable[Point], pattern: str, client_of: Clients, shown: Callable[[bytes], str]) -> list[Version]:
+def search(
+    points: Iterable[Point], pattern: str, client_of: Clients, shown: Callable[[bytes], str], blind: Blind
+) -> list[Version]:
     """Each distinct version of each path that a shell pattern means, sorted by path.
 
     A pattern with a slash is matched against the path as ``shown`` writes it (``*`` matches slashes too), another
@@ -80,15 +89,21 @@ def search(points: Iterable[Point], pattern: str, client_of: Clients, shown: Cal
     whole = "/" in pattern
     found: dict[Hashable, _Sighting] = {}
     for point in reversed(newest_first(points)):
-        client = client_of(point)
-        for entry in client.walk(point, trees(client, point), listing=True):
-            path = shown(entry.path)
-            # A tree's own folder has no name that an owner could know.
-            if b"/" in entry.path and matches(path if whole else path.rpartition("/")[2]):
-                key = (point.client, entry.path, version_key(entry))
-                found.setdefault(key, _Sighting(entry, [])).points.append(point)
+        try:
+            for entry in _listed(client_of(point), point):
+                path = shown(entry.path)
+                # A tree's own folder has no name that an owner could know.
+                if b"/" in entry.path and matches(path if whole else path.rpartition("/")[2]):
+                    key = (point.client, entry.path, version_key(entry))
+                    found.setdefault(key, _Sighting(entry, [])).points.append(point)
+        except ClientError as error:
+            blind(point, error)
     ordered = sorted(found.values(), key=lambda each: each.entry.path.split(b"/"))
     return [Version(entry=each.entry, points=tuple(each.points)) for each in ordered]
+
+
+def _listed(client: Client, point: Point) -> Iterator[Entry]:
+    yield from client.walk(point, trees(client, point), listing=True)
 
 
 class _Sighting(NamedTuple):
