@@ -34,7 +34,7 @@ def test_a_set_whose_base_is_gone_is_a_full_one(tmp_path: Path, driver: Driver) 
 
 def _begins_anew(kit: Kit) -> None:
     (kit.data / "file").write_bytes(b"content\n")
-    kit.backup("--level", "full")
+    first = kit.backup("--level", "full")
     _emptied(kit)
     point = kit.backup("--level", "incremental")
     assert (point["level"], point["parent"], point["status"]) == ("full", None, "complete")
@@ -47,6 +47,9 @@ def _begins_anew(kit: Kit) -> None:
     assert [found["points"] for found in kit.json("find", "site1", "file", status=1)] == [[point["id"]]]
     assert [found["points"] for found in kit.json("history", "site1", "/file", status=1)] == [[point["id"]]]
     assert kit("find", "site1", "file").err.count("\n") == 1
+    # Nor is another point's set taken for theirs.
+    lost = kit("restore", "site1", "--point", first["id"], "--to", kit.folder / "lost")
+    assert (lost.status, os.path.exists(kit.folder / "lost/data/file")) == (2, False), lost.err
     assert compare(os.fsencode(kit.data), os.fsencode(kit.restored(point["id"]))) == []
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from strongroom.clients.base import Client
-from strongroom.clients.bringing import OWN, Brought
+from strongroom.clients.bringing import Brought
 from strongroom.clients.carrying import Carrying
 from strongroom.clients.holdings import Holdings
 from strongroom.clients.new_set import NewSet
@@ -62,12 +62,9 @@ class Arrival:
 
     def _parts(self, held: Held, brought: Brought, second: bytes) -> tuple[bytes, Sequence[Row]]:
         """A set's own sidecar, and the corrections in its second part; what else that has is copied for the new one's."""
-        own = b"%s/%s" % (held.series.encode(), OWN)
-        places = [own + b"/sidecar"] if self._tool.partial else []
-        sidecar = brought.bring(held.data, held.series, places) + b"/" + own + b"/sidecar"
-        if not held.tail:
+        sidecar, tail = brought.own(held)
+        if tail is None:
             return sidecar, []
-        tail = brought.bring(held.tail, held.series, [], tail=True) + b"/" + own
         if os.path.isdir(tail + b"/late"):
             shutil.copytree(os.fsdecode(tail) + "/late", os.fsdecode(second) + "/late", symlinks=True)
         written = tail + b"/corrections"

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from strongroom.clients.content_hash import ContentHash
-from strongroom.clients.sidecar import Row
+from strongroom.clients.holdings import read_held
+from strongroom.clients.sidecar import Row, digest
 from strongroom.clients.tool import Held, Tool
 from strongroom.clients.workroom import Workroom
 from strongroom.errors import AwayError, ClientError
@@ -84,6 +85,22 @@ class Brought:
             self.bring(held.data, held.series, places_of(held, rows, scope) if self._tool.partial else [])
         if any(row.place < 0 for row in rows) and self._folder(held.tail, held.series.encode(), tail=True) is None:
             self.bring(held.tail, held.series, [], tail=True)
+
+    def own(self, held: Held) -> tuple[bytes, bytes | None]:
+        """The sidecar in a point's set, and the folder of ours in its second part where it has one.
+
+        Raise ClientError where they are another point's: for a set that is gone, some tools bring the one that is next to it.
+        """
+        place = b"%s/%s" % (held.series.encode(), OWN)
+        wanted = [place + b"/sidecar"] if self._tool.partial else []
+        sidecar = self.bring(held.data, held.series, wanted) + b"/" + place + b"/sidecar"
+        second = self.bring(held.tail, held.series, [], tail=True) + b"/" + place if held.tail else None
+        same = not held.sidecar or digest(sidecar) == held.sidecar
+        if not same or (second is not None and read_held(second).point.id != held.point.id):
+            raise ClientError(
+                f"point {held.point.id}: its set is not there any more; {self._tool.driver} brought another point's for it"
+            )
+        return sidecar, second
 
     def bring(self, handle: str, series: str, places: Sequence[bytes], *, tail: bool = False) -> bytes:
         """Bring places (none: all) of a set; returns the folder that stands for its view."""

@@ -225,15 +225,9 @@ class ForeignClient:
         return self._sidecars[id]
 
     def _fetch_sidecar(self, held: Held) -> None:
-        own = b"%s/%s" % (held.series.encode(), OWN)
-        brought = self._brought_of(held)
-        wanted = [own + b"/sidecar"] if self._tool.partial else []
-        folder = brought.bring(held.data, held.series, wanted)
-        corrections = None
-        if held.tail:
-            corrections = brought.bring(held.tail, held.series, [], tail=True) + b"/" + own + b"/corrections"
-            corrections = corrections if _is_file(corrections) else None
-        self._holdings.keep_sidecar(held.point.id, folder + b"/" + own + b"/sidecar", corrections)
+        sidecar, second = self._brought_of(held).own(held)
+        corrections = second + b"/corrections" if second is not None else b""
+        self._holdings.keep_sidecar(held.point.id, sidecar, corrections if _is_file(corrections) else None)
 
     @contextlib.contextmanager
     def _tail(self, handle: str) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ import msgspec
 from strongroom.clients.box import Bind, View
 from strongroom.clients.bringing import OWN
 from strongroom.clients.holdings import Holdings, put
-from strongroom.clients.sidecar import Row, write
+from strongroom.clients.sidecar import Row, digest, write
 from strongroom.clients.tool import TAIL, Consolidating, Held, Order, Saved, Tool
 from strongroom.clients.workroom import Workroom
 from strongroom.errors import ClientError
@@ -75,7 +75,11 @@ class NewSet:
         return tool.consolidate(self.id, chain)
 
     def commit(self, held: Held, second: bytes, sidecar: bytes, corrections: Sequence[Row]) -> Point:
-        """Write the point down, with a second part where one is needed; from then on it exists."""
+        """Write the point down, with a second part where one is needed; from then on it exists.
+
+        ``sidecar`` is the one that lies in the set.
+        """
+        held = msgspec.structs.replace(held, sidecar=digest(sidecar))
         written = os.path.join(second, b"corrections")
         if corrections:
             write(written, corrections)

@@ -7,6 +7,7 @@ entry is found, and a folder listed, without the rest being read.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from bisect import bisect_left, bisect_right
@@ -90,6 +91,15 @@ class Content:
 
     def __hash__(self) -> int:
         return hash(self._identity)
+
+
+def digest(path: bytes) -> bytes:
+    """The BLAKE2b hash of a sidecar as a file. Raise ClientError where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError as error:
+        raise ClientError(f"{text(path)} cannot be read: {error.strerror}; check the client's storage") from error
 
 
 def entry(row: Row) -> Entry:

@@ -63,6 +63,7 @@ class Saved(Frozen):
 class Held(Frozen):
     """A point, and the sets that it is in: ``data`` and, where it has one, ``tail``, by the handles of the tool.
 
+    ``sidecar`` is the hash of the set's own sidecar (empty: not known), by which the set is known to be this one.
     ``aside``: it was carried here when the account had a newer one, and no set is ever built on it.
     """
 
@@ -71,6 +72,7 @@ class Held(Frozen):
     data: str
     tail: str = ""
     aside: bool = False
+    sidecar: bytes = b""
 
 
 class Tool(Protocol):
