@@ -27,16 +27,6 @@ from strongroom.model import (
     Verification,
 )
 
-KINDS = {
-    stat.S_IFREG: FileType.FILE,
-    stat.S_IFDIR: FileType.DIR,
-    stat.S_IFLNK: FileType.SYMLINK,
-    stat.S_IFIFO: FileType.FIFO,
-    stat.S_IFCHR: FileType.CHAR,
-    stat.S_IFBLK: FileType.BLOCK,
-    stat.S_IFSOCK: FileType.SOCKET,
-}
-
 
 class Quiet:
     """A monitor that nobody watches."""
@@ -170,7 +160,7 @@ def _paths(tree: bytes, root: bytes) -> Iterator[tuple[bytes, bytes]]:
 def entry_of(path: bytes, place: bytes) -> Entry:
     """The entry of what stands at a place."""
     status = os.lstat(place)
-    kind = KINDS[stat.S_IFMT(status.st_mode)]
+    kind = FileType.of(status.st_mode)
     content = extents_of(place) if kind is FileType.FILE else ()
     shared = kind is not FileType.DIR and status.st_nlink > 1
     return Entry(

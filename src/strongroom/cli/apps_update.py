@@ -126,23 +126,13 @@ def _tell_what_is_left(invocation: Invocation, done: Done) -> None:
 
 def _notify(invocation: Invocation, done: Done) -> None:
     """Mail what came of an app's update to whom the panel has for the account, else to whom it has for its own jobs."""
-    from strongroom.settings.notices import find_mail
     from strongroom.settings.schedules import is_address
     from strongroom.settings.scopes import NOTIFY
 
     account = invocation.layout.account(done.app.partition(":")[0])
     to = account.email if is_address(account.email) else str(invocation.scopes.get(NOTIFY))
-    mail = find_mail()
-    if not to:
-        return
-    if mail is None:
-        invocation.teller.error(f"{to} is not told: there is no sendmail on this machine")
-        return
     how = "rolled back" if done.status == 1 else "FAILED"
-    try:
-        mail.send(to, f"Update of {done.app}: {how}", "".join(f"{line}\n" for line in _lines(done)))
-    except StrongroomError as error:
-        invocation.teller.error(str(error))
+    invocation.mail(to, f"Update of {done.app}: {how}", "".join(f"{line}\n" for line in _lines(done)))
 
 
 def _session(invocation: Invocation, url: str | None, *, dry_run: bool) -> Session:

@@ -165,6 +165,21 @@ class Invocation:
             self.config.webapps, self.updates, self.states, self.snapshots, self.changes, look, self.teller.note
         )
 
+    def mail(self, to: str, subject: str, body: str) -> None:
+        """Mail a notice to an address (empty: to nobody). What hinders that is told, and fails nothing."""
+        from strongroom.settings.notices import find_mail
+
+        if not to:
+            return
+        mail = find_mail()
+        if mail is None:
+            self.teller.error(f"{to} is not told: there is no sendmail on this machine")
+            return
+        try:
+            mail.send(to, subject, body)
+        except StrongroomError as error:
+            self.teller.error(str(error))
+
     def exporter(self, client: str | None = None) -> Exporter | None:
         """Where the exports for a client's runs come from; None where there are no database servers."""
         if not (self.config.databases.mysql or self.config.databases.postgresql):

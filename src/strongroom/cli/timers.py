@@ -10,7 +10,7 @@ import click
 from strongroom.cli.invocation import Invocation
 from strongroom.cli.options import Group, command
 from strongroom.cli.output import escaped, table
-from strongroom.errors import StrongroomError, UsageError
+from strongroom.errors import UsageError
 
 if TYPE_CHECKING:
     from strongroom.settings.nightly import Part, Record
@@ -115,20 +115,10 @@ def _timers(invocation: Invocation) -> Timers:
 
 
 def _notify(invocation: Invocation, record: Record, said: str) -> None:
-    from strongroom.settings.notices import find_mail
     from strongroom.settings.scopes import NOTIFY
 
     to = str(invocation.scopes.get(NOTIFY))
-    mail = find_mail()
-    if not to:
-        return
-    if mail is None:
-        invocation.teller.error(f"{to} is not told: there is no sendmail on this machine")
-        return
-    try:
-        mail.send(to, f"Strongroom on {os.uname().nodename}: nightly job {record.result}", said)
-    except StrongroomError as error:
-        invocation.teller.error(str(error))
+    invocation.mail(to, f"Strongroom on {os.uname().nodename}: nightly job {record.result}", said)
 
 
 def _document(state: State) -> dict[str, Any]:

@@ -16,15 +16,6 @@ from strongroom.model import FileType, Frozen
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KINDS = {
-    stat.S_IFREG: FileType.FILE,
-    stat.S_IFDIR: FileType.DIR,
-    stat.S_IFLNK: FileType.SYMLINK,
-    stat.S_IFIFO: FileType.FIFO,
-    stat.S_IFCHR: FileType.CHAR,
-    stat.S_IFBLK: FileType.BLOCK,
-    stat.S_IFSOCK: FileType.SOCKET,
-}
 _READ = 1 << 20
 
 
@@ -147,7 +138,7 @@ def _entry(folder: int, name: bytes) -> tuple[os.stat_result, Record]:
 
 
 def _record(info: os.stat_result, reach: bytes, fd: int | None) -> Record:
-    kind = _KINDS[stat.S_IFMT(info.st_mode)]
+    kind = FileType.of(info.st_mode)
     size = info.st_size if kind is FileType.FILE else 0
     data = tuple(_data(fd, size)) if fd is not None else ()
     return Record(
